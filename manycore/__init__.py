@@ -1,0 +1,39 @@
+"""manycore runs CPU-bound Python on every core of every machine you have.
+
+Names are loaded when they are first used, so that importing this package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+# At once, unlike the others: its module has its name, and would take its place here when it is imported.
+from manycore.task import task
+
+if TYPE_CHECKING:
+    from manycore.batch import Batch
+    from manycore.cluster import Cluster
+    from manycore.future import Future
+    from manycore.outcome import Outcome
+    from manycore.progress import Progress
+    from manycore.retry import Backoff
+
+__all__ = ["Backoff", "Batch", "Cluster", "Future", "Outcome", "Progress", "task"]
+
+_HOMES = {
+    "Backoff": "retry",
+    "Batch": "batch",
+    "Cluster": "cluster",
+    "Future": "future",
+    "Outcome": "outcome",
+    "Progress": "progress",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

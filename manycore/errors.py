@@ -1,0 +1,189 @@
+"""Every error that manycore raises of its own: one tree, each message with its cause and the next step.
+
+A failed item raises its own exception type, not one of these. Every class keeps its raw arguments and formats in
+`__str__`, so that it survives pickling between worker and caller.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import CancelledError
+from pickle import PicklingError
+
+
+class ManycoreError(Exception):
+    """Base of every error of manycore's own."""
+
+    summary = "manycore failed: {0}"
+
+    def __str__(self) -> str:
+        try:
+            return self.summary.format(*self.args)
+        except (IndexError, KeyError, ValueError):
+            return Exception.__str__(self)
+
+
+class SettingsError(ManycoreError, ValueError):
+    """A setting or an argument that cannot work."""
+
+    summary = "{0}"
+
+
+class SigningKeyMissing(SettingsError):
+    """A cluster was addressed without the key that signs its messages."""
+
+    summary = (
+        "There is no signing key for {0}. Its workers accept signed messages only. "
+        "Set MANYCORE_KEY_FILE (or MANYCORE_KEY) to the key that the workers use."
+    )
+
+
+class SigningKeyMismatch(ManycoreError):
+    """Client and workers sign with different keys."""
+
+    summary = (
+        "The workers refuse this client's messages: it signs with key {0}, they accept {1}. "
+        "Set MANYCORE_KEY_FILE (or MANYCORE_KEY) to the key that the workers use."
+    )
+
+
+class MessageRefused(ManycoreError):
+    """A message whose signature, version, size or content does not hold."""
+
+    summary = "The message was refused: {0}"
+
+
+class ConnectionFailed(ManycoreError, ConnectionError):
+    """No server answers at the address, or it went away for longer than `connection_seconds`."""
+
+    summary = "No Redis or Valkey answers at {0}: {1}. Is it running, and is the address (MANYCORE_URL) right?"
+
+
+class AuthenticationFailed(ConnectionFailed):
+    """The server refuses the user name or the password."""
+
+    summary = "The server at {0} refuses the credentials: {1}. Check user and password in the URL (MANYCORE_URL)."
+
+
+class LocalClusterFailed(ManycoreError):
+    """The private cluster on this machine did not start, or its worker keeps dying."""
+
+    summary = "The local cluster stopped: {0}\nThe end of its log:\n{1}"
+
+
+class NotPicklable(ManycoreError, PicklingError):
+    """A function, an argument, a result or an exception that cannot travel."""
+
+    summary = "{0} cannot be pickled: {1}. Only what pickle or cloudpickle can copy reaches another process."
+
+
+class NotUnpicklable(ManycoreError):
+    """An argument, a function or a result that arrived but cannot be rebuilt there."""
+
+    summary = (
+        "{0} cannot be rebuilt by {1}: {2}. If a module is missing there, install it, or send its functions by value "
+        "with cloudpickle.register_pickle_by_value(module)."
+    )
+
+
+class PayloadTooLarge(ManycoreError, ValueError):
+    """An item, a function or a result above the size limit."""
+
+    summary = (
+        "{0} has {1:,} bytes, the limit is {2:,}. "
+        "Send a path or a key instead of the data, or raise MANYCORE_MAX_ITEM_BYTES on both ends."
+    )
+
+
+class UnknownTask(ManycoreError, LookupError):
+    """A task name that the workers do not know."""
+
+    summary = "No worker knows the task {0!r}.{1} Workers know the tasks of the modules named in MANYCORE_TASKS."
+
+
+class FunctionsNotAllowed(ManycoreError, PermissionError):
+    """The workers run registered tasks only."""
+
+    summary = (
+        "The workers run registered tasks only (MANYCORE_ALLOW_FUNCTIONS=0), and {0} is not one. "
+        "Mark it with @task in a module that the workers load (MANYCORE_TASKS)."
+    )
+
+
+class VersionMismatch(ManycoreError):
+    """Client and worker differ in a version that the message depends on."""
+
+    summary = (
+        "{0}: the client has {1}, the worker has {2}. "
+        "Use the same version on both ends, or make the function a @task that workers load."
+    )
+
+
+class WorkerCrashed(ManycoreError):
+    """The item killed its worker process each time that it ran, and was put aside."""
+
+    summary = (
+        "The item killed its worker process {0} times ({1}); it will not run again. Typical causes are os._exit, a "
+        "crash in C code, and the kernel's out-of-memory killer."
+    )
+
+
+class ItemTimeout(ManycoreError, TimeoutError):
+    """The item ran longer than its `timeout`."""
+
+    summary = "The item ran longer than its timeout of {0:g} s{1}."
+
+
+class BatchCancelled(ManycoreError, CancelledError):
+    """The item did not run because its batch was cancelled."""
+
+    summary = "The batch {0} was cancelled before this item ran."
+
+
+class BatchHalted(BatchCancelled):
+    """The item did not run because the batch's `halt` policy stopped it."""
+
+    summary = "The batch {0} was halted by its policy {1!r} before this item ran."
+
+
+class UnknownBatch(ManycoreError, LookupError):
+    """No batch of this id is known to the cluster."""
+
+    summary = (
+        "There is no batch {0!r}. Only batches that were given an id can be attached to, and their record goes after "
+        "MANYCORE_BATCH_TTL_SECONDS."
+    )
+
+
+class BatchIncomplete(ManycoreError):
+    """A batch whose client has not sent all of its items."""
+
+    summary = (
+        "The batch {0!r} was not sent whole ({1} chunks were): its client is still sending, or it died. "
+        "Run the same program with the same id again: it sends only what is missing."
+    )
+
+
+class BatchChanged(ManycoreError, ValueError):
+    """A batch id that is taken by a batch with another function or another input."""
+
+    summary = (
+        "The batch {0!r} was begun with a different {1} (its function is {2}). Choose another id, or go on with it "
+        "all the same by on_change='accept': outcomes that are there already stay as they are."
+    )
+
+
+class RemoteError(ManycoreError):
+    """Stands in for an item's exception that cannot be pickled or rebuilt."""
+
+    summary = "{0}: {1} (the exception itself could not travel: {2})"
+
+
+class RemoteTraceback(Exception):
+    """Carries a worker's traceback as text, as the cause of the exception that an item raised."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self.text}"""'

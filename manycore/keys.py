@@ -1,0 +1,78 @@
+"""The names of all Redis keys, each with its type, owner and life. No other file builds one.
+
+| key                  | type   | written by       | lives                                                      |
+|----------------------|--------|------------------|------------------------------------------------------------|
+| `mc:batch:<id>`      | hash   | client           | batch TTL; `cancelled` is the flag that stops the batch    |
+| `mc:<id>:out`        | stream | worker children  | until its client has read it; see `stream_ttl`             |
+| `mc:<id>:in:<token>` | string | client           | payload beside its message: until answered, or batch TTL   |
+| `mc:<id>:val:<token>`| string | worker children  | outcomes beside the stream: as long as the stream          |
+| `mc:<id>:chunks`     | hash   | client           | chunks of a named batch, to send again from; batch TTL     |
+| `mc:<id>:progress`   | hash   | worker children  | chunk id -> how far it is; batch TTL                       |
+| `mc:<id>:strikes`    | hash   | worker parent    | item -> how often and how it killed its worker; batch TTL  |
+| `mc:ref:<digest>`    | string | client           | a shipped function with its keyword arguments; batch TTL   |
+| `mc:worker:<name>`   | hash   | worker parent    | slots, tasks, versions; `WORKER_TTL_SECONDS`, refreshed    |
+| `mc:workers`         | zset   | worker parent    | worker name -> last heartbeat (epoch); as above            |
+| `mc:quarantine`      | stream | worker parent    | refused messages, bounded; a week after the last one       |
+| `mc:quarantine:count`| hash   | worker parent    | queue -> how many were refused; likewise                   |
+
+The broker's own keys (the queues, `unacked`, `unacked_index`, `_kombu.binding.*`) are kombu's.
+"""
+
+from __future__ import annotations
+
+HEARTBEAT_SECONDS = 2.0
+WORKER_TTL_SECONDS = 15
+EPHEMERAL_TTL_SECONDS = 3_600
+"""How long outcomes that only their client can want wait for it: it reads them at once, or is gone."""
+WORKERS = "mc:workers"
+QUARANTINE, QUARANTINE_COUNTS = "mc:quarantine", "mc:quarantine:count"
+QUARANTINE_TTL_SECONDS = 7 * 86_400
+
+GIVEN_UP, STOPPING = b"now", b"soon"
+"""What the `cancelled` flag says: nobody waits for outcomes any more, or those of running items still count."""
+
+
+def stream_ttl(ephemeral: bool, batch_ttl_seconds: int) -> int:
+    """How long the outcomes of a batch stay after the last one was written."""
+    return min(EPHEMERAL_TTL_SECONDS, batch_ttl_seconds) if ephemeral else batch_ttl_seconds
+
+
+def batch(batch_id: str) -> str:
+    return f"mc:batch:{batch_id}"
+
+
+def outcomes(batch_id: str) -> str:
+    return f"mc:{batch_id}:out"
+
+
+def payload(batch_id: str, token: str) -> str:
+    return f"mc:{batch_id}:in:{token}"
+
+
+def values(batch_id: str, token: str) -> str:
+    return f"mc:{batch_id}:val:{token}"
+
+
+def chunks(batch_id: str) -> str:
+    return f"mc:{batch_id}:chunks"
+
+
+def progress(batch_id: str) -> str:
+    return f"mc:{batch_id}:progress"
+
+
+def strikes(batch_id: str) -> str:
+    return f"mc:{batch_id}:strikes"
+
+
+def reference(digest: str) -> str:
+    return f"mc:ref:{digest}"
+
+
+def worker(name: str) -> str:
+    return f"mc:worker:{name}"
+
+
+def owned_by(batch_id: str) -> tuple[str, ...]:
+    """The keys of a batch whose names need no token: what deleting a batch deletes at once."""
+    return batch(batch_id), outcomes(batch_id), chunks(batch_id), progress(batch_id), strikes(batch_id)

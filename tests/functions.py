@@ -1,0 +1,106 @@
+"""What the integration tests run on workers: small, importable, without anything of the tests' own."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def busy(seconds: float) -> float:
+    """Keep a core busy for so long."""
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+    return seconds
+
+
+def fail_on_seven(number: int) -> int:
+    if number == 7:
+        raise KeyError("seven")
+    return number
+
+
+def leave(number: int, *, at: int = -1, how: str = "exit") -> int:
+    """End the process on item `at`: by `os._exit(3)`, SIGKILL, a segmentation fault, or with the whole worker."""
+    if number == at:
+        if how == "exit":
+            os._exit(3)
+        if how == "worker":
+            os.kill(os.getppid(), signal.SIGKILL)
+        if how in ("kill", "worker"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        ctypes.string_at(0)
+    return number
+
+
+def note_run(number: int, *, folder: str, at: int = -1, how: str = "exit") -> int:
+    """Leave a file for each run; end the process on item `at`."""
+    with (Path(folder) / str(number)).open("a") as file:
+        file.write("x")
+    return leave(number, at=at, how=how)
+
+
+def note_and_wait(number: int, *, folder: str, seconds: float) -> int:
+    """Leave a file for each run, and be busy for a while."""
+    busy(seconds)
+    return note_run(number, folder=folder)
+
+
+def fail_first(number: int, *, folder: str, times: int = 1) -> int:
+    """Fail so many times, then succeed; the folder remembers."""
+    path = Path(folder) / str(number)
+    tries = len(path.read_text()) if path.exists() else 0
+    path.write_text("x" * (tries + 1))
+    if tries < times:
+        raise OSError(f"attempt {tries + 1} of item {number}")
+    return tries + 1
+
+
+def hold_the_gil(seconds: float) -> float:
+    """Sleep inside C code without giving up the GIL: nothing in Python can interrupt it."""
+    ctypes.PyDLL(None).usleep(int(seconds * 1_000_000))
+    return seconds
+
+
+def lock(_: Any) -> Any:
+    return threading.Lock()
+
+
+def worker_pid(_: Any = None) -> int:
+    return os.getpid()
+
+
+def parent_pid(_: Any = None) -> int:
+    return os.getppid()
+
+
+class NeedsTwo(Exception):
+    """Pickles, but cannot be rebuilt: pickle calls it with one argument."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(first)
+        self.second = second
+
+
+def raise_needs_two(_: Any) -> None:
+    raise NeedsTwo("a", "b")
+
+
+class CannotArrive:
+    """Pickles, and raises when it is rebuilt."""
+
+    def __reduce__(self) -> Any:
+        return _refuse, ()
+
+
+def _refuse() -> None:
+    raise RuntimeError("not here")

@@ -1,0 +1,135 @@
+"""`message`: chunks and blocks cross the wire unchanged, and blocks only into their own batch."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manycore.codec import Keyring
+from manycore.errors import MessageRefused
+from manycore.message import (
+    Block,
+    CallForm,
+    Chunk,
+    ItemOptions,
+    new_chunk_id,
+    open_block,
+    open_chunk,
+    seal_block,
+    seal_chunk,
+)
+from manycore.retry import Backoff
+
+RING = Keyring([b"a key of sixteen"])
+backoffs = st.builds(Backoff, st.floats(0, 9), st.floats(1, 9), st.floats(0, 9), st.booleans())
+options = st.builds(
+    ItemOptions, st.sampled_from(get_args(CallForm)), st.integers(0, 9), backoffs, st.none() | st.floats(0.1, 9)
+)
+chunks = st.builds(
+    Chunk,
+    id=st.text(),
+    batch=st.text(),
+    task=st.text(),
+    function=st.none() | st.text(),
+    options=options,
+    first=st.integers(0),
+    start=st.integers(0, 9),
+    stop=st.integers(10, 20),
+    payload_token=st.none() | st.text(),
+    payload_digest=st.binary(),
+    indices=st.none() | st.lists(st.integers(0)).map(tuple),
+    total=st.none() | st.integers(0),
+    attempt=st.integers(1, 9),
+    ephemeral=st.booleans(),
+)
+indices = st.builds(range, st.integers(0, 99), st.integers(100, 199)) | st.lists(st.integers(0))
+blocks = st.builds(
+    Block,
+    batch=st.just("b"),
+    chunk=st.text(),
+    indices=indices,
+    attempt=st.integers(1, 9),
+    worker=st.text(),
+    seconds=st.lists(st.floats(width=32, allow_nan=False)).map(lambda held: array("f", held)),
+    errors=st.dictionaries(st.integers(0), st.binary()),
+    cancelled=st.booleans(),
+)
+
+
+def chunk_of(start: int, stop: int, **changes: Any) -> Chunk:
+    held: dict[str, Any] = {"first": 100, "total": 1000, **changes}
+    return Chunk(
+        "b.c", "b", "t", None, ItemOptions(), start=start, stop=stop, payload_token=None, payload_digest=b"", **held
+    )
+
+
+@given(chunks, st.binary())
+def test_a_chunk_crosses_the_wire(chunk: Chunk, payload: bytes) -> None:
+    opened, body = open_chunk(RING, seal_chunk(RING, chunk, payload))
+    assert (opened, bytes(body)) == (chunk, payload)
+
+
+@given(blocks, st.binary())
+def test_a_block_crosses_the_wire(block: Block, values: bytes) -> None:
+    opened, body = open_block(RING, seal_block(RING, block, values), "b")
+    assert (opened, bytes(body)) == (block, values)
+
+
+def test_the_limit_of_a_message_holds() -> None:
+    sealed = seal_chunk(RING, chunk_of(0, 1), b"x" * 100)
+    with pytest.raises(MessageRefused, match="the limit is 100"):
+        open_chunk(RING, sealed, max_bytes=100)
+
+
+@given(blocks)
+def test_a_block_of_another_batch_is_refused(block: Block) -> None:
+    with pytest.raises(MessageRefused, match="belongs to batch 'b', and was found in the stream of 'other'"):
+        open_block(RING, seal_block(RING, block, b""), "other")
+
+
+def test_a_chunk_is_no_block() -> None:
+    with pytest.raises(MessageRefused):
+        open_block(RING, seal_chunk(RING, chunk_of(0, 1), b""), "b")
+
+
+def test_a_part_is_a_new_message_over_the_same_payload() -> None:
+    chunk = chunk_of(0, 10)
+    part = chunk.part(4, 7)
+    assert (part.start, part.stop, len(part)) == (4, 7, 3)
+    assert part.id != chunk.id
+    assert (part.batch, part.first, part.attempt) == (chunk.batch, chunk.first, chunk.attempt)
+
+
+def test_an_item_runs_again_alone() -> None:
+    again = chunk_of(0, 10, attempt=2).again(3)
+    assert (again.start, again.stop, again.attempt) == (3, 4, 3)
+
+
+@pytest.mark.parametrize(("named", "found"), [(None, range(102, 104)), ((7, 5, 9, 1), (9, 1))])
+def test_indices_come_from_the_first_or_are_named(named: tuple[int, ...] | None, found: Sequence[int]) -> None:
+    chunk = chunk_of(0, 4, indices=named)
+    assert chunk.indices_of(2, 4) == found
+    assert [chunk.index(position) for position in (2, 3)] == list(found)
+
+
+@pytest.mark.parametrize(
+    ("chunk", "text"),
+    [
+        (chunk_of(0, 10), "items 100-109 of 1000, batch b"),
+        (chunk_of(3, 4), "item 103 of 1000, batch b"),
+        (chunk_of(0, 10, total=None), "items 100-109, batch b"),
+        (chunk_of(3, 4, attempt=2), "item 103 of 1000, batch b, attempt 2"),
+    ],
+)
+def test_what_flower_shows_as_arguments(chunk: Chunk, text: str) -> None:
+    assert chunk.describe() == text
+
+
+def test_chunk_ids_name_their_batch_and_differ() -> None:
+    assert new_chunk_id("pi").startswith("pi.")
+    assert new_chunk_id("pi") != new_chunk_id("pi")

@@ -1,0 +1,312 @@
+"""`packing`: what goes in comes out, item by item; one that cannot travel does not take its neighbours along."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections import namedtuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NoReturn
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manycore import packing
+from manycore.errors import ManycoreError, NotPicklable, NotUnpicklable, PayloadTooLarge, RemoteError, RemoteTraceback
+from manycore.packing import Broken, Run, dump_error, load_error, pack, pack_runs, unpack
+
+atoms = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(max_size=40)
+    | st.binary(max_size=40)
+)
+anything = st.recursive(
+    atoms,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+        | st.tuples(inner, inner)
+        | st.sets(st.integers(), max_size=3)
+    ),
+    max_leaves=6,
+)
+LIMIT = 80
+"""Bytes of one pickled item in these tests."""
+
+
+class Unpicklable:
+    def __reduce__(self) -> NoReturn:
+        raise RuntimeError("no way")
+
+
+class FailsToRebuild:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _fail, ()
+
+
+def _fail() -> NoReturn:
+    raise ImportError("no such module here")
+
+
+awkward = anything | st.builds(Unpicklable) | st.binary(min_size=LIMIT, max_size=LIMIT * 2)
+
+
+def restored(runs: list[Run]) -> dict[int, Any]:
+    """Position -> value, of all runs."""
+    found: dict[int, Any] = {}
+    for run in runs:
+        values = unpack(run.body)
+        assert len(values) == run.stop - run.start
+        for position, value in enumerate(values, run.start):
+            assert position not in found
+            found[position] = value
+    return found
+
+
+@given(st.lists(anything) | st.lists(atoms))
+def test_packed_values_come_back(values: list[Any]) -> None:
+    assert unpack(pack(values)) == values
+
+
+@given(st.lists(anything), st.integers(1, 200), st.booleans())
+def test_runs_cover_every_position_in_order(values: list[Any], max_bytes: int, rows: bool) -> None:
+    given_values = [(value, 1) for value in values] if rows else values
+    runs, errors = pack_runs(given_values, "The item", max_bytes=max_bytes, max_item_bytes=10**6, rows=rows)
+    assert not errors
+    assert [run.start for run in runs] == sorted(run.start for run in runs)
+    assert restored(runs) == dict(enumerate(given_values))
+
+
+@given(st.lists(awkward, max_size=12), st.integers(1, 200))
+def test_each_position_travels_or_has_its_error(values: list[Any], max_bytes: int) -> None:
+    runs, errors = pack_runs(values, "The item", max_bytes=max_bytes, max_item_bytes=LIMIT)
+    found = restored(runs)
+    assert sorted([*found, *errors]) == list(range(len(values)))
+    assert all(found[position] == values[position] for position in found)
+    for position, error in errors.items():
+        wanted = NotPicklable if isinstance(values[position], Unpicklable) else PayloadTooLarge
+        assert type(error) is wanted
+
+
+@given(st.lists(st.binary(max_size=60), min_size=1), st.integers(1, 200))
+def test_a_run_keeps_its_size_unless_one_value_is_larger(values: list[bytes], max_bytes: int) -> None:
+    items = [[value] for value in values]
+    for run in pack_runs(items, "", max_bytes=max_bytes, max_item_bytes=10**6)[0]:
+        size = sum(len(packing.dumps(item)) for item in items[run.start : run.stop])
+        assert size <= max_bytes or run.stop - run.start == 1
+
+
+def test_many_plain_values_stay_one_run() -> None:
+    runs, _ = pack_runs(range(30_000), "", max_bytes=512 * 1024, max_item_bytes=10**6)
+    assert [(run.start, run.stop) for run in runs] == [(0, 30_000)]
+
+
+@pytest.mark.parametrize("value", ["x" * 2_000, b"x" * 2_000, ["x" * 2_000]])
+def test_the_limit_of_one_item_holds_whatever_its_type(value: Any) -> None:
+    runs, errors = pack_runs([1, value], "The item", max_bytes=10_000, max_item_bytes=1_000)
+    assert restored(runs) == {0: 1}
+    assert type(errors[1]) is PayloadTooLarge
+
+
+def test_large_integers_count_as_large() -> None:
+    runs, _ = pack_runs([1 << 80_000] * 4, "", max_bytes=20_000, max_item_bytes=10**6)
+    assert all(len(run.body) < 25_000 for run in runs)
+
+
+@pytest.mark.parametrize("rows", [False, True])
+def test_items_never_share_an_object(rows: bool) -> None:
+    shared: list[int] = []
+    values = [(shared,), (shared,)] if rows else [shared, shared]
+    one, two = restored(pack_runs(values, "", max_bytes=1_000, max_item_bytes=1_000, rows=rows)[0]).values()
+    (one[0] if rows else one).append(1)
+    assert two == (([],) if rows else [])
+    first, second = unpack(pack([shared, shared]))
+    assert first is not second
+
+
+def test_a_row_of_a_local_class_travels_by_value() -> None:
+    Point = namedtuple("Point", "x y")
+    runs, errors = pack_runs([Point(1, 2)], "", max_bytes=10**5, max_item_bytes=10**5, rows=True)
+    assert not errors
+    assert restored(runs) == {0: (1, 2)}
+
+
+def test_a_row_that_is_no_row_does_not_take_the_batch_along() -> None:
+    runs, errors = pack_runs([(1,), 5], "", max_bytes=1_000, max_item_bytes=1_000, rows=True)
+    assert restored(runs) == {0: (1,), 1: 5}
+    assert not errors
+
+
+def test_a_row_is_not_used_up_by_looking_at_it() -> None:
+    runs, _ = pack_runs([iter([1, 2])], "", max_bytes=1_000, max_item_bytes=1_000, rows=True)
+    assert list(restored(runs)[0]) == [1, 2]
+
+
+def test_nothing_makes_no_run() -> None:
+    runs, errors = pack_runs([], "", max_bytes=10, max_item_bytes=10)
+    assert (restored(runs), errors) == ({}, {})
+
+
+def test_what_cannot_be_rebuilt_is_broken_at_its_place() -> None:
+    body = pack([1, FailsToRebuild(), [3]])
+    one, broken, three = unpack(body, "The argument", "worker w")
+    assert (one, three) == (1, [3])
+    assert isinstance(broken, Broken)
+    assert str(broken.error).startswith("The argument cannot be rebuilt by worker w: ImportError: no such module here.")
+    assert type(broken.error) is NotUnpicklable
+
+
+@given(st.lists(atoms))
+def test_plain_values_cannot_break(values: list[Any]) -> None:
+    assert not packing.may_be_broken(pack(values))
+    assert packing.may_be_broken(pack([[]]))
+
+
+def deep() -> list[Any]:
+    nested: list[Any] = []
+    for _ in range(100_000):
+        nested = [nested]
+    return nested
+
+
+@pytest.mark.parametrize("value", [Unpicklable(), threading.Lock(), deep()], ids=["reduce", "lock", "deep"])
+def test_what_has_no_pickled_form_is_named(value: Any) -> None:
+    with pytest.raises(NotPicklable, match="The thing cannot be pickled"):
+        packing.dumps(value, "The thing")
+
+
+@pytest.mark.parametrize("function", [lambda value: value + 1, partial(max, 2)])
+def test_functions_travel_by_value(function: Callable[[int], int]) -> None:
+    assert pickle.loads(packing.dumps(function))(1) == 2
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        ("a.task", "a.task"),
+        (len, "builtins.len"),
+        (partial(deep), f"{__name__}.deep"),
+        (Unpicklable(), f"{__name__}.Unpicklable"),
+        (Broken.__init__, "manycore.packing.Broken.__init__"),
+    ],
+)
+def test_a_function_is_called_by_its_place(function: Callable[..., Any] | str, name: str) -> None:
+    assert packing.name_of(function) == name
+
+
+def test_byte_code_needs_the_same_python() -> None:
+    assert packing.needs_same_python(packing.dumps(lambda: 1))
+    assert not packing.needs_same_python(packing.dumps(len))
+
+
+def test_the_size_limit_itself_is_allowed() -> None:
+    packing.check_size(10, 10, "It")
+    with pytest.raises(PayloadTooLarge, match="It has 11 bytes, the limit is 10"):
+        packing.check_size(11, 10, "It")
+
+
+class Plain(Exception):
+    pass
+
+
+class RequiredArguments(Exception):
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"{reason} ({code})")
+
+
+class NoText(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text either")
+
+
+class Holds(Exception):
+    def __init__(self, held: Any) -> None:
+        super().__init__("it holds something")
+        self.held = held
+
+
+class Pretends(Exception):
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ValueError, ("another",)
+
+
+class Sealed(Exception):
+    """As a frozen dataclass is: no attribute of it can be set."""
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(name)
+
+
+def travelled(error: BaseException, text: str = "Traceback of the worker") -> BaseException:
+    return load_error(dump_error(error, text))
+
+
+@pytest.mark.parametrize("error", [Plain("a", 1), KeyError("k"), SystemExit(3), OSError(2, "no", "file"), NoText(1)])
+def test_an_error_arrives_as_itself(error: BaseException) -> None:
+    arrived = travelled(error)
+    assert type(arrived) is type(error)
+    assert arrived.args == error.args
+
+
+def test_an_error_keeps_attributes_and_notes() -> None:
+    error = Holds([1])
+    error.add_note("look here")
+    arrived = travelled(error)
+    assert isinstance(arrived, Holds)
+    assert (arrived.held, arrived.__notes__) == ([1], ["look here"])
+
+
+def test_an_error_of_a_local_class_arrives_by_value() -> None:
+    class Local(ValueError):
+        pass
+
+    arrived = travelled(Local("here"))
+    assert (type(arrived).__name__, arrived.args, type(arrived).__bases__) == ("Local", ("here",), (ValueError,))
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (RequiredArguments(3, "bad"), "RequiredArguments: bad (3)"),
+        (Holds(threading.Lock()), "Holds: it holds something"),
+        (Holds(FailsToRebuild()), "Holds: it holds something"),
+        (Pretends("it"), "Pretends: it"),
+    ],
+)
+def test_what_cannot_travel_is_told_in_words(error: BaseException, text: str) -> None:
+    arrived = travelled(error)
+    assert type(arrived) is RemoteError
+    assert str(arrived).startswith(text)
+
+
+def test_an_error_with_neither_form_nor_text_still_arrives() -> None:
+    class Worst(NoText):
+        def __reduce__(self) -> NoReturn:
+            raise NoText
+
+    arrived = travelled(Worst())
+    assert type(arrived) is RemoteError
+    assert "its str() raised RuntimeError" in str(arrived)
+
+
+def test_an_error_whose_class_is_missing_here_is_told_in_words() -> None:
+    blob = pickle.dumps((pickle.dumps(FailsToRebuild()), "Traceback of the worker"))
+    arrived = load_error(blob)
+    assert type(arrived) is RemoteError
+    assert "ImportError: no such module here" in str(arrived)
+
+
+@pytest.mark.parametrize("error", [Plain(), RequiredArguments(1, ""), Sealed()])
+def test_the_workers_traceback_is_the_cause(error: BaseException) -> None:
+    cause = travelled(error).__cause__
+    assert isinstance(cause, RemoteTraceback)
+    assert cause.text == "Traceback of the worker"
+
+
+def test_without_a_traceback_there_is_no_cause() -> None:
+    assert travelled(ManycoreError("x"), "").__cause__ is None

@@ -1,0 +1,127 @@
+"""`Settings` come from the environment, and a bad one is named."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from manycore.codec import Keyring
+from manycore.errors import SettingsError, SigningKeyMissing
+from manycore.settings import load_settings, redacted
+
+KEY, OTHER = "a-key-of-16-bytes-or-more", "another-key-of-16-bytes"
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("MANYCORE_")]:
+        monkeypatch.delenv(name)
+
+
+def test_every_setting_has_a_default() -> None:
+    settings = load_settings()
+    assert settings.url is None
+    assert settings.allow_functions
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "field", "value"),
+    [
+        ("MANYCORE_URL", "redis://h:1/0", "url", "redis://h:1/0"),
+        ("MANYCORE_TASKS", "a.b, c d", "tasks", ("a.b", "c", "d")),
+        ("MANYCORE_TASKS", "", "tasks", ()),
+        ("MANYCORE_ALLOW_FUNCTIONS", "0", "allow_functions", False),
+        ("MANYCORE_MAX_ITEM_BYTES", "1000", "max_item_bytes", 1000),
+        ("MANYCORE_KEY_FILE", "/some/where", "key_file", Path("/some/where")),
+    ],
+)
+def test_a_setting_is_read_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str, field: str, value: object
+) -> None:
+    monkeypatch.setenv(name, text)
+    assert getattr(load_settings(), field) == value
+
+
+def test_an_argument_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MANYCORE_URL", "redis://environment")
+    assert load_settings(url="redis://argument").url == "redis://argument"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("MANYCORE_MAX_ITEM_BYTES", "many"),
+        ("MANYCORE_MAX_ITEM_BYTES", "0"),
+        ("MANYCORE_MAX_ITEM_BYTES", str(512 * 1024 * 1024)),
+        ("MANYCORE_MAX_MESSAGE_BYTES", "1"),
+        ("MANYCORE_BATCH_TTL_SECONDS", "59"),
+        ("MANYCORE_CONNECTION_SECONDS", "0"),
+        ("MANYCORE_ALLOW_FUNCTIONS", "perhaps"),
+        ("MANYCORE_MAX_EXECUTIONS", "0"),
+    ],
+)
+def test_a_bad_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
+    monkeypatch.setenv(name, text)
+    with pytest.raises(SettingsError, match=rf"These settings cannot work: {name}: \w+"):
+        load_settings()
+
+
+def test_all_bad_settings_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MANYCORE_MAX_EXECUTIONS", "x")
+    monkeypatch.setenv("MANYCORE_INLINE_BYTES", "-1")
+    with pytest.raises(SettingsError, match=r"MANYCORE_INLINE_BYTES.*MANYCORE_MAX_EXECUTIONS"):
+        load_settings()
+
+
+def test_the_key_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MANYCORE_KEY", f"{KEY},{OTHER}")
+    assert load_settings().keyring().ids == Keyring([KEY.encode(), OTHER.encode()]).ids
+
+
+def test_the_key_file_wins_over_the_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(f"{OTHER}\n{KEY}\n")
+    monkeypatch.setenv("MANYCORE_KEY", KEY)
+    monkeypatch.setenv("MANYCORE_KEY_FILE", str(tmp_path / "key"))
+    assert load_settings().keyring().ids == Keyring([OTHER.encode(), KEY.encode()]).ids
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "cannot be read"), (b" \n", "is empty"), (b"\xff" * 32, "is not text")],
+    ids=["missing", "blank", "binary"],
+)
+def test_an_unusable_key_file_is_named(tmp_path: Path, content: bytes | None, said: str) -> None:
+    path = tmp_path / "key"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SettingsError, match=rf"The key file {path}.*{said}"):
+        load_settings(key_file=path).keyring()
+
+
+@pytest.mark.parametrize("key", [None, " "])
+def test_without_a_key_the_next_step_is_told(key: str | None) -> None:
+    with pytest.raises(SigningKeyMissing, match=r"no signing key for the cluster.*Set MANYCORE_KEY_FILE"):
+        load_settings(key=key).keyring()
+
+
+def test_a_key_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MANYCORE_KEY", KEY)
+    assert KEY not in repr(load_settings())
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://host:6379/0", "redis://host:6379/0"),
+        ("redis://user:secret@host/0", "redis://user:***@host/0"),
+        ("redis://:secret@host", "redis://:***@host"),
+        ("rediss://user:sec@ret:s@host", "rediss://user:***@host"),
+        ("unix:///tmp/s.sock", "unix:///tmp/s.sock"),
+        ("redis://host/0?username=u&password=secret&db=1", "redis://host/0?username=u&password=***&db=1"),
+        ("the cluster", "the cluster"),
+    ],
+)
+def test_an_address_is_shown_without_its_password(url: str, shown: str) -> None:
+    assert redacted(url) == shown

@@ -1,0 +1,41 @@
+"""`@task` marks a function and leaves it as it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from manycore.task import TaskInfo, task, task_info
+
+
+@task
+def bare(value: int) -> int:
+    return value + 1
+
+
+@task(name="other.name", fleet="io")
+def with_options(value: int) -> int:
+    return value + 2
+
+
+def test_a_task_called_directly_is_the_plain_function() -> None:
+    assert (bare(1), with_options(1)) == (2, 3)
+
+
+def test_its_name_is_its_place() -> None:
+    assert task_info(bare) == TaskInfo(f"{__name__}.bare", "cpu")
+
+
+def test_its_name_and_fleet_can_be_given() -> None:
+    assert task_info(with_options) == TaskInfo("other.name", "io")
+
+
+@pytest.mark.parametrize("other", [len, None, "bare"])
+def test_nothing_else_is_a_task(other: Any) -> None:
+    assert task_info(other) is None
+
+
+def test_an_unknown_fleet_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"fleet='gpu'\): there is no such fleet. Use 'cpu' or 'io'"):
+        task(fleet="gpu")  # type: ignore[call-overload]

@@ -1,0 +1,22 @@
+"""A chunk with all that it takes to send it: kept until its items are answered, so that it can be sent again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from manycore.functions import Program
+from manycore.message import Chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A chunk, the program that it runs, and its payload."""
+
+    chunk: Chunk
+    program: Program
+    body: bytes
+
+    def part(self, start: int, stop: int) -> Parcel:
+        """The items `[start, stop)`, by index, as a chunk of its own."""
+        first = self.chunk.first
+        return Parcel(self.chunk.part(start - first, stop - first), self.program, self.body)

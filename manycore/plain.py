@@ -1,0 +1,29 @@
+"""For plain Celery clients: an application whose messages our workers accept.
+
+    from manycore.plain import celery_app
+    app = celery_app()
+    app.send_task("tasks.primes.count_primes", (0, 1000)).get()
+
+Acks, revokes, routing, chains and `.get()` are Celery's own; manycore's batches and promises need `manycore.Cluster`.
+"""
+
+from __future__ import annotations
+
+from celery import Celery
+
+from manycore import serializer
+from manycore.broker import backend_url, create_app
+from manycore.errors import SettingsError
+from manycore.settings import load_settings
+
+
+def celery_app() -> Celery:
+    """A Celery application for MANYCORE_URL that signs with MANYCORE_KEY_FILE (or MANYCORE_KEY).
+
+    Raises `SettingsError` without an address, `SigningKeyMissing` without a key.
+    """
+    settings = load_settings()
+    if settings.url is None:
+        raise SettingsError("There is no cluster to call. Set MANYCORE_URL to the address of its server.")
+    serializer.install(settings.keyring(), max_message_bytes=settings.max_message_bytes)
+    return create_app(settings, "manycore.plain", backend=backend_url(settings.url))

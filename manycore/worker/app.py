@@ -1,0 +1,128 @@
+"""Makes the Celery application that a worker runs. Composition only: each part is a file beside this one."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from functools import partial
+from multiprocessing.util import Finalize
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from celery import Celery, signals
+
+from manycore import serializer
+from manycore.broker import FUNCTION_TASK, backend_url, create_app
+from manycore.errors import FunctionsNotAllowed, ManycoreError, SettingsError, UnknownTask
+from manycore.lifeline import die_with_parent
+from manycore.settings import Settings, load_settings
+from manycore.task import TaskInfo, task_info
+from manycore.worker.context import WorkerContext
+from manycore.worker.drain import DrainStep
+from manycore.worker.heartbeat import HeartbeatStep
+from manycore.worker.leases import LeaseStep
+from manycore.worker.reaper import ReaperStep
+from manycore.worker.refusals import refuse_message, refuse_raw
+from manycore.worker.transport import transport_settings
+
+
+def create_worker_app(settings: Settings | None = None) -> Celery:
+    """The application of a worker: tasks, signed messages, outcomes, leases. Raises `SettingsError`."""
+    settings = settings or load_settings()
+    keyring = settings.keyring()
+    serializer.install(keyring, max_message_bytes=settings.max_message_bytes)
+    app = create_app(
+        settings,
+        task_cls="manycore.worker.task:ManycoreTask",
+        backend=f"manycore.worker.backend:OutcomeBackend+{backend_url(settings.url or '')}",
+    )
+    app.conf.update(
+        worker_prefetch_multiplier=1,
+        worker_proc_alive_timeout=60.0,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_max_tasks_per_child=settings.max_tasks_per_child,
+        worker_max_memory_per_child=settings.max_memory_per_child and settings.max_memory_per_child // 1024,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=True,
+    )
+    context = app.manycore = WorkerContext(app, settings, keyring)
+    app.conf.update(transport_settings(settings.url or ""))
+    app.conf.broker_transport_options |= {
+        "refuse": partial(refuse_raw, context),
+        "max_message_bytes": settings.max_message_bytes,
+    }
+    app.steps["consumer"].update({DrainStep, HeartbeatStep, LeaseStep, ReaperStep})
+    if settings.allow_functions:
+        app.task(_no_function, name=FUNCTION_TASK)
+    for module in map(_import, settings.tasks):
+        register(app, tasks_of(module))
+    _connect_signals(app)
+    app.set_current()
+    return app
+
+
+def tasks_of(module: ModuleType) -> list[tuple[TaskInfo, Any]]:
+    """The functions of a module that `@task` marked, those that it only imported left out."""
+    marked = [(task_info(member), member) for member in vars(module).values()]
+    return [(info, f) for info, f in marked if info is not None and f.__module__ == module.__name__]
+
+
+def register(app: Celery, tasks: Iterable[tuple[TaskInfo, Any]]) -> None:
+    """Make marked functions known to Celery by their names, each routed to its fleet's queue."""
+    for info, function in tasks:
+        if info.name in app.tasks:
+            raise SettingsError(f"Two tasks are called {info.name!r}. Give one of them another name: @task(name=...).")
+        app.task(function, name=info.name, queue=info.fleet)
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except Exception as exc:  # a user's module may raise anything while it is imported
+        raise SettingsError(
+            f"MANYCORE_TASKS names {name!r}, which cannot be imported: {type(exc).__name__}: {exc}."
+        ) from exc
+
+
+def _no_function(*_: Any, **__: Any) -> None:
+    raise SettingsError(f"{FUNCTION_TASK} runs shipped functions. Call it through manycore.Cluster.")
+
+
+def _connect_signals(app: Celery) -> None:
+    context: WorkerContext = app.manycore
+    parent = os.getpid()
+    # billiard's arenas are files in a temporary folder, which a killed parent leaves: let it be one that is tidied up.
+    tempfile.tempdir = str(context.folder)
+
+    def unknown_task(message: Any = None, name: str = "", **_: Any) -> None:
+        refuse_message(context, message, _unknown(context, name))
+
+    def child_started(**_: Any) -> None:
+        die_with_parent(parent)
+        _be_killed_first()
+        tempfile.tempdir = None  # items use the machine's own
+
+    signals.task_unknown.connect(unknown_task, weak=False)
+    signals.worker_process_init.connect(child_started, weak=False)
+    # After the finalizers of whatever is kept in the folder, multiprocessing's own (-100) among them.
+    Finalize(None, shutil.rmtree, args=(context.folder,), kwargs={"ignore_errors": True}, exitpriority=-101)
+
+
+def _be_killed_first() -> None:
+    """Where memory runs out, let the kernel kill the child whose item took it, not the parent that can tell of it."""
+    with suppress(OSError):  # there is no such file but on Linux
+        Path("/proc/self/oom_score_adj").write_text("500")
+
+
+def _unknown(context: WorkerContext, name: str) -> ManycoreError:
+    from difflib import get_close_matches  # only here: needed for messages that nobody should send
+
+    if name == FUNCTION_TASK:
+        return FunctionsNotAllowed("this function")
+    close = get_close_matches(name, [task for task in context.app.tasks if not task.startswith("celery.")], n=1)
+    return UnknownTask(name, f" Did you mean {close[0]!r}?" if close else "")

@@ -1,0 +1,105 @@
+"""What one worker process knows: its settings, keys, connection and caches. One for each Celery application."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import redis
+from celery import Celery
+
+from manycore import codec, packing
+from manycore.broker import Publisher, connect
+from manycore.codec import Keyring
+from manycore.errors import MessageRefused, NotUnpicklable, VersionMismatch
+from manycore.settings import Settings
+from manycore.worker.blackbox import BlackBox
+
+CACHED_FUNCTIONS = 64
+Function = tuple[Callable[..., Any] | None, dict[str, Any]]
+"""A shipped function (None for a task that workers know by name) with its keyword arguments."""
+
+
+class WorkerContext:
+    """Connections and files are opened at first use, in the process that uses them: after the fork, never before."""
+
+    def __init__(self, app: Celery, settings: Settings, keyring: Keyring) -> None:
+        self.app = app
+        self.settings = settings
+        self.keyring = keyring
+        self.folder = Path(tempfile.mkdtemp(prefix="manycore-worker-", dir=settings.run_folder))
+        self._functions: OrderedDict[str, Function] = OrderedDict()
+        self._loading = threading.Lock()
+        self._local = threading.local()
+
+    @cached_property
+    def redis(self) -> redis.Redis:
+        return connect(self.settings)
+
+    @cached_property
+    def publisher(self) -> Publisher:
+        return Publisher(self.app, self.keyring)
+
+    @property
+    def box(self) -> BlackBox:
+        """The box of this thread."""
+        if not hasattr(self._local, "box"):
+            self._local.box = BlackBox(self.folder)
+        box: BlackBox = self._local.box
+        return box
+
+    @property
+    def drain_flag(self) -> Path:
+        """A file that is there once the worker stops: whatever has not started goes back to its queue."""
+        return self.folder / "drain"
+
+    @cached_property
+    def name(self) -> str:
+        """What outcomes call this process: `<host>/<pid>`."""
+        return f"{os.uname().nodename}/{os.getpid()}"
+
+    def cached(self, digest: str | None) -> Function | None:
+        """The shipped function of this digest if it is here already; no function at all for None."""
+        if digest is None:
+            return None, {}
+        with self._loading:
+            if digest in self._functions:
+                self._functions.move_to_end(digest)
+            return self._functions.get(digest)
+
+    def function(self, digest: str, sealed: bytes | None) -> Function:
+        """The shipped function of this digest, from its sealed form; threads share it.
+
+        Raises `MessageRefused`, `VersionMismatch`, or `NotUnpicklable` when it cannot be rebuilt here.
+        """
+        with self._loading:
+            if digest not in self._functions:
+                self._functions[digest] = self._load(digest, sealed)
+                while len(self._functions) > CACHED_FUNCTIONS:
+                    self._functions.popitem(last=False)
+            return self._functions[digest]
+
+    def _load(self, digest: str, sealed: bytes | None) -> Function:
+        if sealed is None:
+            raise MessageRefused(f"its function {digest} is no longer in Redis (MANYCORE_BATCH_TTL_SECONDS)")
+        head, blob = self.keyring.open(codec.FUNCTION, sealed)
+        if head["digest"] != digest:
+            raise MessageRefused(f"its function is {head['digest']}, the message names {digest}")
+        ours = packing.python_version()
+        if head["by_value"] and tuple(head["python"]) != ours:
+            theirs, here = (f"Python {major}.{minor}" for major, minor in (head["python"], ours))
+            raise VersionMismatch(f"The function {head['name']} was shipped by value", theirs, here)
+        try:
+            function, kwargs = pickle.loads(blob)
+        except Exception as exc:  # importing a user's module may raise anything
+            raise NotUnpicklable(
+                f"The function {head['name']}", f"worker {self.name}", f"{type(exc).__name__}: {exc}"
+            ) from exc
+        return function, kwargs

@@ -1,0 +1,54 @@
+"""Starts a Celery worker with manycore's options, in this process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import click
+from celery import Celery
+
+from manycore.errors import ManycoreError
+
+BLAS_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+
+
+def launch(
+    make_app: Callable[[], Celery],
+    *,
+    pool: Literal["prefork", "threads"],
+    slots: int,
+    queue: str,
+    name: str,
+    loglevel: str,
+    options: Sequence[str] = (),
+) -> None:
+    """Run a worker until it is stopped. Raises `click.ClickException` when `make_app` says why it cannot start."""
+    for variable in BLAS_VARIABLES:
+        # One thread for each slot: slots times BLAS threads would oversubscribe the cores. The user's value wins.
+        os.environ.setdefault(variable, "1")
+    try:
+        app = make_app()  # after the variables: tasks may import NumPy
+    except ManycoreError as exc:
+        raise click.ClickException(str(exc)) from exc
+    app.worker_main(
+        [
+            "worker",
+            f"--pool={pool}",
+            f"--concurrency={slots}",
+            f"--queues={queue}",
+            f"--hostname={name}",
+            f"--loglevel={loglevel}",
+            "--without-gossip",
+            "--without-mingle",
+            *options,
+        ]
+    )

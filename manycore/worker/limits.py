@@ -1,0 +1,61 @@
+"""A time limit for each item: first an exception inside it, then the end of its process.
+
+Soft: `SIGALRM` raises `ItemTimeout` in the item, between two byte codes. Hard: `faulthandler`'s watchdog, a C thread
+that needs no GIL, dumps every stack and exits, so the limit holds inside C code too; the parent then finds the trace in
+the black box. Items on other threads than the main one (the `io` fleet) have a soft limit alone (`alarm`): their
+process runs the items of others too.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import BinaryIO
+
+from manycore.errors import ItemTimeout
+from manycore.worker.alarm import Overdue, watchdog
+
+HARD_GRACE_SECONDS = 1.0
+"""How long an item may go on after its soft limit: to clean up, or because it cannot be interrupted."""
+
+
+@contextmanager
+def time_limit(seconds: float, trace: BinaryIO) -> Iterator[None]:
+    """Bound the enclosed item to `seconds`; `trace` receives the stacks when the hard limit strikes."""
+    bound = _bound_process if threading.current_thread() is threading.main_thread() else _bound_thread
+    with bound(seconds, trace):
+        yield
+
+
+@contextmanager
+def _bound_process(seconds: float, trace: BinaryIO) -> Iterator[None]:
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise ItemTimeout(seconds, "")
+
+    faulthandler.dump_traceback_later(seconds + HARD_GRACE_SECONDS, exit=True, file=trace)
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        try:
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:  # apart: until the timer is off, the alarm can still strike in the `finally` above
+        signal.signal(signal.SIGALRM, previous)
+        faulthandler.cancel_dump_traceback_later()
+
+
+@contextmanager
+def _bound_thread(seconds: float, _trace: BinaryIO) -> Iterator[None]:
+    alarm = watchdog.set(seconds)
+    try:
+        try:
+            yield
+        finally:
+            alarm.call_off()
+    except Overdue as exc:
+        raise ItemTimeout(seconds, "").with_traceback(exc.__traceback__) from None

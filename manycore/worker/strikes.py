@@ -1,0 +1,61 @@
+"""How often, and how, an item killed its worker: written by the parent that saw it, read by the next run of the chunk.
+
+An item that ran into its hard time limit is not run again for it: its verdict is `ItemTimeout`. One that killed its
+process otherwise runs until it has had `max_executions`; then its verdict is `WorkerCrashed`. The rest of the chunk
+goes on in both cases.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from redis import Redis
+
+from manycore import keys
+from manycore.errors import ItemTimeout, ManycoreError, WorkerCrashed
+from manycore.message import Chunk
+from manycore.resume import Resume
+from manycore.worker.blackbox import Reading
+from manycore.worker.limits import HARD_GRACE_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """The deaths of one item: how many, how the last one came, and the trace if it was a hard time limit."""
+
+    count: int
+    cause: str
+    trace: str = ""
+
+    def verdict(self, chunk: Chunk, max_executions: int) -> ManycoreError | None:
+        """The error that ends the item, None if it may run again."""
+        if self.trace and chunk.options.timeout is not None:
+            grace = f" and of {HARD_GRACE_SECONDS:g} s more, in code that cannot be interrupted; its process was ended"
+            return ItemTimeout(chunk.options.timeout, grace)
+        return WorkerCrashed(self.count, self.cause) if self.count >= max_executions else None
+
+
+def record(redis: Redis, chunk: Chunk, reading: Reading, cause: str, ttl: int, *, unseen: int = 0) -> Strike:
+    """Count one more death of the item that the black box names, and settle what careful mode had noted.
+
+    `unseen` is how often it had run to its death before anything could name it.
+    """
+    key, field = keys.strikes(chunk.batch), str(chunk.index(reading.position))
+    pipe = redis.pipeline(transaction=False)
+    pipe.hget(key, field)
+    pipe.hget(keys.progress(chunk.batch), chunk.id)
+    previous, progress = pipe.execute()
+    count = json.loads(previous)["count"] if previous else unseen
+    strike = Strike(count + 1, cause, reading.trace)
+    pipe.hset(key, field, json.dumps(asdict(strike)))
+    pipe.expire(key, ttl)
+    if progress is not None:
+        pipe.hset(keys.progress(chunk.batch), chunk.id, str(Resume.parse(progress).settled()))
+    pipe.execute()
+    return strike
+
+
+def parse(fields: dict[bytes, bytes]) -> dict[int, Strike]:
+    """The strikes of a batch by item index, from its hash."""
+    return {int(index): Strike(**json.loads(value)) for index, value in fields.items()}

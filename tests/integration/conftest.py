@@ -1,0 +1,118 @@
+"""Real servers and real workers. Each server has its own folder and socket or port; none is shared or flushed."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import redis
+
+from manycore import Cluster
+from manycore.codec import generate_key
+from manycore.local import server_binary
+from tests.waiting import wait_until
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def no_ambient_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A developer's own MANYCORE_... must not steer the tests."""
+    for name in [name for name in os.environ if name.startswith("MANYCORE_") and name != "MANYCORE_REQUIRE_ALL"]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A local cluster of two workers, shared by the tests that do no harm to it."""
+    with Cluster(workers=2) as cluster:
+        cluster.submit(abs, 1).result(timeout=30)
+        yield cluster
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server of the test's own on a loopback port, with a password, and a signing key."""
+
+    url: str
+    port: int
+    password: str
+    key: str
+    process: subprocess.Popen[bytes]
+
+    def client(self) -> redis.Redis:
+        return redis.Redis.from_url(self.url)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    password = secrets.token_hex(8)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    url = f"redis://:{password}@127.0.0.1:{port}/0"
+    command = [server_binary(), "--port", str(port), "--bind", "127.0.0.1", "--requirepass", password]
+    folder = tmp_path / "server"
+    folder.mkdir()
+    process = subprocess.Popen([*command, "--save", "", "--dir", str(folder)], stdout=subprocess.DEVNULL)
+    wait_until(lambda: _answers(url), "the server answers")
+    yield Server(url, port, password, generate_key(), process)
+    process.kill()
+    process.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return bool(redis.Redis.from_url(url).ping())
+    except redis.ConnectionError:
+        return False
+
+
+@pytest.fixture
+def start_worker(server: Server, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts workers of `server`; `options` are the command's, the keywords settings (`tasks="..."`)."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*options: str, slots: int = 1, wait: bool = True, **settings: str) -> subprocess.Popen[bytes]:
+        chosen = {"url": server.url, "key": server.key, "run_folder": str(tmp_path)} | settings
+        env = os.environ | {f"MANYCORE_{name.upper()}": value for name, value in chosen.items()}
+        name = f"test{len(started)}@{secrets.token_hex(3)}"
+        command = [sys.executable, "-m", "manycore.worker", "--slots", str(slots), "--name", name, *options]
+        log = (tmp_path / f"{name}.log").open("wb")
+        process = subprocess.Popen(
+            command, env=env | {"PYTHONPATH": str(ROOT)}, stdout=log, stderr=log, start_new_session=True
+        )
+        started.append(process)
+        if wait:
+            client = server.client()
+            wait_until(lambda: client.exists(f"mc:worker:{name}"), f"worker {name} is there")
+        return process
+
+    yield start
+    for process in started:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+@pytest.fixture
+def connect(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Cluster]]:
+    """Connects to `server`; the keywords are settings, by default its own key."""
+    opened: list[Cluster] = []
+
+    def open_cluster(**settings: str) -> Cluster:
+        for name, value in ({"key": server.key} | settings).items():
+            monkeypatch.setenv(f"MANYCORE_{name.upper()}", value)
+        opened.append(Cluster(settings.get("url", server.url)))
+        return opened[-1]
+
+    yield open_cluster
+    for cluster in opened:
+        cluster._session.close()  # at once: some tests leave work that no worker is there for

@@ -1,0 +1,75 @@
+"""What a `concurrent.futures.Executor` promises, held against the standard library's pool and against ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor, ProcessPoolExecutor
+
+import pytest
+
+from manycore import Cluster
+from tests.functions import busy, fail_on_seven, square
+
+
+@pytest.fixture(params=[ProcessPoolExecutor, lambda workers: Cluster(workers=workers)], ids=["pool", "manycore"])
+def make(request: pytest.FixtureRequest) -> Callable[[], Executor]:
+    return lambda: request.param(2)
+
+
+def test_submit_map_and_shutdown(make: Callable[[], Executor]) -> None:
+    with make() as executor:
+        assert executor.submit(square, 3).result(timeout=30) == 9
+        assert list(executor.map(square, range(10), timeout=30)) == [n * n for n in range(10)]
+
+
+def test_leaving_the_block_waits_for_what_was_submitted(make: Callable[[], Executor]) -> None:
+    with make() as executor:
+        futures = [executor.submit(busy, 0.05) for _ in range(10)]
+    assert all(future.done() for future in futures)
+
+
+def test_results_of_map_can_be_read_after_the_block(make: Callable[[], Executor]) -> None:
+    with make() as executor:
+        results = executor.map(square, range(1000))
+    assert list(results) == [n * n for n in range(1000)]
+
+
+def test_nothing_is_taken_after_shutdown(make: Callable[[], Executor]) -> None:
+    executor = make()
+    executor.shutdown()
+    with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
+        executor.submit(square, 1)
+    with pytest.raises(RuntimeError):
+        list(executor.map(square, [1]))
+    executor.shutdown()
+
+
+def test_shutdown_without_waiting_lets_work_finish(make: Callable[[], Executor]) -> None:
+    executor = make()
+    future = executor.submit(busy, 0.3)
+    executor.shutdown(wait=False)
+    assert future.result(timeout=30) == 0.3
+
+
+def test_shutdown_can_cancel_what_has_not_started(make: Callable[[], Executor]) -> None:
+    executor = make()
+    futures = [executor.submit(busy, 0.1) for _ in range(200)]
+    executor.shutdown(cancel_futures=True)
+    assert all(future.done() for future in futures)
+    assert any(future.cancelled() for future in futures)
+
+
+def test_an_error_of_an_item_is_its_own(make: Callable[[], Executor]) -> None:
+    with make() as executor:
+        results = executor.map(fail_on_seven, range(10))
+        assert [next(results) for _ in range(7)] == list(range(7))
+        with pytest.raises(KeyError) as caught:
+            next(results)
+    assert "Traceback" in str(caught.value.__cause__)
+
+
+def test_a_done_callback_runs(make: Callable[[], Executor]) -> None:
+    seen: list[int] = []
+    with make() as executor:
+        executor.submit(square, 4).add_done_callback(lambda future: seen.append(future.result()))
+    assert seen == [16]

@@ -1,0 +1,66 @@
+"""Messages that vanish, as in kombu's BRPOP gap: their items are found missing and sent again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from manycore import Cluster
+from tests.functions import busy, note_run, square
+from tests.integration.conftest import Server
+from tests.waiting import wait_until
+
+Connect = Callable[..., Cluster]
+
+
+def test_a_message_that_vanished_is_sent_again(
+    server: Server, start_worker: Callable[..., Any], connect: Connect
+) -> None:
+    cluster = connect(audit_seconds="0.3")
+    batch = cluster.batch(square, range(100))
+    client = server.client()
+    wait_until(lambda: client.llen("cpu") == 8, "all chunks are queued")
+    for _ in range(5):
+        client.lpop("cpu")
+    start_worker()
+    assert batch.gather() == [n * n for n in range(100)]
+
+
+def test_everything_vanished_payloads_and_functions_too(
+    server: Server, start_worker: Callable[..., Any], connect: Connect
+) -> None:
+    """What a server without persistence leaves behind when it is killed: nothing."""
+    cluster = connect(audit_seconds="0.3", inline_bytes="0")
+    batch = cluster.batch(lambda n: n + 1, range(1000))
+    client = server.client()
+    wait_until(lambda: client.llen("cpu") == 8, "all chunks are queued")
+    client.delete("cpu", *client.keys("mc:*:in:*"), *client.keys("mc:ref:*"))
+    start_worker()
+    assert batch.gather() == list(range(1, 1001))
+
+
+def test_what_is_being_worked_on_is_not_sent_again(
+    start_worker: Callable[..., Any], connect: Connect, tmp_path: Path
+) -> None:
+    start_worker()
+    cluster = connect(audit_seconds="0.1")
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    batch = cluster.batch(lambda n: (note_run(n, folder=str(folder)), busy(1.0)), range(2))
+    batch.gather()
+    assert [(folder / str(n)).read_text() for n in range(2)] == ["x", "x"]
+
+
+def test_junk_in_a_queue_does_not_stop_the_search(
+    server: Server, start_worker: Callable[..., Any], connect: Connect
+) -> None:
+    cluster = connect(audit_seconds="0.2")
+    batch = cluster.batch(square, range(100))
+    client = server.client()
+    wait_until(lambda: client.llen("cpu") == 8, "all chunks are queued")
+    client.lpop("cpu")
+    client.rpush("cpu", b"{junk", b"[]", b"{}", b"7", b'{"body": 5}')
+    client.hset("unacked", mapping={"a": b"[", "b": b"[]", "c": b"{}"})
+    start_worker()
+    assert batch.gather() == [n * n for n in range(100)]

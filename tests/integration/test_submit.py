@@ -1,0 +1,73 @@
+"""`submit`: one call, one future."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import CancelledError, as_completed, wait
+from typing import Any
+
+import pytest
+
+from manycore import Cluster
+from tests.functions import busy, fail_on_seven, square
+
+
+def test_a_future_has_the_result(cluster: Cluster) -> None:
+    assert cluster.submit(square, 7).result(timeout=10) == 49
+
+
+def test_keyword_arguments_arrive(cluster: Cluster) -> None:
+    assert cluster.submit(int, "ff", base=16).result(timeout=10) == 255
+
+
+def test_calls_with_and_without_keywords_share_a_chunk(cluster: Cluster) -> None:
+    futures = [cluster.submit(int, "11", **({"base": base} if base else {})) for base in (0, 2, 0, 3)]
+    assert [future.result(timeout=10) for future in futures] == [11, 3, 11, 4]
+
+
+def test_a_lambda_with_a_closure_runs(cluster: Cluster) -> None:
+    offset = 40
+    assert cluster.submit(lambda x: x + offset, 2).result(timeout=10) == 42
+
+
+def test_a_failed_call_raises_its_own_error_with_the_remote_traceback(cluster: Cluster) -> None:
+    with pytest.raises(KeyError, match="seven") as caught:
+        cluster.submit(fail_on_seven, 7).result(timeout=10)
+    assert 'raise KeyError("seven")' in str(caught.value.__cause__)
+
+
+def test_a_future_can_be_awaited(cluster: Cluster) -> None:
+    async def main() -> list[int]:
+        return await asyncio.gather(*(cluster.submit(square, n) for n in range(5)))
+
+    assert asyncio.run(main()) == [0, 1, 4, 9, 16]
+
+
+def test_the_standard_library_waits_for_our_futures(cluster: Cluster) -> None:
+    futures: dict[Any, int] = {cluster.submit(square, n): n for n in range(20)}
+    assert {futures[f]: f.result() for f in as_completed(futures, timeout=10)} == {n: n * n for n in range(20)}
+    assert not wait(futures, timeout=10).not_done
+
+
+def test_a_call_that_was_not_sent_can_be_cancelled() -> None:
+    with Cluster(workers=1) as cluster:
+        cluster.submit(abs, 1).result(timeout=30)
+        running = [cluster.submit(busy, 0.2) for _ in range(40)]  # more than the window lets out
+        late = cluster.submit(square, 3)
+        assert late.cancel()
+        with pytest.raises(CancelledError):
+            late.result()
+        for future in running:
+            future.cancel()
+
+
+def test_a_hundred_thousand_calls_one_by_one(cluster: Cluster) -> None:
+    futures = [cluster.submit(square, n) for n in range(100_000)]
+    assert [future.result(timeout=60) for future in futures] == [n * n for n in range(100_000)]
+
+
+def test_submit_after_shutdown_is_refused() -> None:
+    cluster = Cluster(workers=1)
+    cluster.shutdown()
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        cluster.submit(square, 1)

@@ -1,0 +1,137 @@
+"""`Batch`: gathered as a whole or as it completes, again and again."""
+
+from __future__ import annotations
+
+from array import array
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manycore.batch import Batch
+from manycore.errors import BatchCancelled
+from manycore.functions import Program
+from manycore.lane import Lane
+from manycore.message import Block, ItemOptions
+from manycore.outcome import Outcome
+from manycore.sinks import Inbox
+from manycore.sources import ReadySource
+
+
+class Running:
+    """A batch whose outcomes the test delivers."""
+
+    def __init__(self, total: int) -> None:
+        self.inbox = Inbox()
+        source = ReadySource(iter(range(total)), total, Program("t", "cpu"), ItemOptions(), chunksize=max(total, 1))
+        self.lane = Lane("pi-1e8", source, self.inbox)
+        self.batch = Batch(self.lane, self.inbox, "tasks.pi", cancel=self._cancel, show_progress=False)
+        if total:
+            self.lane.next_cut(1)
+            self.lane.sending("c", total, 1, None)
+        self.lane.check_finished()
+
+    def _cancel(self) -> None:
+        self.lane.stop(BatchCancelled(self.lane.id), give_up_sent=True)
+
+    def answer(self, start: int, *values: Any) -> None:
+        """Deliver outcomes from index `start` on; an exception among them is an error."""
+        errors = {at: value for at, value in enumerate(values) if isinstance(value, BaseException)}
+        indices = range(start, start + len(values))
+        block = Block("pi-1e8", "c", indices, 2, "host/1", array("f", [0.5] * len(values)), {})
+        self.lane.arrived(block, [None if at in errors else value for at, value in enumerate(values)], errors)
+
+
+@given(st.permutations(range(8)))
+def test_results_come_in_the_order_of_the_input(order: list[int]) -> None:
+    running = Running(8)
+    for index in order:
+        running.answer(index, index * index)
+    assert running.batch.gather() == [index * index for index in range(8)]
+    assert running.batch.gather() == [index * index for index in range(8)]
+
+
+def test_an_empty_batch_gathers_nothing() -> None:
+    assert Running(0).batch.gather() == []
+
+
+def test_the_first_error_of_the_input_is_raised() -> None:
+    running = Running(3)
+    running.answer(2, KeyError("last"))
+    running.answer(0, "a", LookupError("first"))
+    with pytest.raises(LookupError, match="first"):
+        running.batch.gather()
+
+
+def test_errors_stand_in_the_list_on_request() -> None:
+    running, error = Running(3), KeyError()
+    running.answer(0, "a", error, "c")
+    assert running.batch.gather(return_exceptions=True) == ["a", error, "c"]
+
+
+def test_gathering_leaves_arrivals_as_they_are() -> None:
+    running, error = Running(2), KeyError()
+    running.answer(0, "a", error)
+    running.batch.gather(return_exceptions=True)
+    assert [outcome.value for outcome in running.batch.as_completed()] == ["a", None]
+
+
+def test_outcomes_come_as_they_complete() -> None:
+    running, error = Running(3), KeyError()
+    running.answer(1, "b", error)
+    running.answer(0, "a")
+    expected = [
+        Outcome(1, "b", None, 2, "host/1", 0.5),
+        Outcome(2, None, error, 2, "host/1", 0.5),
+        Outcome(0, "a", None, 2, "host/1", 0.5),
+    ]
+    assert list(running.batch.as_completed()) == expected
+    assert list(running.batch.as_completed()) == expected
+
+
+def test_waiting_says_whether_it_ended() -> None:
+    running = Running(1)
+    assert not running.batch.wait(0)
+    running.answer(0, "a")
+    assert running.batch.wait(0)
+    assert running.batch.wait()
+
+
+def test_progress_counts_outcomes() -> None:
+    running = Running(3)
+    running.answer(0, "a", KeyError())
+    progress = running.batch.progress
+    assert (progress.total, progress.done, progress.failed) == (3, 2, 1)
+    assert progress.seconds > 0
+
+
+def test_cancelling_ends_it_at_once() -> None:
+    running = Running(3)
+    running.answer(1, "b")
+    running.batch.cancel()
+    found = running.batch.gather(return_exceptions=True)
+    assert [type(value) for value in found] == [BatchCancelled, str, BatchCancelled]
+
+
+@pytest.mark.parametrize("read", [Batch.gather, Batch.wait, lambda batch: list(batch.as_completed())])
+def test_what_ended_the_batch_is_raised(read: Any) -> None:
+    running = Running(2)
+    running.lane.fail(ConnectionError("gone"))
+    with pytest.raises(ConnectionError):
+        read(running.batch)
+
+
+@pytest.mark.parametrize("read", [Batch.gather, lambda batch: list(batch.as_completed())])
+def test_an_error_of_the_input_is_raised_at_the_end(read: Any) -> None:
+    running = Running(1)
+    running.lane.source.error = LookupError()
+    running.answer(0, "a")
+    with pytest.raises(LookupError):
+        read(running.batch)
+
+
+def test_it_shows_how_far_it_is() -> None:
+    running = Running(3)
+    running.answer(0, "a", KeyError())
+    assert repr(running.batch) == "<Batch pi-1e8 of tasks.pi: 2/3 done, 1 failed>"

@@ -1,0 +1,138 @@
+"""`FunctionShipper`: tasks go by name, everything else by value, if the cluster allows it."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+
+from manycore import codec, packing
+from manycore.broker import FUNCTION_TASK
+from manycore.codec import Keyring
+from manycore.errors import FunctionsNotAllowed, NotPicklable, PayloadTooLarge, UnknownTask
+from manycore.fleet import Fleet
+from manycore.functions import FunctionShipper, Program
+from manycore.settings import load_settings
+from manycore.task import task
+
+RING = Keyring([b"a key of sixteen"])
+
+
+@dataclass
+class Workers:
+    """What a `Fleet` would say of its workers."""
+
+    known: set[str] = field(default_factory=set)
+    allows_functions: bool = True
+
+    def knows(self, name: str) -> bool:
+        return name in self.known
+
+    def queue_of(self, name: str) -> str | None:
+        return "io" if name in self.known else None
+
+    def suggestion(self, name: str) -> str:
+        return " Did you mean 'tasks.add'?"
+
+
+def shipper(*known: str, allows_functions: bool = True, limit: int = 10**6) -> FunctionShipper:
+    fleet = cast(Fleet, Workers(set(known), allows_functions))
+    return FunctionShipper(RING, fleet, load_settings(max_item_bytes=limit))
+
+
+def plain(value: int) -> int:
+    return value + 1
+
+
+@task(name="tasks.known", fleet="io")
+def known(value: int) -> int:
+    return value + 2
+
+
+def shipped(program: Program) -> tuple[Any, dict[str, Any]]:
+    assert program.sealed is not None
+    header, body = RING.open(codec.FUNCTION, program.sealed)
+    assert header["digest"] == program.digest
+    assert header["python"] == packing.python_version()
+    function, kwargs = pickle.loads(body)
+    return function, kwargs
+
+
+def test_a_known_task_goes_by_name_to_its_fleet() -> None:
+    assert shipper("tasks.known").program(known) == Program("tasks.known", "io")
+
+
+def test_a_name_is_enough() -> None:
+    assert shipper("tasks.add").program("tasks.add") == Program("tasks.add", "io")
+
+
+def test_an_unknown_name_is_refused_with_a_suggestion() -> None:
+    with pytest.raises(UnknownTask, match=r"knows the task 'tasks.ad'\. Did you mean 'tasks.add'\?"):
+        shipper("tasks.add").program("tasks.ad")
+
+
+@pytest.mark.parametrize("function", [plain, lambda value: value + 1], ids=["named", "lambda"])
+def test_a_plain_function_is_shipped_under_its_own_name(function: Callable[[int], int]) -> None:
+    program = shipper().program(function)
+    assert (program.task, program.queue, program.shadow) == (FUNCTION_TASK, "cpu", packing.name_of(function))
+    arrived, kwargs = shipped(program)
+    assert (arrived(1), kwargs) == (2, {})
+
+
+def test_a_task_that_no_worker_knows_is_shipped_to_its_fleet() -> None:
+    program = shipper().program(known)
+    assert (program.task, program.queue) == (FUNCTION_TASK, "io")
+    assert shipped(program)[0](1) == 3
+
+
+def test_a_task_of_the_main_program_is_shipped() -> None:
+    marked = task(name="__main__.script")(lambda: 1)
+    assert shipper("__main__.script").program(marked).task == FUNCTION_TASK
+
+
+def test_keyword_arguments_travel_with_the_function() -> None:
+    assert shipped(shipper().program(plain, {"a": 1}))[1] == {"a": 1}
+
+
+@pytest.mark.parametrize("function", [known, "tasks.known"])
+def test_keyword_arguments_of_a_task_travel_alone(function: Any) -> None:
+    program = shipper("tasks.known").program(function, {"a": 1})
+    assert (program.task, shipped(program)) == ("tasks.known", (None, {"a": 1}))
+
+
+def test_one_function_is_shipped_once() -> None:
+    assert shipper().program(plain) == shipper().program(plain)
+    assert shipper().program(plain).digest != shipper().program(plain, {"a": 1}).digest
+
+
+def test_only_byte_code_is_bound_to_the_python_version() -> None:
+    sealed = [shipper().program(function).sealed or b"" for function in (abs, lambda: 1)]
+    assert [RING.open(codec.FUNCTION, held).header["by_value"] for held in sealed] == [False, True]
+
+
+def test_a_cluster_without_functions_says_so() -> None:
+    closed = shipper("tasks.known", allows_functions=False)
+    assert closed.program(known) == Program("tasks.known", "io")
+    with pytest.raises(FunctionsNotAllowed, match="plain is not one"):
+        closed.program(plain)
+
+
+def test_what_cannot_be_shipped_is_named() -> None:
+    lock = threading.Lock()
+    with pytest.raises(NotPicklable, match=r"The function .*<lambda> cannot be pickled"):
+        shipper().program(lambda: lock)
+
+
+def test_what_is_too_large_is_named() -> None:
+    data = b"x" * 2_000
+    with pytest.raises(PayloadTooLarge, match="with what it refers to has"):
+        shipper(limit=2_000).program(lambda: data)
+
+
+def test_what_is_no_function_is_a_type_error() -> None:
+    with pytest.raises(TypeError, match="A function or a task name is needed, not int"):
+        shipper().program(5)  # type: ignore[arg-type]

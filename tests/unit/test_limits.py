@@ -1,0 +1,138 @@
+"""`time_limit` interrupts Python code softly, and ends a process that cannot be interrupted."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from manycore.errors import ItemTimeout
+from manycore.worker.limits import time_limit
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> Iterator[BinaryIO]:
+    with (tmp_path / "trace").open("wb") as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def _own_handler() -> Iterator[None]:
+    before = signal.signal(signal.SIGALRM, _handler)
+    yield
+    signal.signal(signal.SIGALRM, before)
+
+
+def _handler(*_: object) -> None:
+    pytest.fail("the previous handler got the alarm")
+
+
+def spin() -> None:
+    while True:
+        pass
+
+
+def test_a_busy_loop_is_interrupted(trace: BinaryIO) -> None:
+    with pytest.raises(ItemTimeout, match=r"timeout of 0\.05 s\."), time_limit(0.05, trace):
+        spin()
+
+
+def test_the_previous_handler_is_back_after_a_timeout(trace: BinaryIO) -> None:
+    with pytest.raises(ItemTimeout), time_limit(0.05, trace):
+        spin()
+    assert signal.getsignal(signal.SIGALRM) is _handler
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_nothing_is_left_after_an_item_in_time(trace: BinaryIO) -> None:
+    with time_limit(60, trace):
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > 0
+    assert signal.getsignal(signal.SIGALRM) is _handler
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_an_items_own_error_passes(trace: BinaryIO) -> None:
+    with pytest.raises(KeyError), time_limit(60, trace):
+        raise KeyError
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_another_thread_is_not_interrupted(trace: BinaryIO) -> None:
+    handlers: list[object] = []
+
+    def limited() -> None:
+        with time_limit(60, trace):
+            handlers.append(signal.getsignal(signal.SIGALRM))
+
+    thread = threading.Thread(target=limited)
+    thread.start()
+    thread.join()
+    assert handlers == [_handler]
+
+
+STUBBORN = """
+import sys
+from manycore.errors import ItemTimeout
+from manycore.worker import limits
+limits.HARD_GRACE_SECONDS = 0.05
+def stubborn():
+    while True:
+        try:
+            while True: sum(range(100))
+        except ItemTimeout:
+            pass
+with open(sys.argv[1], "wb") as trace, limits.time_limit(0.05, trace):
+    stubborn()
+"""
+
+
+def test_what_goes_on_regardless_ends_with_its_process_and_a_trace(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", STUBBORN, str(tmp_path / "trace")]
+    ended = subprocess.run(command, timeout=30, check=False, capture_output=True)
+    assert ended.returncode == 1
+    assert "in stubborn" in (tmp_path / "trace").read_text()
+
+
+LATE = """
+import linecache, signal, sys
+from time import monotonic
+from manycore.errors import ItemTimeout
+from manycore.worker import limits
+
+LIMIT = 30
+limits.HARD_GRACE_SECONDS = 0.1 - LIMIT
+struck = []
+
+def strike(frame, event, _):
+    line = linecache.getline(limits.__file__, frame.f_lineno)
+    if event == "line" and "ITIMER_REAL, 0)" in line and not struck:
+        struck.append(line)
+        signal.raise_signal(signal.SIGALRM)
+    return strike
+
+with open(sys.argv[1], "wb") as trace:
+    sys.settrace(lambda frame, *_: strike if frame.f_code.co_filename == limits.__file__ else None)
+    try:
+        with limits.time_limit(LIMIT, trace):
+            pass
+    except ItemTimeout:
+        pass
+    sys.settrace(None)
+    end = monotonic() + 0.3
+    while monotonic() < end:
+        pass
+print(len(struck), signal.getsignal(signal.SIGALRM) == signal.SIG_DFL)
+"""
+
+
+def test_an_alarm_at_the_very_end_leaves_nothing_armed(tmp_path: Path) -> None:
+    """It strikes when the item is done, just before its timer is switched off."""
+    command = [sys.executable, "-c", LATE, str(tmp_path / "trace")]
+    ended = subprocess.run(command, timeout=30, check=False, capture_output=True, text=True)
+    assert (ended.stdout, ended.stderr, ended.returncode) == ("1 True\n", "", 0)

@@ -1,0 +1,123 @@
+"""`MapResults` gives values in the order of the input, whatever order they came in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manycore.functions import Program
+from manycore.lane import Arrival, Lane
+from manycore.message import ItemOptions
+from manycore.results import MapResults, OrderedReading
+from manycore.sinks import OrderedInbox
+from manycore.sources import ReadySource
+
+
+class Map:
+    """The results of a `map` whose arrivals the test delivers."""
+
+    def __init__(self, *, deadline: float | None = None, wake_each: bool = False) -> None:
+        self.inbox = OrderedInbox()
+        source = ReadySource(iter(()), 0, Program("t", "cpu"), ItemOptions())
+        self.lane = Lane("b", source, self.inbox)
+        self.cancelled = 0
+        self.consumed: list[int | None] = []
+        self.results: MapResults[Any] = MapResults(
+            OrderedReading(self.lane, self.inbox, self._cancel, self._wake, deadline, wake_each)
+        )
+
+    def _cancel(self) -> None:
+        self.cancelled += 1
+
+    def _wake(self) -> None:
+        self.consumed.append(self.lane.consumed)
+
+
+@given(st.lists(st.integers(1, 6), max_size=8), st.randoms(use_true_random=False), st.booleans())
+def test_values_come_in_the_order_of_the_input(sizes: list[int], random: Random, wake_each: bool) -> None:
+    mapped, total = Map(wake_each=wake_each), sum(sizes)
+    starts = [sum(sizes[:number]) for number in range(len(sizes))]
+    arrivals = [Arrival(start, range(start, start + size)) for start, size in zip(starts, sizes, strict=True)]
+    for arrival in random.sample(arrivals, len(arrivals)):
+        mapped.inbox.deliver(arrival)
+    mapped.inbox.finish()
+    assert list(mapped.results) == list(range(total))
+    assert not mapped.inbox.by_start
+    assert mapped.lane.consumed == (total or None)
+
+
+def test_an_error_is_raised_at_its_place_and_ends_the_iteration() -> None:
+    mapped = Map()
+    mapped.inbox.deliver(Arrival(0, ["a", None, "c"], {1: KeyError("k")}))
+    assert next(mapped.results) == "a"
+    with pytest.raises(KeyError):
+        next(mapped.results)
+    assert mapped.cancelled
+    with pytest.raises(StopIteration):
+        next(mapped.results)
+
+
+def test_a_reader_with_a_buffer_makes_room_item_by_item() -> None:
+    mapped = Map(wake_each=True)
+    mapped.inbox.deliver(Arrival(0, ["a", "b"]))
+    next(mapped.results)
+    assert mapped.consumed == [1]
+    next(mapped.results)
+    assert mapped.consumed == [1, 2]
+
+
+def test_what_has_not_come_in_time_is_a_timeout() -> None:
+    mapped = Map(deadline=0.0)
+    mapped.inbox.deliver(Arrival(0, ["a"]))
+    assert next(mapped.results) == "a"
+    with pytest.raises(TimeoutError, match=r"Item 1 has no result within the timeout given to map\(\)"):
+        next(mapped.results)
+    assert mapped.cancelled
+
+
+def test_what_ended_the_batch_is_raised_after_what_came_before() -> None:
+    mapped = Map()
+    mapped.inbox.deliver(Arrival(0, ["a"]))
+    mapped.inbox.fail(ConnectionError())
+    assert next(mapped.results) == "a"
+    with pytest.raises(ConnectionError):
+        next(mapped.results)
+
+
+def test_an_error_of_the_input_is_raised_after_its_items() -> None:
+    mapped = Map()
+    mapped.inbox.deliver(Arrival(0, ["a"]))
+    mapped.lane.source.error = LookupError()
+    mapped.inbox.finish()
+    found: list[Any] = []
+    with pytest.raises(LookupError):
+        found.extend(iter_into(mapped.results, found))
+    assert found == ["a"]
+
+
+def iter_into(results: Iterator[Any], found: list[Any]) -> Iterator[Any]:
+    for value in results:
+        found.append(value)
+        yield from ()
+
+
+def test_closing_cancels_and_ends() -> None:
+    mapped = Map()
+    mapped.inbox.deliver(Arrival(0, ["a", "b"]))
+    next(mapped.results)
+    mapped.results.close()
+    mapped.results.close()
+    assert mapped.cancelled
+    assert list(mapped.results) == []
+
+
+def test_a_forgotten_iterator_cancels() -> None:
+    mapped = Map()
+    cancelled = mapped.cancelled
+    del mapped.results
+    assert mapped.cancelled > cancelled

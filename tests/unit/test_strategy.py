@@ -1,0 +1,61 @@
+"""The worker parent takes in nothing that is not signed, and says why."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from kombu.message import Message
+
+from manycore import codec, serializer
+from manycore.codec import CONTENT_TYPE, Keyring
+from manycore.errors import MessageRefused
+from manycore.message import Chunk, ItemOptions, seal_chunk
+from manycore.worker.strategy import check_signed, reason_of
+
+RING = Keyring([b"a key of sixteen"])
+CHUNK = Chunk("b.c", "b", "t", None, ItemOptions(), 0, 0, 2, None, b"")
+
+
+@pytest.fixture(autouse=True)
+def _installed() -> None:
+    serializer.install(RING, max_message_bytes=10_000)
+
+
+def message(body: bytes, content_type: str = CONTENT_TYPE, encoding: str = "binary") -> Message:
+    return Message(body, content_type=content_type, content_encoding=encoding, accept={CONTENT_TYPE})
+
+
+@pytest.mark.parametrize(
+    "body", [seal_chunk(RING, CHUNK, b""), RING.seal(codec.CALL, None, b"N.")], ids=["chunk", "call"]
+)
+def test_what_is_signed_is_taken_in(body: bytes) -> None:
+    check_signed(message(body))
+
+
+UNSIGNED = {
+    "nothing": message(b""),
+    "no text": message(b"\xff"),
+    "a stranger's chunk": message(seal_chunk(Keyring([b"another key of sixteen"]), CHUNK, b"")),
+    "json": message(json.dumps([[], {}, {}]).encode(), "application/json", "utf-8"),
+    "pickle": message(b"N.", "application/x-python-serialize"),
+    "data that kombu trusts": message(b"args", "application/data"),
+    "text that kombu trusts": message(b"args", "application/text", "utf-8"),
+}
+
+
+@pytest.mark.parametrize("found", UNSIGNED.values(), ids=UNSIGNED.keys())
+def test_nothing_else_is_taken_in(found: Message) -> None:
+    with pytest.raises(Exception, match=r"refused|not one of|untrusted") as refused:
+        check_signed(found)
+    assert type(reason_of(refused.value)) is MessageRefused
+
+
+def test_the_reason_is_the_decoders_own() -> None:
+    with pytest.raises(Exception, match="refused") as refused:
+        check_signed(UNSIGNED["a stranger's chunk"])
+    assert str(reason_of(refused.value)).startswith("The message was refused: it is signed with key")
+
+
+def test_another_reason_is_told_in_words() -> None:
+    assert str(reason_of(KeyError("k"))) == "The message was refused: KeyError: 'k'"

@@ -1,0 +1,46 @@
+"""`Strike.verdict`: an item runs again until it has had its executions, or was ended by its time limit."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import pytest
+
+from manycore.errors import ItemTimeout, WorkerCrashed
+from manycore.message import Chunk, ItemOptions
+from manycore.worker import strikes
+from manycore.worker.strikes import Strike
+
+
+def chunk_of(timeout: float | None = None) -> Chunk:
+    return Chunk("b.c", "b", "t", None, ItemOptions(timeout=timeout), 0, 0, 9, None, b"")
+
+
+@pytest.mark.parametrize(("count", "ended"), [(1, False), (2, False), (3, True), (4, True)])
+def test_it_runs_until_it_has_had_its_executions(count: int, ended: bool) -> None:
+    verdict = Strike(count, "signal 9 (SIGKILL)").verdict(chunk_of(), 3)
+    assert (verdict is not None) == ended
+
+
+def test_the_verdict_says_how_often_and_how() -> None:
+    verdict = Strike(3, "signal 11 (SIGSEGV)").verdict(chunk_of(), 3)
+    assert type(verdict) is WorkerCrashed
+    assert "3 times (signal 11 (SIGSEGV))" in str(verdict)
+
+
+def test_a_hard_time_limit_ends_it_at_once() -> None:
+    verdict = Strike(1, "exit code 1", "Timeout (0:00:03)!").verdict(chunk_of(2.0), 3)
+    assert type(verdict) is ItemTimeout
+    assert str(verdict).startswith("The item ran longer than its timeout of 2 s and of 1 s more")
+
+
+@pytest.mark.parametrize(("trace", "timeout"), [("", 2.0), ("Timeout!", None)])
+def test_a_death_within_the_limit_is_a_strike(trace: str, timeout: float | None) -> None:
+    assert Strike(1, "signal 9 (SIGKILL)", trace).verdict(chunk_of(timeout), 3) is None
+
+
+def test_strikes_are_read_from_their_hash() -> None:
+    strike = Strike(2, "exit code 3", "trace")
+    assert strikes.parse({b"17": json.dumps(asdict(strike)).encode()}) == {17: strike}
+    assert strikes.parse({}) == {}

@@ -1,0 +1,32 @@
+"""Every Python example of the docs that is followed by its output prints it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.documents import PAGES, examples
+
+FOUND = [
+    pytest.param(example.code, example.output, id=f"{page.stem}-{number}")
+    for page in PAGES
+    for number, example in enumerate(examples(page))
+]
+
+
+@pytest.mark.parametrize(("code", "output"), FOUND)
+def test_an_example_prints_what_the_page_says(code: str, output: str, tmp_path: Path) -> None:
+    script = tmp_path / "example.py"
+    script.write_text(code)
+    done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=50)
+    assert (done.stdout, done.returncode) == (output, 0), done.stderr
+
+
+def test_every_link_between_pages_leads_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"

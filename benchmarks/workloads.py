@@ -1,0 +1,59 @@
+"""What the measured calls do. The answers are known, so that each measurement checks what it gathered.
+
+A `spin` takes its seconds of wall time: the ideal is then exact, whatever the clock of the CPU does meanwhile. But it
+ends on time also when somebody else takes its core away, and so forgives all work that an executor does beside it. A
+`burn` takes its seconds of CPU time and forgives nothing, nor the neighbours of a shared machine.
+"""
+
+from __future__ import annotations
+
+import os
+from random import Random
+from time import perf_counter, thread_time
+
+MIB = 1 << 20
+
+
+def noop(item: int) -> int:
+    """Nothing: what is left is the cost of sending and gathering."""
+    return item
+
+
+def echo(item: bytes) -> bytes:
+    """Nothing, at the cost of carrying `item` both ways."""
+    return item
+
+
+def spin(seconds: float) -> float:
+    """Keep the core busy for so much wall time."""
+    end = perf_counter() + seconds
+    while perf_counter() < end:
+        pass
+    return seconds
+
+
+def burn(seconds: float) -> float:
+    """Keep the core busy until this thread has got so much CPU time."""
+    end = thread_time() + seconds
+    while thread_time() < end:
+        pass
+    return seconds
+
+
+def process_after(seconds: float) -> int:
+    """The process that ran this call, once it has spun for `seconds`."""
+    spin(seconds)
+    return os.getpid()
+
+
+def pareto_seconds(count: int, seed: int) -> list[float]:
+    """Heavy-tailed costs: half of them below 1 ms, the longest 400 ms. The same list for the same seed."""
+    draw = Random(seed).paretovariate
+    return [min(0.0005 * draw(1.0), 0.4) for _ in range(count)]
+
+
+def payloads(count: int, size_bytes: int) -> list[bytes]:
+    """Random bytes, which do not compress; eight different ones, to spare the memory of the one who sends them."""
+    draw = Random(8).randbytes
+    distinct = [draw(size_bytes) for _ in range(8)]
+    return [distinct[index % 8] for index in range(count)]

@@ -1,0 +1,18 @@
+"""`manycore COMMAND`, or `python -m manycore.cli COMMAND`: one file beside this one for each command."""
+
+from __future__ import annotations
+
+import click
+
+from manycore.cli.env import env
+
+
+@click.group(context_settings={"show_default": True})
+def main() -> None:
+    """Run CPU-bound Python on every core."""
+
+
+main.add_command(env)
+
+if __name__ == "__main__":
+    main()

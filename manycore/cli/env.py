@@ -1,0 +1,90 @@
+"""`manycore env`: what a client must export to reach the compose stack of this machine.
+
+The stack's secrets are in a volume. This copies those of the client into a folder that only its user may read, and
+prints the address of the published port. It needs Docker, not the stack's Python packages.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
+import click
+
+SECRETS = "/secrets/client/."
+COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
+
+
+@click.command()
+@click.option(
+    "-C",
+    "--directory",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=".",
+    help="The folder with docker-compose.yml.",
+)
+@click.option(
+    "--secrets",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Where the client's secrets go. [default: secrets/, beside docker-compose.yml]",
+)
+def env(directory: Path, secrets: Path | None) -> None:
+    """Print the exports for a client of the running stack: eval "$(manycore env)"."""
+    for name, value in client_environment(directory, secrets).items():
+        click.echo(f"export {name}={shlex.quote(value)}")
+
+
+def client_environment(directory: Path, secrets: Path | None = None) -> dict[str, str]:
+    """Copy the client's secrets into the folder `secrets` and give the variables that lead to the stack.
+
+    Raises `click.ClickException` where there is no stack, or Docker fails.
+    """
+    project = _project(directory.resolve())
+    folder = (secrets or project / "secrets").resolve()
+    container = _docker("compose", "ps", "--all", "--quiet", "init", cwd=project)
+    if not container:
+        raise click.ClickException("The stack has not been started. Run: docker compose up -d --wait")
+    _make_private(folder)
+    _docker("cp", "--quiet", f"{container.split()[0]}:{SECRETS}", str(folder), cwd=project)
+    for name in ("url", "key"):
+        (folder / name).chmod(0o600)
+    published = _docker("compose", "port", "redis", "6379", cwd=project)
+    url = _at((folder / "url").read_text().strip(), published)
+    (folder / "url").write_text(url + "\n")
+    return {"MANYCORE_URL": url, "MANYCORE_KEY_FILE": str(folder / "key")}
+
+
+def _project(start: Path) -> Path:
+    """The folder of the compose file: this one, or the nearest above."""
+    for folder in (start, *start.parents):
+        if any((folder / name).exists() for name in COMPOSE_FILES):
+            return folder
+    raise click.ClickException(f"There is no docker-compose.yml in {start} or above. Name its folder with -C.")
+
+
+def _make_private(folder: Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise click.ClickException(f"{folder} belongs to another user. Name another folder with --secrets.")
+    folder.chmod(0o700)
+
+
+def _at(url: str, published: str) -> str:
+    """The address with the host and port that the stack publishes in the place of those within its network."""
+    credentials, _, place = url.rpartition("@")
+    return f"{credentials}@{published.replace('0.0.0.0', '127.0.0.1')}/{place.partition('/')[2]}"
+
+
+def _docker(*arguments: str, cwd: Path) -> str:
+    try:
+        done = subprocess.run(["docker", *arguments], cwd=cwd, capture_output=True, text=True, check=True, timeout=60)
+    except FileNotFoundError:
+        raise click.ClickException("`docker` is not on PATH. Install it, or run this where the stack runs.") from None
+    except subprocess.CalledProcessError as exc:
+        raise click.ClickException(f"`docker {arguments[0]}` failed: {exc.stderr.strip()}") from None
+    except subprocess.TimeoutExpired:
+        raise click.ClickException(f"`docker {arguments[0]}` did not answer. Does the engine run?") from None
+    return done.stdout.strip()

@@ -1,0 +1,32 @@
+"""Flower's options (its option file is Python): each name here is one of Flower's.
+
+`access` and `display` go beyond its options, through names that are not its public API: `flower==2.2.*` is pinned, and
+tests in a browser hold what they do.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ops.flower import access, display
+
+address = "0.0.0.0"  # of the container; the host publishes it on loopback alone
+port = 5555
+basic_auth = [access.credentials()]
+read_only = os.environ.get("MANYCORE_FLOWER_READ_ONLY") != "0"
+persistent = True
+db = "/data/flower"
+state_save_interval = 60_000  # milliseconds
+max_tasks = int(os.environ.get("MANYCORE_FLOWER_TASKS") or 10_000)  # about 6 KiB of memory each
+max_workers = 1_000
+purge_offline_workers = 3_600  # seconds: what was scaled away goes from the list
+tasks_columns = "name,args,state,result,received,runtime,worker"
+
+
+def format_task(task: object) -> object:
+    """Flower takes a plain function only."""
+    return display.unquote(task)
+
+
+access.close_gaps()
+display.show_all_queues()

@@ -1,0 +1,1 @@
+"""The stack's first start: makes its secrets."""

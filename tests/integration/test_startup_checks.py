@@ -1,0 +1,63 @@
+"""A worker of the stack that cannot do its work says why, in one line, and does not start."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from manycore.codec import generate_key
+from tests.integration.conftest import ROOT, Server
+
+NOTHING = "redis://127.0.0.1:1/0"
+
+
+def start(**settings: str) -> str:
+    """What `python -m workers cpu` says before it ends with 1."""
+    env = os.environ | {f"MANYCORE_{name.upper()}": value for name, value in settings.items()}
+    command = [sys.executable, "-m", "workers", "cpu"]
+    ended = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=30)
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    return ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({}, "There is no server to work for"),
+        ({"url": NOTHING}, "There is no signing key for redis://127.0.0.1:1/0"),
+        ({"url": NOTHING, "key": generate_key()}, "No Redis or Valkey answers at redis://127.0.0.1:1/0"),
+        ({"url": NOTHING, "key": "short"}, "A signing key has 5 bytes"),
+        ({"url": NOTHING, "key": generate_key(), "lease_seconds": "3"}, "it must last 4 s or more"),
+        ({"url": NOTHING, "key": generate_key(), "lease_seconds": "86400"}, "not above 3600 s"),
+        ({"url_file": "/nowhere"}, "The address file /nowhere cannot be read: No such file"),
+    ],
+)
+def test_a_setting_that_cannot_work(settings: dict[str, str], says: str) -> None:
+    assert says in start(**settings)
+
+
+def test_a_key_that_everybody_knows(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("a" * 32)
+    assert "is one that everybody knows" in start(url=NOTHING, key_file=str(key))
+
+
+def test_a_server_that_drops_keys(server: Server) -> None:
+    server.client().config_set("maxmemory-policy", "allkeys-lru")
+    said = start(url=server.url, key=server.key)
+    assert "drops keys when its memory is full (maxmemory-policy allkeys-lru)" in said
+    assert server.password not in said
+
+
+def test_a_wrong_password(server: Server) -> None:
+    said = start(url=server.url.replace(server.password, "wrong"), key=server.key)
+    assert "refuses the credentials" in said
+
+
+def test_a_task_module_that_cannot_be_imported(server: Server) -> None:
+    assert "MANYCORE_TASKS names 'no.such'" in start(url=server.url, key=server.key, tasks="no.such")

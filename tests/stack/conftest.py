@@ -1,0 +1,66 @@
+"""The stack, brought up once; without an engine these tests skip, and in CI they fail."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from manycore import Cluster
+from tests.stack.stack import ROOT, Stack
+
+
+@pytest.fixture(scope="session")
+def engine() -> None:
+    """A Docker engine that answers, with Compose."""
+    for command in (["docker", "info"], ["docker", "compose", "version"]):
+        try:
+            subprocess.run(command, capture_output=True, check=True, timeout=30)
+        except (OSError, subprocess.SubprocessError) as exc:
+            missing(f"`{' '.join(command)}` fails: {exc}")
+
+
+def missing(reason: str) -> NoReturn:
+    """Skip; in CI, fail."""
+    if os.environ.get("MANYCORE_REQUIRE_ALL") == "1":
+        pytest.fail(f"MANYCORE_REQUIRE_ALL=1, and {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def user_tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stack's tasks with some of a user's beside them: the folder that is mounted."""
+    folder = tmp_path_factory.mktemp("mounted") / "tasks"
+    shutil.copytree(ROOT / "tasks", folder)
+    shutil.copy(ROOT / "tests/stack/tasks_of_a_user.py", folder / "mine.py")
+    for path in (folder.parent, folder.parent.parent, folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stack(engine: None, user_tasks: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The stack on Redis, healthy."""
+    folder = tmp_path_factory.mktemp("redis")
+    stack = Stack(f"manycore-test-{secrets.token_hex(3)}", folder, MANYCORE_TASKS_FOLDER=str(user_tasks))
+    try:
+        stack.compose("build", "--quiet")
+        stack.up()
+        yield stack
+    finally:
+        stack.down()
+
+
+@pytest.fixture
+def connected(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """A client on the host, with what `manycore env` gave it."""
+    for name, value in stack.client_environment().items():
+        monkeypatch.setenv(name, value)
+    with Cluster() as cluster:
+        yield cluster

@@ -1,0 +1,1 @@
+"""The fleets that this stack deploys, on `manycore.worker`: settings and composition, no machinery."""

@@ -1,0 +1,28 @@
+"""`python -m workers cpu|io`: runs a fleet's worker in this container."""
+
+from __future__ import annotations
+
+import click
+
+from workers import cpu, io
+
+FLEETS = {"cpu": cpu.run, "io": io.run}
+
+
+@click.command(context_settings={"auto_envvar_prefix": "MANYCORE", "show_default": True})
+@click.argument("fleet", type=click.Choice(list(FLEETS)))
+@click.option(
+    "--slots",
+    type=click.IntRange(0),
+    default=0,
+    show_envvar=True,
+    help="Items that run at a time; 0: what the CPUs suggest.",
+)
+@click.option("--loglevel", default="WARNING", show_envvar=True, help="Least severe level to log.")
+def main(fleet: str, slots: int, loglevel: str) -> None:
+    """Run a worker of FLEET until it is stopped."""
+    FLEETS[fleet](slots or None, loglevel)
+
+
+if __name__ == "__main__":
+    main()

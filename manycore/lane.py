@@ -262,8 +262,9 @@ class Lane:
                 self.sink.finish()
 
     def _give_up_unsent(self, error: ManycoreError) -> None:
-        """Items of a sized input that will not be sent get their outcome here."""
-        rest = (self.source.total or 0) - self.ledger.sent_items
+        """Items that will not be sent get their outcome here: of an unsized input, those that were taken from it."""
+        total = self.source.total
+        rest = self._in_hand if total is None else total - self.ledger.sent_items
         if rest > 0:
             start = self.ledger.sent_items
             self.ledger.send("", rest, 0, None)

@@ -21,7 +21,7 @@ from manycore.halt import NEVER, Halt
 from manycore.lane import Arrival, Lane
 from manycore.message import Block, ItemOptions
 from manycore.sinks import FutureSink
-from manycore.sources import ReadySource, Taken
+from manycore.sources import ReadySource, SubmitSource, Taken
 
 PROGRAM, OPTIONS, SLOTS = Program("task", "cpu"), ItemOptions(), 2
 HALTS = ["never", "now,fail=1", "soon,fail=2", "now,fail=30%", "soon,fail=10%"]
@@ -210,7 +210,7 @@ class LaneMachine(RuleBasedStateMachine):
         assert self.sink.finished == 1
         assert not self.sink.failures
         assert sorted(self.first) == list(range(self.lane.total or 0))
-        assert self.lane.total == (self.total if self.sized or not self.stopped else len(self.sent))
+        assert self.lane.total == (self.total if self.sized or not self.stopped else len(self.first))
         assert (self.lane.ledger.open_chunks, self.lane.ledger.open_bytes) == (0, 0)
 
     def arrive(self, indices: Sequence[int], failing: set[int]) -> None:
@@ -233,7 +233,8 @@ class LaneMachine(RuleBasedStateMachine):
 
     def expect_stop(self, error: type[BatchCancelled], *, now: bool) -> None:
         self.stopped = error
-        unsent = range(len(self.sent), self.total) if self.sized else []
+        # What was taken from an unsized input and is not sent yet is given up too: nobody else has it.
+        unsent = range(len(self.sent), self.total if self.sized else len(self.sent) + len(self.hand))
         for index in [*unsent, *(self.sent if now else [])]:
             self.first.setdefault(index, error)
 
@@ -315,6 +316,18 @@ def test_a_batch_does_not_end_while_its_last_cut_is_on_its_way() -> None:
     assert lane.next_cut(SLOTS)
     lane.arrived(block_of(first), [0, 0], {})
     assert not lane.ended.is_set()
+
+
+def test_calls_between_being_taken_and_sent_are_given_up_with_the_rest() -> None:
+    source = SubmitSource(lambda function: PROGRAM)
+    future = source.add(abs, (1,), {})
+    lane = Lane("b", source, FutureSink(source.futures))
+    assert lane.next_cut(SLOTS)
+    source.close()
+    lane.stop(BatchCancelled("b"), give_up_sent=False)
+    assert not lane.sending("c", 1, 10, None)
+    assert isinstance(future.exception(timeout=0), BatchCancelled)
+    assert lane.ended.is_set()
 
 
 def test_an_outcome_that_comes_after_the_lane_failed_is_dropped() -> None:

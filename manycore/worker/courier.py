@@ -8,10 +8,14 @@ too.
 
 from __future__ import annotations
 
+import logging
 import threading
+from collections.abc import Callable
 from time import monotonic, sleep
+from typing import TypeVar
 
 import redis
+from kombu.exceptions import OperationalError
 
 from manycore import chunking
 from manycore.broker import RECONNECT_SECONDS
@@ -19,9 +23,13 @@ from manycore.errors import ConnectionFailed, ManycoreError
 from manycore.message import Chunk
 from manycore.settings import redacted
 from manycore.worker.context import WorkerContext
-from manycore.worker.run import ChunkRun, Report
+from manycore.worker.run import ChunkRun
 from manycore.worker.writer import News, OutcomeWriter
 
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+UNABLE = (redis.RedisError, OperationalError, OSError)
+"""What a round trip raises while the server is away, full, or not the primary any more."""
 FIRST_TICK_SECONDS = 0.004
 """Early, so that a chunk that one slot got whole is spread over the others at once; then twice as long each time."""
 TICK_SECONDS = 0.05
@@ -55,12 +63,18 @@ class Courier:
         with self._lock:
             self._flush(run, queue, running=position)
 
-    def finish(self, run: ChunkRun) -> None:
-        """Write the last outcomes of `run` and send its retries. After it, every outcome of the run is in Redis."""
-        queue = self._current[1] if self._current else ""
-        self._current = None
+    def finish(self, run: ChunkRun) -> bool:
+        """Write the last outcomes of `run` and send its retries: then every outcome of the run is in Redis.
+
+        False if there are items to run again, since they could not be given away; nothing was written then.
+        """
+        current, self._current = self._current, None
         with self._lock:
-            self._flush(run, queue, last=True)
+            if run.pending:
+                self._current = current
+                return False
+            self._flush(run, current[1] if current else "", last=True)
+            return True
 
     @classmethod
     def for_thread(cls, local: threading.local, context: WorkerContext) -> Courier:
@@ -85,7 +99,10 @@ class Courier:
             cared_for = current
             sleep(tick)
             if self._current is current:
-                self._tend(*current)
+                try:
+                    self._tend(*current)
+                except Exception:  # the boundary of the thread: `finish` meets it too, and there it is an outcome
+                    logger.exception("The outcomes of a running chunk could not be carried away")
 
     def _park(self) -> None:
         self._parked = True
@@ -113,39 +130,43 @@ class Courier:
 
     def _give(self, run: ChunkRun, queue: str, count: int) -> None:
         part = run.give(count) if count else None
-        if part is not None:
+        if part is None:
+            return
+        try:
             self._context.publisher.publish([(part, run.payload)], queue=queue, shadow=run.shadow)
+        except UNABLE:
+            logger.warning("%d items could not be given away; they stay here", len(part), exc_info=True)
+            run.keep()
 
     def _flush(self, run: ChunkRun, queue: str, *, last: bool = False, running: int | None = None) -> News:
         report = run.take_report()
         try:
-            news = self._deliver(run, report, queue, last=last, running=running)
+            # Retries first: to send one twice costs a run, to report past one that was not sent would lose it.
+            for position in report.retry if report else ():
+                self._riding_out(lambda position=position: self._retry(run, position, queue))  # type: ignore[misc]
+            return self._riding_out(lambda: self._writer.flush(run, report, queue, last=last, running=running))
         except BaseException:
             if report is not None:
                 run.put_back(report)
             raise
-        if report is not None and report.retry:
-            self._retry(run, report, queue)
-        return news
 
-    def _deliver(self, run: ChunkRun, report: Report | None, queue: str, *, last: bool, running: int | None) -> News:
-        """Write, and try again while the server is away or full, for `connection_seconds` at most."""
+    def _riding_out(self, step: Callable[[], T]) -> T:
+        """Try again while the server is away or full, for `connection_seconds` at most."""
         deadline = monotonic() + self._context.settings.connection_seconds
         while True:
             try:
-                return self._writer.flush(run, report, queue, last=last, running=running)
-            except redis.RedisError as exc:
+                return step()
+            except UNABLE as exc:
                 if monotonic() > deadline:
                     raise ConnectionFailed(redacted(self._context.settings.url or ""), exc) from exc
                 sleep(RECONNECT_SECONDS)
 
-    def _retry(self, run: ChunkRun, report: Report, queue: str) -> None:
-        """Send the failed items that have attempts left as new chunks, each after its own wait."""
+    def _retry(self, run: ChunkRun, position: int, queue: str) -> None:
+        """Send a failed item that has attempts left as a new chunk, after its own wait."""
         chunk = run.chunk
-        for position in report.retry:
-            self._context.publisher.publish(
-                [(chunk.again(position), run.payload)],
-                queue=queue,
-                shadow=run.shadow,
-                delay_seconds=chunk.options.backoff.delay(chunk.attempt),
-            )
+        self._context.publisher.publish(
+            [(chunk.again(position), run.payload)],
+            queue=queue,
+            shadow=run.shadow,
+            delay_seconds=chunk.options.backoff.delay(chunk.attempt),
+        )

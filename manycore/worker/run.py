@@ -56,9 +56,11 @@ class ChunkRun:
     _seconds: array[float] = field(default_factory=lambda: array("f"))
     _errors: dict[int, bytes] = field(default_factory=dict)
     _retry: list[int] = field(default_factory=list)
+    _offered: list[Any] = field(default_factory=list)
+    _next: int = 0
 
     def __post_init__(self) -> None:
-        self.reported = self.chunk.start
+        self.reported = self._next = self.chunk.start
 
     @property
     def stop(self) -> int:
@@ -78,12 +80,13 @@ class ChunkRun:
     def execute(self, call: Callable[[Any], Any]) -> None:
         """Run items until none is pending. An item's exception is its outcome; nothing of it gets out of here."""
         take, values, seconds, note = self.pending.popleft, self._values, self._seconds, self.box.note
-        position = self.chunk.start
+        position = self._next
         before = perf_counter()
         while True:
             try:
                 item = take()
             except IndexError:
+                self._next = position
                 return
             note[0] = position
             try:
@@ -133,18 +136,23 @@ class ChunkRun:
 
     def give(self, count: int) -> Chunk | None:
         """Take up to `count` items off the end and describe them as a new chunk; None if none was left."""
-        taken = 0
-        while taken < count:
+        taken = self._offered = []
+        while len(taken) < count:
             try:
-                self.pending.pop()
+                taken.append(self.pending.pop())
             except IndexError:
                 break
-            taken += 1
         if not taken:
             return None
         stop = self.stop
-        self.given += taken
-        return self.chunk.part(stop - taken, stop)
+        self.given += len(taken)
+        return self.chunk.part(stop - len(taken), stop)
+
+    def keep(self) -> None:
+        """Take back what was last given: it could not be sent. `execute` may have to be called again for it."""
+        self.given -= len(self._offered)
+        self.pending.extend(reversed(self._offered))
+        self._offered = []
 
     def cancel(self, how: bytes) -> None:
         """Let no further item start; `how` is what the batch's flag says."""

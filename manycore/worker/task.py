@@ -62,16 +62,18 @@ class ManycoreTask(Task):
             return f"refused: {exc}"
         courier = Courier.for_thread(_local, context)
         courier.watch(run, delivered.get("routing_key") or context.app.conf.task_default_queue)
-        try:
-            run.execute(call)
-        finally:
-            context.box.end()
-            self._finish(courier, run)
+        finished = False
+        while not finished:
+            try:
+                run.execute(call)
+            finally:
+                context.box.end()
+                finished = self._finish(courier, run)
         return run.summary()
 
-    def _finish(self, courier: Courier, run: ChunkRun) -> None:
+    def _finish(self, courier: Courier, run: ChunkRun) -> bool:
         try:
-            courier.finish(run)
+            return courier.finish(run)
         except ConnectionFailed as exc:
             raise Reject(exc, requeue=True) from exc  # the outcomes that could not be written are run for again
 

@@ -51,6 +51,9 @@ class Courier:
         elif step == "report":
             report = self.run.take_report()
             self.reports += [report] if report else []
+        elif step == "try to give":
+            if self.run.give(2):
+                self.run.keep()
         else:
             part = self.run.give(int(step))
             self.parts += [part] if part else []
@@ -64,7 +67,7 @@ class Courier:
         return [position for r in self.reports for position in range(r.start, r.start + len(r.values))]
 
 
-steps = st.lists(st.just("report") | st.integers(0, 4) | st.just("cancel"), max_size=3)
+steps = st.lists(st.sampled_from(["report", "cancel", "try to give"]) | st.integers(0, 4), max_size=3)
 scripts = st.dictionaries(st.integers(-1, 15), steps)
 
 
@@ -160,6 +163,17 @@ def test_a_part_is_a_message_of_its_own(box: BlackBox) -> None:
     assert part is not None
     assert (part.start, part.stop, part.batch, part.first) == (6, 10, "b", 100)
     assert part.id != run.chunk.id
+
+
+def test_items_that_come_back_after_the_last_one_ran_are_run(box: BlackBox) -> None:
+    run = run_of(box, 3, start=4)
+    assert run.give(2)
+    run.execute(lambda item: item)
+    run.keep()
+    run.execute(lambda item: item)
+    report = run.take_report()
+    assert report is not None
+    assert (report.start, report.values, run.stop) == (4, [4, 5, 6], 7)
 
 
 def test_nothing_is_given_after_cancelling(box: BlackBox) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from manycore.lane import Arrival, Lane
 from manycore.outcome import Outcome
@@ -14,14 +14,24 @@ from manycore.sinks import Inbox
 DRAW_SECONDS = 0.1
 
 
+class Steering(Protocol):
+    """What a batch can ask of its session."""
+
+    def cancel(self, lane: Lane, *, terminate: bool = False) -> None: ...
+
+    def detach(self, lane: Lane, timeout: float | None = None) -> None: ...
+
+    def delete(self, lane: Lane) -> None: ...
+
+
 class Batch:
     """Made by `Cluster.batch`. Every item ends in exactly one outcome; each method can be called again."""
 
-    def __init__(self, lane: Lane, inbox: Inbox, name: str, *, cancel: Callable[[], None], show_progress: bool) -> None:
+    def __init__(self, lane: Lane, inbox: Inbox, name: str, *, session: Steering, show_progress: bool) -> None:
         self._lane = lane
         self._inbox = inbox
         self._name = name
-        self._cancel = cancel
+        self._session = session
         self._show_progress = show_progress
 
     @property
@@ -72,9 +82,26 @@ class Batch:
         """Wait until every item has its outcome, `timeout` seconds at most; says whether that is so."""
         return self._await_end(timeout)
 
-    def cancel(self) -> None:
-        """Stop the batch, also on the workers. Items without an outcome end in `BatchCancelled`, at once."""
-        self._cancel()
+    def cancel(self, *, terminate: bool = False) -> None:
+        """Stop the batch, also on the workers. Items without an outcome end in `BatchCancelled`, at once.
+
+        Items that run are let finish, for nothing; with `terminate`, their processes are killed within a second, and
+        started anew. (Not on the `io` fleet, whose items share a process.)
+        """
+        self._session.cancel(self._lane, terminate=terminate)
+
+    def detach(self, timeout: float | None = None) -> str:
+        """Hand a named batch over to the workers whole, and give its id: this process may end, `attach` gathers it.
+
+        Returns once every item is in Redis, which holds all of them then. From here on the workers also look after
+        messages that get lost. Raises `SettingsError` for a batch without an id, and `TimeoutError`.
+        """
+        self._session.detach(self._lane, timeout)
+        return self.id
+
+    def delete(self) -> None:
+        """Delete all that Redis holds of the batch, at once if it is done; one that is not is cancelled first."""
+        self._session.delete(self._lane)
 
     def __repr__(self) -> str:
         progress = self.progress

@@ -5,7 +5,8 @@ Clients use it to publish only; `manycore.worker.app` adds what workers need. Im
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,12 +14,14 @@ import redis
 from celery import Celery
 from celery.app.control import Control
 from kombu import Queue
+from kombu.exceptions import BatchPublishError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from manycore.codec import CONTENT_TYPE, Keyring
+from manycore.errors import AuthenticationFailed, ConnectionFailed, ServerFull
 from manycore.message import Chunk, seal_chunk
-from manycore.settings import Settings
+from manycore.settings import Settings, redacted
 
 FUNCTION_TASK = "manycore.call"
 """The task that runs functions shipped by value. Each message shows under its function's name (`shadow`)."""
@@ -31,11 +34,36 @@ SWEEP_SECONDS = 2.0
 """How often each worker looks for deliveries whose lease has ended (`worker.leases`)."""
 SOCKET_SECONDS = 30.0
 """A server silent for this long counts as lost. Must stay above kombu's BRPOP timeout of 10 s."""
+BRIEF_SECONDS = 2.0
+"""How long an answer is waited for where nothing depends on it: waking a thread, tidying up."""
 RECONNECT_SECONDS = 0.25
 """The pause before a server that is away is tried again."""
-AWAY = (redis.ConnectionError, redis.TimeoutError)
-"""What redis-py raises while the server is away."""
+AWAY = (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError, redis.exceptions.MasterDownError)
+"""What redis-py raises while the server is away, or is a replica that a failover has not promoted yet."""
+FULL = redis.OutOfMemoryError
+"""What redis-py raises when the server has no memory left for this command."""
 MAX_SOCKET_READ = 65_536
+
+
+def reason(exc: BaseException) -> str:
+    """Why a command failed, for a log: redis-py puts the command before it, with all its bytes."""
+    return str(exc).rpartition("caused error: ")[2]
+
+
+@contextmanager
+def typed_errors(settings: Settings) -> Iterator[None]:
+    """Turn what redis-py raises into `AuthenticationFailed`, `ConnectionFailed` or `ServerFull`."""
+    place = redacted(settings.url or "")
+    try:
+        yield
+    except redis.AuthenticationError as exc:
+        raise AuthenticationFailed(place, exc) from exc
+    except FULL as exc:
+        raise ServerFull(place, reason(exc)) from exc
+    except (*AWAY, OSError) as exc:
+        if "NOAUTH" in str(exc) or "WRONGPASS" in str(exc):
+            raise AuthenticationFailed(place, exc) from exc
+        raise ConnectionFailed(place, exc) from exc
 
 
 class JsonControl(Control):
@@ -88,12 +116,15 @@ def _socket_url(url: str) -> str:
     return f"socket://{parts.netloc}{parts.path}?virtual_host={database}"
 
 
-def connect(settings: Settings) -> redis.Redis:
-    """A Redis client for outcomes and state. It never retries by itself: callers know what a repeat would mean."""
+def connect(settings: Settings, seconds: float = SOCKET_SECONDS) -> redis.Redis:
+    """A Redis client for outcomes and state, which waits `seconds` for an answer.
+
+    It never retries by itself: callers know what a repeat would mean.
+    """
     return redis.Redis.from_url(
         settings.url or "",
-        socket_timeout=SOCKET_SECONDS,
-        socket_connect_timeout=5.0,
+        socket_timeout=seconds,
+        socket_connect_timeout=min(seconds, 5.0),
         retry=Retry(NoBackoff(), 0),
         protocol=2,
         socket_read_size=MAX_SOCKET_READ,
@@ -119,10 +150,18 @@ class Publisher:
         shadow: str | None = None,
         delay_seconds: float = 0.0,
     ) -> None:
-        """Send chunks with their inline payloads in one round trip. Raises kombu's `OperationalError` when it fails.
+        """Send chunks with their inline payloads in one round trip. Raises redis-py's errors when it fails.
 
         Which of the chunks have arrived is then unknown; sending them again is safe, outcomes are deduplicated.
         """
+        try:
+            self._publish(chunks, queue, shadow, delay_seconds)
+        except BatchPublishError as exc:
+            raise exc.__cause__ or exc from None  # why is what decides whether it is tried again
+
+    def _publish(
+        self, chunks: Sequence[tuple[Chunk, bytes | memoryview]], queue: str, shadow: str | None, delay_seconds: float
+    ) -> None:
         eta = datetime.now(UTC) + timedelta(seconds=delay_seconds) if delay_seconds > 0 else None
         with self._app.producer_pool.acquire(block=True) as producer, producer.batch():
             for chunk, payload in chunks:

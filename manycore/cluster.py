@@ -150,8 +150,7 @@ class Cluster(Executor):
         lane = self._start(
             batch_id, fn, feed, options, inbox, kwargs=kwargs, halt=policy, record=record, resumed=resumed
         )
-        session = self._session
-        return BatchClass(lane, inbox, name_of(fn), cancel=lambda: session.cancel(lane), show_progress=progress)
+        return BatchClass(lane, inbox, name_of(fn), session=self._session, show_progress=progress)
 
     def attach(self, batch_id: str, *, progress: bool = False) -> Batch:
         """The batch of this id, begun by any client, alive or not: gather it, watch it, cancel it from here.
@@ -165,7 +164,7 @@ class Cluster(Executor):
         session.check_open()
         inbox = Inbox()
         lane, name = session.attach(batch_id, inbox)
-        return BatchClass(lane, inbox, name, cancel=lambda: session.cancel(lane), show_progress=progress)
+        return BatchClass(lane, inbox, name, session=session, show_progress=progress)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more work; with `wait`, return when what is out is done and a local cluster has ended.
@@ -221,7 +220,7 @@ class Cluster(Executor):
 
         record = self._session.record(batch_id)
         identity = Identity.of(fn, feed.items, feed.length)
-        return record, record.begin(identity, accept_changes=accept_changes)
+        return record, self._session.begin(record, identity, accept_changes=accept_changes)
 
 
 def _connect(url: str | None, workers: int | None) -> Session:

@@ -2,7 +2,7 @@
 
 1. Coalesces: what was submitted while the last publish was under way leaves together; nobody waits for a timer.
 2. Serves lanes round robin, each within its window of unfinished chunks: no batch starves another.
-3. Rides out a lost connection; sending twice is safe, outcomes are deduplicated.
+3. Rides out a lost connection and a full server, for a while; sending twice is safe, outcomes are deduplicated.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import redis
 from kombu.exceptions import OperationalError
 
 from manycore import chunking, keys, packing
-from manycore.broker import AWAY, RECONNECT_SECONDS, Publisher
+from manycore.broker import AWAY, BRIEF_SECONDS, FULL, RECONNECT_SECONDS, Publisher, reason
 from manycore.codec import content_digest
 from manycore.durable import Record, covers
-from manycore.errors import ConnectionFailed
+from manycore.errors import ConnectionFailed, ServerFull
 from manycore.fleet import Fleet
 from manycore.functions import DEFAULT_QUEUE
 from manycore.lane import Cut, Lane
@@ -30,29 +30,46 @@ from manycore.parcel import Parcel
 from manycore.settings import Settings, redacted
 
 logger = logging.getLogger(__name__)
+WARNING_SECONDS = 5.0
+"""How often it says that it is still waiting."""
 LOST = (*AWAY, OperationalError, ConnectionError)
 """What a publish raises when the server is away, or answers too late to know whether it took the message."""
 
 
 class Dispatcher:
-    """Owns the sending thread. `wake` after anything that may let a lane send; `close` ends it."""
+    """Owns the sending thread. `wake` after anything that may let a lane send; `close` ends it.
 
-    def __init__(self, client: redis.Redis, publisher: Publisher, fleet: Fleet, settings: Settings) -> None:
+    `announce` tells the reader of new lanes: from this thread, for it is a round trip, and `submit` makes none.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        publisher: Publisher,
+        fleet: Fleet,
+        settings: Settings,
+        announce: Callable[[], None],
+    ) -> None:
         self._redis = client
         self._publisher = publisher
         self._fleet = fleet
         self._settings = settings
+        self._announce = announce
         self._lanes: list[Lane] = []
+        self._has_new = False
         self._shipped: dict[str, float] = {}
         self._changed = threading.Condition()
         self._waiting = False
         self._closed = False
+        self._full = self._paused = False
+        self._next_warning = 0.0
         self._thread = threading.Thread(target=self._loop, name="manycore-dispatch", daemon=True)
         self._thread.start()
 
     def add(self, lane: Lane) -> None:
         with self._changed:
             self._lanes.append(lane)
+            self._has_new = True
             self._changed.notify()
 
     def remove(self, lane: Lane) -> None:
@@ -70,7 +87,7 @@ class Dispatcher:
             self._closed = True
             self._changed.notify()
         if threading.current_thread() is not self._thread:
-            self._thread.join(timeout=5.0)
+            self._thread.join(BRIEF_SECONDS)
 
     def _loop(self) -> None:
         for lane in self._turns():
@@ -85,6 +102,9 @@ class Dispatcher:
         """Lanes that can send, round robin; waits while there is none."""
         turn = 0
         while True:
+            if self._has_new:
+                self._has_new = False
+                self._announce()
             lanes = self._lanes
             for step in range(len(lanes)):
                 lane = lanes[(turn + step) % len(lanes)]
@@ -103,9 +123,12 @@ class Dispatcher:
         with self._changed:
             self._waiting = True
             # Looked at once more under the lock: what came before `_waiting` was set did not notify.
-            self._changed.wait_for(lambda: self._closed or any(map(self._can_send, self._lanes)), timeout=1.0)
+            self._changed.wait_for(self._has_work, timeout=1.0)
             self._waiting = False
             return not self._closed
+
+    def _has_work(self) -> bool:
+        return self._closed or self._has_new or any(map(self._can_send, self._lanes))
 
     def _can_send(self, lane: Lane) -> bool:
         if lane.source.exhausted():
@@ -156,7 +179,10 @@ class Dispatcher:
             return
         gaps = lane.gaps(covers(chunk))
         parts = [parcel] if gaps == [covers(chunk)] else [parcel.part(gap.start, gap.stop) for gap in gaps]
-        self._riding_out(lambda: self._put(parcel, parts, lane.record))
+        try:
+            self._riding_out(lambda: self._put(parcel, parts, lane.record))
+        except ServerFull as exc:
+            lane.reject(chunk.id, exc, unsent=True)
         if chunk.payload_token is not None and lane.ended.is_set():  # given up meanwhile: nobody else would delete it
             self._redis.delete(keys.payload(lane.id, chunk.payload_token))
 
@@ -186,15 +212,35 @@ class Dispatcher:
     def _riding_out(self, step: Callable[[], None]) -> None:
         """Repeat `step` until the server took it, for `connection_seconds` at most."""
         deadline = monotonic() + self._settings.connection_seconds
+        place = redacted(self._settings.url or "")
         while True:
             try:
-                return step()
+                step()
+                self._note_success()
+                return
             except redis.AuthenticationError:
                 raise
+            except FULL as exc:
+                # Once it has been waited for in vain, what comes after is refused at once: until there is room.
+                if self._closed or self._full or monotonic() > deadline:
+                    self._full = True
+                    raise ServerFull(place, reason(exc)) from exc
+                self._pause("full", exc)
             except LOST as exc:
                 if self._closed or monotonic() > deadline:
-                    raise ConnectionFailed(redacted(self._settings.url or ""), exc) from exc
-                logger.warning("The server is away (%s); trying again", exc)
-                self._shipped.clear()
-                with self._changed:
-                    self._changed.wait_for(lambda: self._closed, timeout=RECONNECT_SECONDS)
+                    raise ConnectionFailed(place, exc) from exc
+                self._pause("away", exc)
+
+    def _note_success(self) -> None:
+        if self._paused:
+            logger.warning("The server is back and takes new work")
+        self._full = self._paused = False
+
+    def _pause(self, what: str, exc: Exception) -> None:
+        self._paused = True
+        if monotonic() > self._next_warning:
+            logger.warning("The server is %s (%s); trying again", what, reason(exc))
+            self._next_warning = monotonic() + WARNING_SECONDS
+        self._shipped.clear()
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed, timeout=RECONNECT_SECONDS)

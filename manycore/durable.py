@@ -11,8 +11,9 @@ import pickle
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
+from time import time
 from types import CodeType
-from typing import Any
+from typing import Any, cast
 
 import redis
 
@@ -23,6 +24,9 @@ from manycore.functions import Program
 from manycore.message import Chunk, open_chunk, seal_chunk
 from manycore.packing import dumps, name_of
 from manycore.parcel import Parcel
+
+ENTRIES_PER_READ = 32
+"""With blocks of at most 1 MiB in a stream, one read holds 32 MiB at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class Record:
     def __init__(self, client: redis.Redis, keyring: Keyring, batch_id: str, ttl_seconds: int) -> None:
         self._redis = client
         self._keyring = keyring
-        self._id = batch_id
+        self.batch = self._id = batch_id
         self._ttl = ttl_seconds
         self.total: int | None = None
 
@@ -77,8 +81,27 @@ class Record:
 
     def complete(self, total: int) -> None:
         """Note that every item has been sent: from here on, others can finish the batch."""
-        self.total = total
         self._redis.hset(keys.batch(self._id), "total", total)
+        self.total = total
+
+    def hand_over(self) -> None:
+        """Let the workers look after the batch from now on: it was sent whole."""
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.zadd(keys.DETACHED, {self._id: time()})
+        pipe.expire(keys.DETACHED, self._ttl)
+        pipe.execute()
+
+    def all_keys(self) -> set[str]:
+        """Every key of the batch, those whose names only its chunks and its outcomes tell among them."""
+        found = set(keys.owned_by(self._id))
+        sealed: Any = self._redis.hvals(keys.chunks(self._id))
+        tokens = [open_chunk(self._keyring, chunk)[0].payload_token for chunk in sealed]
+        found |= {keys.payload(self._id, token) for token in tokens if token}
+        last = "-"
+        while entries := cast(Any, self._redis.xrange(keys.outcomes(self._id), min=last, count=ENTRIES_PER_READ)):
+            found |= {keys.values(self._id, fields[b"k"].decode()) for _, fields in entries if b"k" in fields}
+            last = f"({entries[-1][0].decode()}"
+        return found
 
     def attach(self) -> tuple[str, list[Parcel]]:
         """The function's name and the chunks of a batch that was sent whole.

@@ -64,6 +64,15 @@ class AuthenticationFailed(ConnectionFailed):
     summary = "The server at {0} refuses the credentials: {1}. Check user and password in the URL (MANYCORE_URL)."
 
 
+class ServerFull(ManycoreError):
+    """The server has no memory left, and takes no new work before there is room."""
+
+    summary = (
+        "The server at {0} is full and refuses new work ({1}); what it holds already goes on. "
+        "Gather, cancel or delete batches, raise its maxmemory, then submit this again."
+    )
+
+
 class LocalClusterFailed(ManycoreError):
     """The private cluster on this machine did not start, or its worker keeps dying."""
 
@@ -161,6 +170,12 @@ class BatchIncomplete(ManycoreError):
         "The batch {0!r} was not sent whole ({1} chunks were): its client is still sending, or it died. "
         "Run the same program with the same id again: it sends only what is missing."
     )
+
+
+class BatchDetached(ManycoreError):
+    """A batch that this process has handed over."""
+
+    summary = "The batch {0!r} was handed over by detach(); gather it with cluster.attach({0!r}), here or elsewhere."
 
 
 class BatchChanged(ManycoreError, ValueError):

@@ -12,6 +12,8 @@
 | `mc:ref:<digest>`    | string | client           | a shipped function with its keyword arguments; batch TTL   |
 | `mc:worker:<name>`   | hash   | worker parent    | slots, tasks, versions; `WORKER_TTL_SECONDS`, refreshed    |
 | `mc:workers`         | zset   | worker parent    | worker name -> last heartbeat (epoch); as above            |
+| `mc:detached`        | zset   | client, workers  | named batch that workers look after -> since when; batch TTL |
+| `mc:watch`           | string | worker parent    | the worker on watch; seconds, refreshed                    |
 | `mc:quarantine`      | stream | worker parent    | refused messages, bounded; a week after the last one       |
 | `mc:quarantine:count`| hash   | worker parent    | queue -> how many were refused; likewise                   |
 
@@ -25,11 +27,13 @@ WORKER_TTL_SECONDS = 15
 EPHEMERAL_TTL_SECONDS = 3_600
 """How long outcomes that only their client can want wait for it: it reads them at once, or is gone."""
 WORKERS = "mc:workers"
+DETACHED, WATCH = "mc:detached", "mc:watch"
 QUARANTINE, QUARANTINE_COUNTS = "mc:quarantine", "mc:quarantine:count"
 QUARANTINE_TTL_SECONDS = 7 * 86_400
 
-GIVEN_UP, STOPPING = b"now", b"soon"
-"""What the `cancelled` flag says: nobody waits for outcomes any more, or those of running items still count."""
+GIVEN_UP, STOPPING, TERMINATED = b"now", b"soon", b"kill"
+"""What the `cancelled` flag says: nobody waits for outcomes any more; those of running items still count; nobody
+waits, and the processes of running items are killed."""
 
 
 def stream_ttl(ephemeral: bool, batch_ttl_seconds: int) -> int:

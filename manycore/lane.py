@@ -118,10 +118,13 @@ class Lane:
         self.heard_at = monotonic()
         self._missed: list[tuple[Parcel, range]] = []
         self.stop_error: ManycoreError | None = None
+        self.failure: BaseException | None = None
         self._started = monotonic()
         self._ended_at: float | None = None
         self.consumed: int | None = None
         self.bounded = True
+        self.handed_over = False
+        self.unsent = False
         self._held: deque[int] = deque()
         self._bytes_per_item = 0.0
         self._in_hand = 0
@@ -139,7 +142,7 @@ class Lane:
     @property
     def sent_whole(self) -> bool:
         """Whether every item of the input has been sent."""
-        return self.stop_error is None and self._no_more
+        return self.stop_error is None and self._no_more and not self.unsent
 
     @property
     def _no_more(self) -> bool:
@@ -151,9 +154,13 @@ class Lane:
         return (
             not self.ended.is_set()
             and self.stop_error is None
-            and self.ledger.open_bytes < chunking.WINDOW_BYTES
-            and max(self.ledger.open_chunks, self._held_chunks()) < chunking.window_chunks(slots)
+            and (self.handed_over or self._window_is_open(slots))
             and self.source.ready()
+        )
+
+    def _window_is_open(self, slots: int) -> bool:
+        return self.ledger.open_bytes < chunking.WINDOW_BYTES and (
+            max(self.ledger.open_chunks, self._held_chunks()) < chunking.window_chunks(slots)
         )
 
     def _held_chunks(self) -> int:
@@ -207,9 +214,10 @@ class Lane:
             self.ledger.work_seconds += sum(block.seconds)
             return self._accept(block.indices, values, errors, block)
 
-    def reject(self, chunk_id: str, error: BaseException) -> list[Sent]:
-        """A worker refused a chunk without reading it: `error` is the outcome of its items."""
+    def reject(self, chunk_id: str, error: BaseException, *, unsent: bool = False) -> list[Sent]:
+        """A worker refused a chunk without reading it, or it never left: `error` is the outcome of its items."""
         with self.lock:
+            self.unsent |= unsent
             sent = self.ledger.find(chunk_id)
             if sent is None:
                 return []
@@ -249,6 +257,7 @@ class Lane:
         """End the lane: no outcome can be had any more."""
         with self.lock:
             if not self.ended.is_set():
+                self.failure = error
                 self.source.close()
                 self.sink.fail(error)
                 self.ended.set()

@@ -42,6 +42,11 @@ class Ledger:
         self._open: dict[int, Sent] = {}
 
     @property
+    def open(self) -> list[Sent]:
+        """The chunks that have items without an outcome."""
+        return list(self._open.values())
+
+    @property
     def open_chunks(self) -> int:
         """How many chunks have items without an outcome."""
         return len(self._open)
@@ -91,10 +96,10 @@ class Ledger:
 
     def find(self, chunk_id: str) -> Sent | None:
         """The open chunk of this id."""
-        return next((sent for sent in self._open.values() if sent.id == chunk_id), None)
+        return next((sent for sent in self.open if sent.id == chunk_id), None)
 
     def open_payloads(self) -> list[str]:
-        return [sent.payload_token for sent in self._open.values() if sent.payload_token]
+        return [sent.payload_token for sent in self.open if sent.payload_token]
 
     def _settle(self, part: range) -> Iterator[Sent]:
         """Count `part` as answered in the chunks that sent it; gives the chunks that are finished now."""

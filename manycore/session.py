@@ -12,17 +12,15 @@ import logging
 import secrets
 import sys
 import threading
-from collections.abc import Callable
-from typing import Any
-
-import redis
+from time import monotonic
 
 from manycore import keys
+from manycore.attached import attached_lane
 from manycore.audit import Auditor
-from manycore.broker import Publisher, connect, create_app
+from manycore.broker import BRIEF_SECONDS, FULL, Publisher, connect, create_app, typed_errors
 from manycore.dispatch import Dispatcher
-from manycore.durable import Record, covers
-from manycore.errors import AuthenticationFailed, BatchCancelled, ConnectionFailed, LocalClusterFailed, ManycoreError
+from manycore.durable import Identity, Record
+from manycore.errors import BatchCancelled, BatchDetached, BatchIncomplete, LocalClusterFailed, SettingsError
 from manycore.fleet import Fleet
 from manycore.functions import FunctionShipper, Program
 from manycore.gather import Reader
@@ -32,10 +30,13 @@ from manycore.local import LocalCluster
 from manycore.message import ItemOptions
 from manycore.settings import Settings, redacted
 from manycore.sinks import FutureSink
-from manycore.sources import Input, ReadySource, SentSource, SubmitSource
+from manycore.sources import Input, ReadySource, SubmitSource
+from manycore.stream import OutcomeStream
+from manycore.tidy import Tidier
 from manycore.watch import Watch
 
 logger = logging.getLogger(__name__)
+DETACH_POLL_SECONDS = 0.02
 AFTER_SHUTDOWN = "cannot schedule new futures after shutdown"
 """The standard library's words."""
 
@@ -48,7 +49,8 @@ class Session:
         self.local = local
         self._keyring = settings.keyring()
         self.redis = connect(settings)
-        self._check_server()
+        with typed_errors(settings):
+            self.redis.ping()
         self.fleet = Fleet(self.redis, self._keyring, expected_slots=local.slots if local else None)
         self.fleet.workers()
         self.shipper = FunctionShipper(self._keyring, self.fleet, settings)
@@ -61,10 +63,13 @@ class Session:
         self._lock = threading.RLock()
         self._publisher = Publisher(create_app(settings, "manycore.client"), self._keyring)
         self.id = secrets.token_hex(6)
-        self.dispatcher = Dispatcher(self.redis, self._publisher, self.fleet, settings)
+        self.dispatcher = Dispatcher(self.redis, self._publisher, self.fleet, settings, lambda: self.reader.wake())
         self._auditor = Auditor(self.redis, self._keyring)
+        self._brief = connect(settings, BRIEF_SECONDS)
+        self._tidier = Tidier(self._brief, self._auditor, self.record, settings)
         self._watch = Watch(self._auditor, self.dispatcher, self.fleet, settings, local)
-        self.reader = Reader(self.redis, self._keyring, settings, f"session-{self.id}", self._look_around)
+        self.stream = OutcomeStream(self.redis, self._keyring)
+        self.reader = Reader(self.redis, self._brief, self.stream, settings, f"session-{self.id}", self._look_around)
         self._submits = SubmitSource(self.shipper.program)
         self._submit_lane: Lane | None = None
         # As the standard library's executors do: a program that ends finishes what it has submitted.
@@ -133,25 +138,56 @@ class Session:
 
     def attach(self, batch_id: str, sink: Sink) -> tuple[Lane, str]:
         """Open the lane of a batch that another client sent whole; gives it with the name of its function."""
-        record = self.record(batch_id)
-        function, parcels = record.attach()
-        lane = Lane(batch_id, SentSource(record.total or 0), sink, ephemeral=False)
-        lane.record = record
-        for parcel in parcels:
-            indices = covers(parcel.chunk)
-            if indices.start >= lane.ledger.sent_items:  # a chunk sent again repeats items of another
-                chunk = parcel.chunk
-                lane.ledger.send(chunk.id, len(indices), 0, chunk.payload_token, parcel)
-        self.reader.replay(lane)
+        with typed_errors(self.settings):
+            lane, function = attached_lane(self.record(batch_id), sink)
+            self.stream.replay(lane)
         lane.check_finished()
         self.open(lane)
         return lane, function
 
+    def begin(self, record: Record, identity: Identity, *, accept_changes: bool) -> bool:
+        """Write down a named batch before its first item leaves; says whether it had been begun before."""
+        with typed_errors(self.settings):
+            return record.begin(identity, accept_changes=accept_changes)
+
+    def detach(self, lane: Lane, timeout: float | None = None) -> None:
+        """Send a named batch whole, leave it to the workers, and let go of it here.
+
+        Raises `SettingsError` for a batch without an id, `TimeoutError`, or what keeps it from being sent.
+        """
+        record = lane.record
+        if record is None:
+            raise SettingsError("Only a batch with an id can be detached: nobody could find it again. Give it one.")
+        lane.handed_over = True
+        self.dispatcher.wake()
+        self._await_sent(lane, record, timeout)
+        with typed_errors(self.settings):
+            record.hand_over()
+        lane.fail(BatchDetached(lane.id))
+
+    def _await_sent(self, lane: Lane, record: Record, timeout: float | None) -> None:
+        deadline = None if timeout is None else monotonic() + timeout
+        pause = threading.Event()
+        while record.total is None:
+            self._note_complete(lane)
+            if lane.unsent or (lane.ended.is_set() and not lane.sent_whole):
+                raise lane.failure or lane.stop_error or BatchIncomplete(lane.id, lane.ledger.open_chunks)
+            if deadline is not None and monotonic() > deadline:
+                raise TimeoutError(f"The batch {lane.id!r} was not sent whole within {timeout:g} s; it goes on here.")
+            pause.wait(DETACH_POLL_SECONDS)
+
+    def delete(self, lane: Lane) -> None:
+        """Delete all that Redis holds of a batch; one that is not done is cancelled first."""
+        if not lane.ended.is_set():
+            self.cancel(lane)
+        self._tidier.delete(lane)
+
     def _replay(self, lane: Lane) -> None:
         """Take in what an earlier run of a named batch has left: outcomes, and messages under way."""
         lane.ledger.expected_items = lane.source.total or sys.maxsize
-        lane.covered = self._auditor.in_flight([lane.id])[lane.id]
-        self.reader.replay(lane)
+        with typed_errors(self.settings):
+            lane.covered = self._auditor.in_flight([lane.id])[lane.id]
+            self.stream.replay(lane)
 
     def more_room(self, lane: Lane) -> None:
         """A reader has consumed: the input may be pulled further."""
@@ -162,12 +198,15 @@ class Session:
     def place(self) -> str:
         return redacted(self.settings.url or "")
 
-    def cancel(self, lane: Lane, error: ManycoreError | None = None, *, give_up_sent: bool = True) -> None:
-        """Stop a lane here and, by its flag, on every worker."""
+    def cancel(self, lane: Lane, *, give_up_sent: bool = True, terminate: bool = False) -> None:
+        """Stop a lane here and, by its flag, on every worker; with `terminate`, kill what runs there."""
         if lane.ended.is_set():
             return
-        lane.stop(error or BatchCancelled(lane.id), give_up_sent=give_up_sent)
-        self._flag_cancelled(lane)
+        lane.stop(BatchCancelled(lane.id), give_up_sent=give_up_sent)
+        if terminate:
+            lane.flag_wanted = keys.TERMINATED
+        self._tidier.note(lane)
+        self._tidier.work()
 
     def begin_close(self, *, cancel: bool) -> None:
         """Take no new work; close once what is out has ended, or at once with `cancel`."""
@@ -181,6 +220,8 @@ class Session:
                 self.cancel(lane)
             elif lane.consumed is not None:
                 self._let_go(lane)
+        if all(lane.ended.is_set() for lane in lanes):
+            self._idle.set()  # the reader would say so, but a server that hangs holds it up
         self.dispatcher.wake()
         self.reader.wake()
 
@@ -220,14 +261,15 @@ class Session:
             if not lane.ended.is_set():
                 if lane.record is None:  # a named batch goes on without us
                     lane.flag_wanted = keys.GIVEN_UP
-                    self._flag_cancelled(lane)
+                    self._tidier.note(lane)
                 lane.fail(BatchCancelled(lane.id))
         self.dispatcher.close()
         self.reader.close()
         for lane in lanes:
             self._forget(lane)
-        self._quietly(lambda: self.redis.delete(*keys.owned_by(f"session-{self.id}")))
+        self._tidier.close(keys.owned_by(f"session-{self.id}"))
         self.redis.close()
+        self._brief.close()
         self._publisher.close()
         if self.local is not None:
             self.local.stop()
@@ -254,9 +296,10 @@ class Session:
         self.dispatcher.wake()
         for lane in list(self._lanes):
             self._note_complete(lane)
-            self._flag_cancelled(lane)
+            self._tidier.note(lane)
             if lane.ended.is_set():
                 self._forget(lane)
+        self._tidier.work()
         if self._closing and not self._lanes:
             self._idle.set()
             return
@@ -266,11 +309,15 @@ class Session:
         """Once a named batch has been sent whole, others may finish it."""
         record = lane.record
         if record is not None and record.total is None and lane.sent_whole:
-            record.complete(lane.ledger.sent_items)
+            try:
+                record.complete(lane.ledger.sent_items)
+            except FULL:
+                logger.debug("That batch %s was sent whole is noted once there is room", lane.id)
 
     def _look_after(self, lanes: list[Lane]) -> None:
         try:
             self._watch.look(lanes)
+            self._tidier.refresh(lanes)
         except LocalClusterFailed as exc:
             self._broken = exc
             for lane in lanes:
@@ -283,39 +330,4 @@ class Session:
             self._lanes.discard(lane)
         self.dispatcher.remove(lane)
         self.reader.remove(lane)
-        tokens = [sent.payload_token for sent in lane.abandoned if sent.payload_token]
-        if lane.record is None:  # a named batch that we leave may still need its payloads
-            tokens += lane.ledger.open_payloads()
-        gone = [keys.payload(lane.id, token) for token in tokens]
-        if lane.ephemeral:
-            gone += [key for key in keys.owned_by(lane.id) if lane.stop_error is None or key != keys.batch(lane.id)]
-        if gone:
-            self._quietly(lambda: self.redis.delete(*gone))
-
-    def _flag_cancelled(self, lane: Lane) -> None:
-        """Set the flag that workers look at. It stays, with a TTL, as long as a queued chunk may still come up."""
-        flag, lane.flag_wanted = lane.flag_wanted, None
-        if flag is None or not lane.ledger.sent_items:
-            return
-        pipe = self.redis.pipeline(transaction=False)
-        pipe.hset(keys.batch(lane.id), "cancelled", flag)
-        pipe.expire(keys.batch(lane.id), self.settings.batch_ttl_seconds)
-        self._quietly(pipe.execute)
-
-    def _quietly(self, step: Callable[[], Any]) -> None:
-        """Do what only tidies up: with the server away, the TTL does it."""
-        try:
-            step()
-        except redis.RedisError:
-            logger.debug("Tidying up was left to the TTL", exc_info=True)
-
-    def _check_server(self) -> None:
-        place = self.place
-        try:
-            self.redis.ping()
-        except redis.AuthenticationError as exc:
-            raise AuthenticationFailed(place, exc) from exc
-        except (redis.RedisError, OSError) as exc:
-            if "NOAUTH" in str(exc) or "WRONGPASS" in str(exc):
-                raise AuthenticationFailed(place, exc) from exc
-            raise ConnectionFailed(place, exc) from exc
+        self._tidier.forget(lane)

@@ -1,4 +1,4 @@
-"""Where a batch's outcomes go: into the futures of `submit`, or into an inbox that a caller reads."""
+"""Where a batch's outcomes go: into the futures of `submit`, into an inbox that a caller reads, or to nobody here."""
 
 from __future__ import annotations
 
@@ -61,6 +61,19 @@ class Inbox:
         with self.changed:
             self.finished = True
             self.changed.notify_all()
+
+
+class Nobody:
+    """Where outcomes go that somebody else gathers."""
+
+    def deliver(self, arrival: Arrival) -> None:
+        """It counts in the ledger, that is all."""
+
+    def fail(self, error: BaseException) -> None:
+        """Nobody waits."""
+
+    def finish(self) -> None:
+        """Nobody waits."""
 
 
 class OrderedInbox(Inbox):

@@ -28,7 +28,9 @@ from manycore.worker.heartbeat import HeartbeatStep
 from manycore.worker.leases import LeaseStep
 from manycore.worker.reaper import ReaperStep
 from manycore.worker.refusals import refuse_message, refuse_raw
+from manycore.worker.terminate import TerminateStep
 from manycore.worker.transport import transport_settings
+from manycore.worker.watchman import WatchStep
 
 
 def create_worker_app(settings: Settings | None = None) -> Celery:
@@ -56,7 +58,7 @@ def create_worker_app(settings: Settings | None = None) -> Celery:
         "refuse": partial(refuse_raw, context),
         "max_message_bytes": settings.max_message_bytes,
     }
-    app.steps["consumer"].update({DrainStep, HeartbeatStep, LeaseStep, ReaperStep})
+    app.steps["consumer"].update({DrainStep, HeartbeatStep, LeaseStep, ReaperStep, TerminateStep, WatchStep})
     if settings.allow_functions:
         app.task(_no_function, name=FUNCTION_TASK)
     for module in map(_import, settings.tasks):

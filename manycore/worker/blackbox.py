@@ -55,6 +55,15 @@ class BlackBox:
         self.note[0] = -1
 
 
+def runs(folder: Path, pid: int) -> str | None:
+    """The chunk of which a living child runs an item now."""
+    try:
+        data = _box(folder, pid).read_bytes()
+    except OSError:
+        return None
+    return _parse(data)[0] if _parse(data)[1] >= 0 else None
+
+
 def read(folder: Path, pid: int) -> Reading | None:
     """Read and remove the box of a dead child; None if it was not running an item."""
     box, trace = _box(folder, pid), _trace(folder, pid)
@@ -66,9 +75,14 @@ def read(folder: Path, pid: int) -> Reading | None:
     finally:
         box.unlink(missing_ok=True)
         trace.unlink(missing_ok=True)
-    position = int.from_bytes(data[:8], "little", signed=True)
+    chunk, position = _parse(data)
+    return Reading(chunk, position, text) if position >= 0 else None
+
+
+def _parse(data: bytes) -> tuple[str, int]:
+    """The chunk that a box is about, and the position of the item that runs: -1 for none."""
     length = int.from_bytes(data[8:_ID_AT], "little")
-    return Reading(data[_ID_AT : _ID_AT + length].decode(), position, text) if position >= 0 else None
+    return data[_ID_AT : _ID_AT + length].decode(), int.from_bytes(data[:8], "little", signed=True)
 
 
 def _owner() -> int | str:

@@ -51,7 +51,7 @@ class OutcomeWriter:
         pipe = self._context.redis.pipeline(transaction=False)
         chunk = run.chunk
         ttl = self._context.settings.batch_ttl_seconds
-        if report is not None and run.cancelled != keys.GIVEN_UP:
+        if report is not None and run.cancelled not in (keys.GIVEN_UP, keys.TERMINATED):
             for block, body in self._blocks(chunk, report):
                 self._add(pipe, block, body)
         if last and run.cancelled == keys.STOPPING and run.reported < run.stop:

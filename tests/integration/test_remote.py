@@ -112,7 +112,7 @@ def test_a_forged_outcome_is_dropped(server: Server, start_worker: StartWorker, 
     server.client().xadd(stream, {"o": b"mc1O" + b"\0" * 80})
     start_worker()
     assert future.result(timeout=20) == 9
-    assert cluster._session.reader.refused == 1
+    assert cluster._session.stream.refused == 1
 
 
 def plain_app(server: Server, monkeypatch: pytest.MonkeyPatch) -> Any:

@@ -26,14 +26,18 @@ class Running:
         self.inbox = Inbox()
         source = ReadySource(iter(range(total)), total, Program("t", "cpu"), ItemOptions(), chunksize=max(total, 1))
         self.lane = Lane("pi-1e8", source, self.inbox)
-        self.batch = Batch(self.lane, self.inbox, "tasks.pi", cancel=self._cancel, show_progress=False)
+        self.batch = Batch(self.lane, self.inbox, "tasks.pi", session=self, show_progress=False)
         if total:
             self.lane.next_cut(1)
             self.lane.sending("c", total, 1, None)
         self.lane.check_finished()
 
-    def _cancel(self) -> None:
+    def cancel(self, lane: Lane, *, terminate: bool = False) -> None:
         self.lane.stop(BatchCancelled(self.lane.id), give_up_sent=True)
+
+    def detach(self, lane: Lane, timeout: float | None = None) -> None: ...
+
+    def delete(self, lane: Lane) -> None: ...
 
     def answer(self, start: int, *values: Any) -> None:
         """Deliver outcomes from index `start` on; an exception among them is an error."""

@@ -1,0 +1,104 @@
+"""Cancel means cancel: it reaches what is queued and what runs, survives restarts, and leaves no key behind."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from manycore import Cluster
+from manycore.errors import BatchCancelled
+from tests.functions import busy, hold_the_gil, note_and_wait, square
+from tests.integration.conftest import Server
+from tests.waiting import wait_until
+
+StartWorker = Callable[..., Any]
+Connect = Callable[..., Cluster]
+
+
+@pytest.mark.parametrize("function", [busy, hold_the_gil])
+def test_terminate_kills_what_runs(
+    start_worker: StartWorker, connect: Connect, function: Callable[[float], float]
+) -> None:
+    """An item that holds the GIL too: its own process cannot look for the flag."""
+    start_worker()
+    cluster = connect()
+    batch = cluster.batch(function, [60.0])
+    wait_until(lambda: cluster._session.redis.hlen("unacked"), "it is taken")
+    began = monotonic()
+    batch.cancel(terminate=True)
+    assert cluster.submit(square, 3).result(timeout=20) == 9
+    assert monotonic() - began < 5  # a second to kill it, and a new process
+
+
+def test_terminate_kills_nobody_else(start_worker: StartWorker, connect: Connect, tmp_path: Path) -> None:
+    start_worker(slots=2)
+    cluster = connect()
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    mine = cluster.batch(note_and_wait, range(40), kwargs={"folder": str(folder), "seconds": 0.05})
+    other = cluster.batch(busy, [0.05] * 200)
+    wait_until(lambda: other.progress.done and mine.progress.done, "both run")
+    other.cancel(terminate=True)
+    assert mine.gather() == list(range(40))
+    assert {path.read_text() for path in folder.iterdir()} == {"x"}
+
+
+def test_a_cancel_survives_the_restart_of_all_workers(
+    server: Server, start_worker: StartWorker, connect: Connect, tmp_path: Path
+) -> None:
+    worker = start_worker(lease_seconds="2")
+    cluster = connect()
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    batch = cluster.batch(note_and_wait, range(100), kwargs={"folder": str(folder), "seconds": 0.05})
+    wait_until(lambda: batch.progress.done, "it runs")
+    worker.send_signal(signal.SIGKILL)
+    batch.cancel()
+    begun = len(list(folder.iterdir()))
+    start_worker(lease_seconds="2")
+    assert cluster.submit(square, 3).result(timeout=20) == 9
+    client = server.client()
+    wait_until(lambda: not client.hlen("unacked") and not client.llen("cpu"), "every message of it has come up")
+    assert len(list(folder.iterdir())) <= begun + 2  # what ran, and its kill's moment
+
+
+def test_a_cancelled_batch_leaves_no_key(server: Server, start_worker: StartWorker, connect: Connect) -> None:
+    start_worker()
+    cluster = connect(audit_seconds="0.2", inline_bytes="0")
+    batch = cluster.batch(lambda n: busy(n), [0.05] * 100)
+    wait_until(lambda: batch.progress.done, "it runs")
+    batch.cancel()
+    assert isinstance(batch.gather(return_exceptions=True)[-1], BatchCancelled)
+    wait_until(lambda: not keys_of(server, batch.id), "every key of it is gone")
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_named_batch_can_be_deleted(
+    server: Server, start_worker: StartWorker, connect: Connect, cancelled: bool
+) -> None:
+    start_worker()
+    cluster = connect(audit_seconds="0.2")
+    batch = cluster.batch(large_and_slow, range(30), id="deleted")
+    wait_until(lambda: batch.progress.done, "it runs")
+    if not cancelled:
+        batch.gather()
+    assert keys_of(server, "deleted")
+    batch.delete()
+    if not cancelled:
+        assert not keys_of(server, "deleted")
+    wait_until(lambda: not keys_of(server, "deleted"), "every key of it is gone")
+
+
+def large_and_slow(number: int) -> bytes:
+    busy(0.02)
+    return bytes(number * 100_000)
+
+
+def keys_of(server: Server, batch: str) -> list[bytes]:
+    found: Any = server.client().keys(f"mc:*{batch}*")
+    return list(found)

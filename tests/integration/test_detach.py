@@ -1,0 +1,91 @@
+"""A batch that was handed over whole: its client is gone, workers look after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from manycore import Cluster
+from manycore.errors import BatchDetached, SettingsError
+from tests.functions import busy, note_run, square
+from tests.integration.conftest import Server
+from tests.waiting import wait_until
+
+StartWorker = Callable[..., Any]
+Connect = Callable[..., Cluster]
+
+
+def test_a_detached_batch_is_gathered_by_who_attaches(start_worker: StartWorker, connect: Connect) -> None:
+    start_worker()
+    first = connect()
+    batch = first.batch(square, range(1000), id="away")
+    assert batch.detach(20) == "away"
+    first.shutdown()
+    assert connect().attach("away").gather() == [n * n for n in range(1000)]
+
+
+def test_it_goes_out_whole_whatever_the_window(server: Server, connect: Connect) -> None:
+    """No worker is there: a batch that is not handed over would wait for outcomes."""
+    cluster = connect()
+    cluster.batch(square, range(200_000), id="large").detach(20)
+    assert connect().attach("large").progress.total == 200_000
+
+
+def test_what_its_handle_says_afterwards(start_worker: StartWorker, connect: Connect) -> None:
+    start_worker()
+    batch = connect().batch(busy, [0.2] * 10, id="handle")
+    batch.detach(20)
+    with pytest.raises(BatchDetached, match=r"cluster\.attach\('handle'\)"):
+        batch.gather()
+
+
+def test_a_batch_without_an_id_cannot_be_detached(connect: Connect) -> None:
+    with pytest.raises(SettingsError, match="Give it one"):
+        connect().batch(square, [1]).detach()
+
+
+def test_an_input_that_does_not_end_runs_into_the_timeout(start_worker: StartWorker, connect: Connect) -> None:
+    start_worker()
+    batch = connect().batch(square, iter(lambda: 1, 2), id="endless")
+    with pytest.raises(TimeoutError, match="goes on here"):
+        batch.detach(0.3)
+    batch.cancel()
+
+
+def test_workers_send_again_what_got_lost(
+    server: Server, start_worker: StartWorker, connect: Connect, tmp_path: Path
+) -> None:
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    first = connect()
+    first.batch(note_run, range(100), kwargs={"folder": str(folder)}, id="lost").detach(20)
+    first._session.close()
+    client = server.client()
+    for _ in range(4):
+        client.lpop("cpu")
+    for _ in range(2):
+        start_worker(audit_seconds="0.3")
+    wait_until(lambda: len(list(folder.iterdir())) == 100, "every item has run, with no client there")
+    wait_until(lambda: not client.exists("mc:detached"), "the watch is over")
+    assert connect().attach("lost").gather() == list(range(100))
+    assert {path.read_text() for path in folder.iterdir()} == {"x"}
+
+
+def test_the_watch_passes_on_when_its_worker_dies(server: Server, start_worker: StartWorker, connect: Connect) -> None:
+    client = server.client()
+    watching = [start_worker(audit_seconds="0.2"), start_worker(audit_seconds="0.2")]
+    connect().batch(busy, [0.02] * 500, id="passed-on").detach(20)
+    wait_until(lambda: client.get("mc:watch"), "somebody is on watch")
+    holder: Any = client.get("mc:watch")
+    watching[int(holder.decode().partition("@")[0].removeprefix("test"))].kill()
+    wait_until(lambda: client.get("mc:watch") not in (None, holder), "the other one is")
+
+
+def test_a_cancelled_batch_needs_no_watch(server: Server, start_worker: StartWorker, connect: Connect) -> None:
+    start_worker(audit_seconds="0.2")
+    connect().batch(busy, [0.05] * 200, id="unwanted").detach(20)
+    connect().attach("unwanted").cancel()
+    wait_until(lambda: not server.client().exists("mc:detached"), "nobody looks after it any more")

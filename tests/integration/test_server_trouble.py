@@ -1,0 +1,118 @@
+"""The server is full, becomes a replica, is stopped or restarted: it is waited for, and nothing is lost."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from manycore import Cluster
+from manycore.errors import ConnectionFailed, ServerFull
+from tests.functions import busy, square
+from tests.integration.conftest import Server
+from tests.waiting import wait_until
+
+StartWorker = Callable[..., Any]
+Connect = Callable[..., Cluster]
+
+
+@contextmanager
+def full(server: Server) -> Iterator[None]:
+    """The server has no byte left."""
+    server.client().config_set("maxmemory", "1")
+    try:
+        yield
+    finally:
+        server.client().config_set("maxmemory", "0")
+
+
+@contextmanager
+def demoted(server: Server) -> Iterator[None]:
+    """The server is a replica, as during a failover: it takes no writes, and blocked reads end with an error."""
+    server.client().replicaof("127.0.0.1", "1")
+    try:
+        yield
+    finally:
+        server.client().replicaof("NO", "ONE")
+
+
+@contextmanager
+def stopped(server: Server) -> Iterator[None]:
+    server.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+
+
+def test_what_a_full_server_does_not_take_is_refused(
+    server: Server, start_worker: StartWorker, connect: Connect
+) -> None:
+    cluster = connect(connection_seconds="0.3")
+    start_worker()
+    assert cluster.submit(square, 2).result(timeout=20) == 4
+    with full(server):
+        with pytest.raises(ServerFull, match="refuses new work"):
+            cluster.submit(square, 3).result(timeout=20)
+        with pytest.raises(ServerFull):
+            cluster.batch(square, range(10), id="no-room")
+    assert cluster.submit(square, 4).result(timeout=20) == 16
+
+
+@pytest.mark.parametrize("trouble", [full, demoted, stopped], ids=lambda trouble: trouble.__name__)
+def test_a_batch_outlasts_the_trouble(
+    server: Server,
+    start_worker: StartWorker,
+    connect: Connect,
+    trouble: Callable[[Server], Any],
+) -> None:
+    start_worker(slots=2, lease_seconds="2")
+    cluster = connect(audit_seconds="0.5")
+    batch = cluster.batch(busy, [0.01] * 400)
+    wait_until(lambda: batch.progress.done, "it runs")
+    with trouble(server):
+        future = cluster.submit(square, 5)
+        assert not batch.wait(1.5)
+    assert future.result(timeout=40) == 25
+    assert batch.gather() == [0.01] * 400
+
+
+def test_the_trouble_is_said_and_its_end_too(
+    server: Server, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster = connect()
+    cluster.submit(square, 1)
+    with caplog.at_level(logging.WARNING), demoted(server):
+        cluster.submit(square, 1)
+        wait_until(lambda: "The server is away" in caplog.text, "it is said")
+    wait_until(lambda: "The server is back" in caplog.text, "that too is said")
+    wait_until(lambda: server.client().llen("cpu"), "it goes on")
+
+
+def test_a_client_of_a_server_that_hangs_can_be_closed(
+    server: Server, start_worker: StartWorker, connect: Connect
+) -> None:
+    start_worker()
+    cluster = connect()
+    batch = cluster.batch(busy, [0.01] * 1000)
+    wait_until(lambda: batch.progress.done, "it runs")
+    began = monotonic()
+    with stopped(server):
+        cluster.shutdown(cancel_futures=True)
+        cluster._session.close()
+    assert monotonic() - began < 15
+
+
+def test_a_server_that_stays_away_is_an_error(server: Server, start_worker: StartWorker, connect: Connect) -> None:
+    start_worker()
+    cluster = connect(connection_seconds="1")
+    batch = cluster.batch(busy, [0.01] * 1000)
+    wait_until(lambda: batch.progress.done, "it runs")
+    server.process.kill()
+    with pytest.raises(ConnectionFailed):
+        batch.gather()

@@ -19,6 +19,7 @@ from manycore.serializer import Delivery
 from manycore.worker import strikes
 from manycore.worker.blackbox import Reading
 from manycore.worker.context import WorkerContext
+from manycore.worker.memory import bounded
 from manycore.worker.run import ChunkRun, Doomed, bind, careful, guard, limited
 from manycore.worker.strikes import Strike
 
@@ -50,6 +51,8 @@ def prepare(
     where = f"worker {context.name}"
     items = packing.unpack(payload, "The argument", where)[chunk.start : chunk.stop]
     call = bind(function or own, kwargs, chunk.options.form)
+    if context.settings.max_item_memory is not None:
+        call = bounded(call, context.settings.max_item_memory)
     if chunk.options.timeout is not None:
         call = limited(call, chunk.options.timeout, context.box)
     struck = strikes.parse(fetched.strikes)

@@ -10,10 +10,12 @@ the text of each, so that a new version of kombu is looked at.
 
 from __future__ import annotations
 
+import logging
 from binascii import Error as Base64Error
 from collections.abc import Callable
 from queue import Empty
 from ssl import CERT_REQUIRED
+from time import sleep
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -28,8 +30,12 @@ from manycore.errors import MessageRefused
 from manycore.worker.envelope import Envelope, read_envelope
 from manycore.worker.strategy import check_call, reason_of
 
+logger = logging.getLogger(__name__)
 LOST = (redis.ConnectionError, redis.TimeoutError, OSError, Empty)
 """What is no message's fault. kombu counts KeyError as a lost connection, too: one in a message would be requeued."""
+PUT_BACK = """redis.call('del', KEYS[2]) return redis.call('rpush', KEYS[1], ARGV[1])"""
+"""A full server runs the script of one that has begun to write to its end; deleting nothing is a write, and allowed."""
+PAUSE_SECONDS = 0.25
 REPLIES = ".pidbox"
 """How the queues end in which a client finds the answers to remote control; no worker consumes one."""
 
@@ -107,6 +113,14 @@ class Channel(kombu_redis.Channel):
             self.connection._deliver(envelope, queue)
         except MessageRefused as exc:
             self.refuse(queue, raw, exc)
+        except redis.OutOfMemoryError:
+            self._put_back(queue, raw)
+
+    def _put_back(self, queue: str, raw: bytes) -> None:
+        """Return a message that a full server would not record as taken, and let others make room for a moment."""
+        logger.warning("The server is full: messages stay where they are until there is room")
+        self.client.eval(PUT_BACK, 2, queue, f"{queue}.put-back", raw)
+        sleep(PAUSE_SECONDS)
 
     def _receive_one(self, c: Any) -> Any:
         try:

@@ -53,6 +53,14 @@ def test_submit_survives_a_deadly_neighbour(cluster: Cluster) -> None:
         futures[5].result(timeout=30)
 
 
+def test_an_item_that_takes_too_much_memory_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MANYCORE_MAX_ITEM_MEMORY", str(100 << 20))
+    with Cluster(workers=1) as cluster:
+        results = cluster.batch(lambda n: len(bytes(n << 20)), [1, 500, 2]).gather(return_exceptions=True)
+    assert (results[0], results[2]) == (1 << 20, 2 << 20)
+    assert isinstance(results[1], MemoryError)
+
+
 def test_children_killed_at_random_lose_nothing() -> None:
     with Cluster(workers=2) as cluster:
         batch = cluster.batch(busy, [0.01] * 400)

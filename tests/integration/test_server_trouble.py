@@ -6,6 +6,7 @@ import logging
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -13,6 +14,8 @@ import pytest
 
 from manycore import Cluster
 from manycore.errors import ConnectionFailed, ServerFull
+from manycore.plain import celery_app
+from manycore.worker.transport import PUT_BACK
 from tests.functions import busy, square
 from tests.integration.conftest import Server
 from tests.waiting import wait_until
@@ -116,3 +119,38 @@ def test_a_server_that_stays_away_is_an_error(server: Server, start_worker: Star
     server.process.kill()
     with pytest.raises(ConnectionFailed):
         batch.gather()
+
+
+def test_a_message_taken_from_a_full_server_is_put_back(
+    server: Server, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Plain Celery calls have no client that would send them again."""
+    for name, value in {"URL": server.url, "KEY": server.key}.items():
+        monkeypatch.setenv(f"MANYCORE_{name}", value)
+    client = server.client()
+    result = celery_app().send_task("tasks.primes.count_primes", (0, 1000))
+    wait_until(lambda: client.llen("cpu"), "it is sent")
+    message: Any = client.lpop("cpu")
+    start_worker(tasks="tasks.primes")
+    with full(server):
+        client.eval(PUT_BACK, 2, "cpu", "nothing", message)
+        wait_until(lambda: b"The server is full" in log_of_worker(tmp_path), "the worker has met it")
+    assert result.get(timeout=20) == 168
+    wait_until(lambda: not client.hlen("unacked"), "it is acknowledged")
+
+
+def test_a_worker_that_starts_on_a_full_server_waits_for_room(
+    server: Server, start_worker: StartWorker, connect: Connect
+) -> None:
+    future = connect().submit(square, 3)
+    client = server.client()
+    wait_until(lambda: client.llen("cpu"), "it is sent")
+    with full(server):
+        worker = start_worker(wait=False)
+        wait_until(lambda: client.info("clients")["connected_clients"] > 4, "the worker has connected")
+    assert future.result(timeout=20) == 9
+    assert worker.poll() is None
+
+
+def log_of_worker(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.glob("*.log"))

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from benchmarks import efficiency, latency, machine, report, targets, throughput
+from benchmarks import efficiency, latency, machine, report, safety, targets, throughput
 from benchmarks.figure import Figure
 from benchmarks.peers import Peers, open_peers
 from manycore.cpus import granted_cpus
@@ -25,6 +25,7 @@ MEASURES: dict[str, Measure] = {
     "roundtrip": latency.round_trip,
     "efficiency": efficiency.efficiency,
     "tail": efficiency.tail,
+    "safety": safety.safety,
     "payload": throughput.payload,
     "cold": latency.cold_start,
     "import": latency.imports,

@@ -115,7 +115,7 @@ class LocalCluster:
             "env": {
                 "MANYCORE_URL": self.url,
                 "MANYCORE_KEY_FILE": str(self.key_file),
-                "MANYCORE_LEASE_SECONDS": str(LEASE_SECONDS),
+                "MANYCORE_LEASE_SECONDS": os.environ.get("MANYCORE_LEASE_SECONDS") or str(LEASE_SECONDS),
                 "MANYCORE_RUN_FOLDER": str(self._folder),
                 "PYTHONPATH": os.pathsep.join(_import_path()),
             },

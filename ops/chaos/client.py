@@ -1,0 +1,82 @@
+"""`python -m ops.chaos.client ORDER`: the program whose batch must survive, and which is killed and run again itself.
+
+It runs the named batch of the order (JSON), and beside it one of items that hang, and writes down what it gathered.
+Run again with the same order it goes on with the same batches. It judges nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import monotonic_ns
+from typing import Any
+
+from manycore import Cluster
+from manycore.batch import Batch
+from ops.chaos.items import append, hang, work
+
+HANG_LIMIT_SECONDS = 2.0
+ARRIVALS = "arrivals.log"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a client is to run; `seconds` overrides how long items take."""
+
+    batch: str
+    seed: int
+    items: int
+    hanging: int
+    folder: str
+    seconds: float | None = None
+
+    @property
+    def timed(self) -> str:
+        """The name of the batch of hanging items."""
+        return f"{self.batch}-timed"
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "ops.chaos.client", json.dumps(asdict(self))]
+
+    def answers(self, batch: str) -> Path:
+        """Where the outcomes of a batch are written once all are there."""
+        return Path(self.folder, f"{batch}.json")
+
+
+def main() -> None:
+    order = Order(**json.loads(sys.argv[1]))
+    with Cluster() as cluster:
+        where: dict[str, Any] = {"folder": order.folder}
+        kwargs = {"seed": order.seed, "batch": order.batch, "seconds": order.seconds} | where
+        batches = [cluster.batch(work, range(order.items), id=order.batch, kwargs=kwargs)]
+        if order.hanging:
+            kwargs = {"batch": order.timed} | where
+            indices = range(order.hanging)
+            batches.append(cluster.batch(hang, indices, id=order.timed, kwargs=kwargs, timeout=HANG_LIMIT_SECONDS))
+        for batch in batches:
+            gather(batch, order)
+
+
+def gather(batch: Batch, order: Order) -> None:
+    """Take the outcomes one by one and as a list, and write down both, whole or not at all."""
+    came = []
+    for outcome in batch.as_completed():
+        append(str(Path(order.folder, ARRIVALS)), f"{batch.id} {outcome.index} {os.getpid()} {monotonic_ns()}\n")
+        came.append((outcome.index, as_text(outcome.error if outcome.error else outcome.value)))
+    listed = [as_text(result) for result in batch.gather(return_exceptions=True)]
+    path = order.answers(batch.id)
+    draft = path.with_suffix(".new")
+    draft.write_text(json.dumps({"came": came, "listed": listed}))
+    draft.rename(path)
+
+
+def as_text(result: Any) -> str:
+    """A value as it is written, an error as the name of its class."""
+    return type(result).__name__ if isinstance(result, BaseException) else str(result)
+
+
+if __name__ == "__main__":
+    main()

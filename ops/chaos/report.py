@@ -1,0 +1,73 @@
+"""Prints what a run showed: a table of the faults, then the figures that are promised. 80 columns."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ops.chaos.faults import FAULTS
+from ops.chaos.mix import Result
+from ops.chaos.verdict import MAX_POISON_RUNS, Verdict
+
+WIDTH = 80
+
+
+def table_of(result: Result) -> Iterator[str]:
+    """The faults: how often each was injected, and the slowest recovery from it."""
+    counts = Counter(hit.fault for hit in result.hits)
+    yield f"{'fault':<20}{'injected':>10}{'recovered, median':>20}{'slowest':>12}"
+    yield "-" * 62
+    for name in FAULTS:
+        if name not in counts:
+            continue
+        times = sorted(result.recoveries.get(name, []))
+        median, slowest = (f"{times[len(times) // 2]:.1f} s", f"{times[-1]:.1f} s") if times else ("-", "-")
+        yield f"{name:<20}{counts[name]:>10}{median:>20}{slowest:>12}"
+
+
+def figures_of(verdict: Verdict) -> Iterator[str]:
+    """What became of the items."""
+    figures: dict[str, Any] = {
+        "items": f"{verdict.items:,}",
+        "lost": verdict.lost,
+        "wrong": verdict.wrong,
+        "duplicated in the result": verdict.duplicated,
+        "blamed as poison that are not": verdict.blamed,
+        "executions of an item, most": verdict.max_runs,
+        "executions of a poison item, most": f"{verdict.max_poison_runs} (promised: {MAX_POISON_RUNS})",
+        "executions beyond the first, in all": f"{verdict.runs_again:,}",
+    }
+    yield from (f"{what:<38}{value}" for what, value in figures.items())
+
+
+def pace_of(result: Result) -> Iterator[str]:
+    """The clean run beside the chaotic one."""
+    phases = {
+        "clean run": (result.clean_items, result.clean_seconds),
+        "chaotic run": (result.chaos_items, result.chaos_seconds),
+    }
+    for name, (items, seconds) in phases.items():
+        if items:
+            pace = f"{seconds:.1f} s for {items:,} items, {1000 * seconds / items:.1f} ms an item"
+            yield f"{name:<38}{pace}"
+
+
+def conclusion_of(verdict: Verdict, folder: str) -> Iterator[str]:
+    """Kept or broken, with what helps to find out why."""
+    if not verdict.broken:
+        yield "Every promise was kept."
+        return
+    yield f"BROKEN: {'; '.join(verdict.broken)}."
+    yield from verdict.examples
+    yield from verdict.failures
+    yield f"The logs are in {folder}."
+
+
+def write_json(path: Path, seed: int, result: Result, vanilla: Any = None) -> None:
+    """Everything, for machines."""
+    found = asdict(result) | {"seed": seed, "broken": result.verdict.broken, "vanilla": vanilla and asdict(vanilla)}
+    path.write_text(json.dumps(found, indent=1))

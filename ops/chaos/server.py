@@ -1,0 +1,100 @@
+"""The server under test: a process of our own on a loopback port, which can be killed, restarted and stopped.
+
+It keeps an append-only file, synced every second, as the stack's does: a kill may cost it its last second.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import redis
+
+from manycore.broker import AWAY
+from manycore.lifeline import die_with_parent
+from manycore.local import server_binary
+from ops.chaos.processes import wait_until
+
+CONFIG = """\
+bind 127.0.0.1
+port {port}
+requirepass {password}
+dir {folder}
+save ""
+appendonly yes
+appendfsync everysec
+maxmemory-policy noeviction
+"""
+
+
+class Server:
+    """Starts at construction."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = _free_port()
+        self.password = secrets.token_hex(16)
+        self._folder = folder / "server"
+        self._folder.mkdir()
+        self._config = self._folder / "server.conf"
+        self._config.touch(0o600)  # it will hold the password
+        self._config.write_text(CONFIG.format(port=self.port, password=self.password, folder=self._folder))
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+        wait_until(self.answers, "the server answers")
+
+    def url(self, port: int | None = None, database: int = 0) -> str:
+        """The address; with a `port`, through the proxy that listens there."""
+        return f"redis://:{self.password}@127.0.0.1:{port or self.port}/{database}"
+
+    def client(self) -> redis.Redis:
+        """A connection of the driver's own, past the proxy; short of breath, so that no fault holds the driver up."""
+        return redis.Redis.from_url(self.url(), socket_timeout=2.0)
+
+    def start(self) -> None:
+        """Start it; what it kept is there again once it answers. Does nothing while it runs."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        own_pid = os.getpid()
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [server_binary(), str(self._config)],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=lambda: die_with_parent(own_pid),
+            )
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def pause(self) -> None:
+        """SIGSTOP: connections stay open, and nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def answers(self) -> bool:
+        try:
+            with self.client() as client:
+                return bool(client.ping())
+        except AWAY:  # BusyLoadingError is one of them
+            return False
+
+    def _signal(self, signum: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(signum)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

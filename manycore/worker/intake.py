@@ -78,9 +78,10 @@ def _fetch(context: WorkerContext, chunk: Chunk, *, redelivered: bool, known: bo
         wanted["function"] = pipe.get(keys.reference(chunk.function))
     if chunk.payload_token is not None:
         wanted["payload"] = pipe.get(keys.payload(chunk.batch, chunk.payload_token))
+    # Not of a redelivered one alone: what was lost and sent again comes as a new message, its items' deaths stand.
+    wanted["strikes"] = pipe.hgetall(keys.strikes(chunk.batch))
     if redelivered:
         wanted["progress"] = pipe.hget(keys.progress(chunk.batch), chunk.id)
-        wanted["strikes"] = pipe.hgetall(keys.strikes(chunk.batch))
     got: dict[str, Any] = dict(zip(wanted, pipe.execute(), strict=True))
     return _Fetched(
         got["cancelled"], got.get("function"), got.get("payload"), got.get("progress"), got.get("strikes") or {}

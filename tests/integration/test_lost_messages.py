@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from manycore import Cluster
+from manycore import Cluster, keys
+from manycore.errors import WorkerCrashed
 from tests.functions import busy, note_run, square
 from tests.integration.conftest import Server
 from tests.waiting import wait_until
@@ -64,3 +66,18 @@ def test_junk_in_a_queue_does_not_stop_the_search(
     client.hset("unacked", mapping={"a": b"[", "b": b"[]", "c": b"{}"})
     start_worker()
     assert batch.gather() == [n * n for n in range(100)]
+
+
+def test_a_condemned_item_that_is_sent_again_does_not_run(
+    server: Server, start_worker: Callable[..., Any], connect: Connect, tmp_path: Path
+) -> None:
+    """Its last message got lost before the verdict was out: the new one is no redelivery, and its deaths count."""
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    batch = connect().batch(note_run, range(10), id="again", kwargs={"folder": str(folder)})
+    server.client().hset(keys.strikes("again"), "4", json.dumps({"count": 3, "cause": "signal 9 (SIGKILL)"}))
+    start_worker()
+    results = batch.gather(return_exceptions=True)
+    assert [n for n, result in enumerate(results) if result != n] == [4]
+    assert isinstance(results[4], WorkerCrashed)
+    assert sorted(int(path.name) for path in folder.iterdir()) == [0, 1, 2, 3, 5, 6, 7, 8, 9]

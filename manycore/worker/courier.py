@@ -61,7 +61,8 @@ class Courier:
     def _note(self, run: ChunkRun, queue: str, position: int) -> None:
         """Write what is done, and that the item at `position` is about to run."""
         with self._lock:
-            self._flush(run, queue, running=position)
+            run.noted = position
+            self._flush(run, queue)
 
     def finish(self, run: ChunkRun) -> bool:
         """Write the last outcomes of `run` and send its retries: then every outcome of the run is in Redis.
@@ -138,13 +139,13 @@ class Courier:
             logger.warning("%d items could not be given away; they stay here", len(part), exc_info=True)
             run.keep()
 
-    def _flush(self, run: ChunkRun, queue: str, *, last: bool = False, running: int | None = None) -> News:
+    def _flush(self, run: ChunkRun, queue: str, *, last: bool = False) -> News:
         report = run.take_report()
         try:
             # Retries first: to send one twice costs a run, to report past one that was not sent would lose it.
             for position in report.retry if report else ():
                 self._riding_out(lambda position=position: self._retry(run, position, queue))  # type: ignore[misc]
-            return self._riding_out(lambda: self._writer.flush(run, report, queue, last=last, running=running))
+            return self._riding_out(lambda: self._writer.flush(run, report, queue, last=last))
         except BaseException:
             if report is not None:
                 run.put_back(report)

@@ -49,6 +49,7 @@ class ChunkRun:
     cancelled: bytes | None = None
     careful_until: float = 0.0
     note: Callable[[int], object] = lambda position: None
+    noted: int | None = None
     ok: int = 0
     failed: int = 0
     started: float = field(default_factory=monotonic)
@@ -66,6 +67,11 @@ class ChunkRun:
     def stop(self) -> int:
         """Where this run's positions end, seen what was given away."""
         return self.chunk.stop - self.given
+
+    @property
+    def suspect(self) -> int | None:
+        """The position that careful mode noted, as long as it runs: until it is done, whoever writes must keep it."""
+        return self.noted if self.noted == self.reported else None
 
     @property
     def unreported(self) -> int:

@@ -41,12 +41,10 @@ class OutcomeWriter:
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
 
-    def flush(
-        self, run: ChunkRun, report: Report | None, queue: str, *, last: bool = False, running: int | None = None
-    ) -> News:
+    def flush(self, run: ChunkRun, report: Report | None, queue: str, *, last: bool = False) -> News:
         """Write a report of `run`, with how far it is; raises redis-py's errors when the server is away.
 
-        `last` ends the chunk; `running` notes the position that is about to run.
+        `last` ends the chunk.
         """
         pipe = self._context.redis.pipeline(transaction=False)
         chunk = run.chunk
@@ -61,7 +59,7 @@ class OutcomeWriter:
         if last:
             pipe.hdel(progress, chunk.id)
         else:
-            pipe.hset(progress, chunk.id, str(Resume(run.reported, run.stop, running)))
+            pipe.hset(progress, chunk.id, str(Resume(run.reported, run.stop, run.suspect)))
             pipe.expire(progress, ttl)
         pipe.hget(keys.batch(chunk.batch), "cancelled")
         for suffix in PRIORITY_SUFFIXES if not last else ():

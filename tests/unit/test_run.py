@@ -265,6 +265,29 @@ def test_careful_mode_notes_each_item_before_it_runs(box: BlackBox) -> None:
     assert noted == [(0, []), (1, values[:1]), (2, values[1:2])]
 
 
+def test_what_careful_mode_noted_is_the_suspect_until_it_is_done(box: BlackBox) -> None:
+    """The courier writes between two notes as well: that must not clear a suspect that still runs."""
+    run = run_of(box, 3)
+    seen: list[int | None] = []
+
+    def look() -> None:
+        run.take_report()
+        seen.append(run.suspect)
+
+    def note(position: int) -> None:
+        run.noted = position
+        look()
+
+    def item(value: int) -> int:
+        look()
+        return value
+
+    run.note, run.careful_until = note, float("inf")
+    run.execute(careful(item, run))
+    look()
+    assert seen == [0, 0, 1, 1, 2, 2, None]
+
+
 def test_careful_mode_ends(box: BlackBox) -> None:
     run = run_of(box, 3)
     run.note = lambda position: pytest.fail("noted after careful mode")

@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from manycore import task
+
 
 def square(number: int) -> int:
     return number * number
@@ -53,6 +55,14 @@ def note_and_wait(number: int, *, folder: str, seconds: float) -> int:
     """Leave a file for each run, and be busy for a while."""
     busy(seconds)
     return note_run(number, folder=folder)
+
+
+@task
+def long_task(folder: str, seconds: float) -> str:
+    """Leave a file for each run, then be busy: for plain Celery calls, by name."""
+    note_run(0, folder=folder)
+    busy(seconds)
+    return "done"
 
 
 def fail_first(number: int, *, folder: str, times: int = 1) -> int:

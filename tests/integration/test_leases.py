@@ -1,0 +1,83 @@
+"""A worker's silence costs a lease, and a long item is never taken for a silent worker's."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from manycore import Cluster
+from manycore.plain import celery_app
+from tests.functions import busy, note_run, worker_pid
+from tests.integration.conftest import Server
+from tests.waiting import wait_until
+
+StartWorker = Callable[..., Any]
+Connect = Callable[..., Cluster]
+LEASE_SECONDS = 2
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    return folder
+
+
+def test_an_item_longer_than_its_lease_runs_once(start_worker: StartWorker, connect: Connect, runs: Path) -> None:
+    """The second worker has nothing to do but to take over what looks lost."""
+    for _ in range(2):
+        start_worker(lease_seconds=str(LEASE_SECONDS))
+    batch = connect(audit_seconds="0.5").batch(lambda n: (note_run(n, folder=str(runs)), busy(5.0)), [7])
+    batch.gather()
+    assert (runs / "7").read_text() == "x"
+
+
+def test_a_plain_celery_task_longer_than_its_lease_runs_once(
+    server: Server, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch, runs: Path
+) -> None:
+    for name, value in {"URL": server.url, "KEY": server.key}.items():
+        monkeypatch.setenv(f"MANYCORE_{name}", value)
+    for _ in range(2):
+        start_worker(lease_seconds=str(LEASE_SECONDS), tasks="tests.functions")
+    assert celery_app().send_task("tests.functions.long_task", (str(runs), 5.0)).get(timeout=30) == "done"
+    assert (runs / "0").read_text() == "x"
+
+
+@pytest.mark.parametrize("mutex", [False, True], ids=["", "that held the sweep's mutex"])
+def test_what_a_killed_host_ran_runs_elsewhere_within_a_lease_and_five_seconds(
+    server: Server, start_worker: StartWorker, connect: Connect, runs: Path, mutex: bool
+) -> None:
+    """All its processes die at once: nobody is left who could give anything back."""
+    host = start_worker(lease_seconds=str(LEASE_SECONDS))
+    cluster = connect(audit_seconds="3600")
+    batch = cluster.batch(lambda n: (note_run(n, folder=str(runs)), busy(1.0)), [1])
+    wait_until(lambda: list(runs.iterdir()), "it runs")
+    start_worker(lease_seconds=str(LEASE_SECONDS))
+    if mutex:
+        server.client().set("unacked_mutex", "a worker that is gone", px=5000)
+    os.killpg(host.pid, signal.SIGKILL)
+    killed = monotonic()
+    wait_until(lambda: (runs / "1").read_text() == "xx", "it runs again")
+    assert monotonic() - killed < LEASE_SECONDS + 5
+    batch.gather()
+
+
+def test_a_frozen_host_that_wakes_up_does_no_harm(start_worker: StartWorker, connect: Connect) -> None:
+    """Its lease is over and others have its work: what it then still delivers is known already."""
+    host = start_worker(lease_seconds=str(LEASE_SECONDS))
+    cluster = connect(audit_seconds="1")
+    batch = cluster.batch(lambda n: (busy(0.01), worker_pid())[1], range(300))
+    wait_until(lambda: batch.progress.done, "it runs")
+    os.killpg(host.pid, signal.SIGSTOP)
+    start_worker(lease_seconds=str(LEASE_SECONDS))
+    try:
+        assert len(batch.gather()) == 300
+    finally:
+        os.killpg(host.pid, signal.SIGCONT)
+    assert cluster.submit(pow, 2, 3).result(timeout=20) == 8

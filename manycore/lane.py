@@ -116,7 +116,7 @@ class Lane:
         self.record: Record | None = None
         self.covered = RangeSet()
         self.heard_at = monotonic()
-        self._missed: list[tuple[Parcel, range]] = []
+        self.missed = RangeSet()
         self.stop_error: ManycoreError | None = None
         self.failure: BaseException | None = None
         self._started = monotonic()
@@ -233,8 +233,11 @@ class Lane:
     def lost(self, covered: RangeSet) -> list[tuple[Parcel, range]]:
         """What has to be sent again: what no message covers, now and when this was last asked."""
         with self.lock:
-            before, self._missed = self._missed, self.ledger.missing(covered)
-            return self._missed if self._missed == before and not self.ended.is_set() else []
+            found = [] if self.ended.is_set() else self.ledger.missing(covered)
+            before, self.missed = self.missed, RangeSet()
+            for _, span in found:
+                self.missed.add(span.start, span.stop)
+            return [(parcel, part) for parcel, span in found for part in before.common(span.start, span.stop)]
 
     def stop(self, error: ManycoreError, *, give_up_sent: bool) -> None:
         """Take no more items in; with `give_up_sent`, `error` is the outcome of all that is unanswered, too.

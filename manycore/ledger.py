@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import monotonic
 
 from manycore.parcel import Parcel
 from manycore.ranges import RangeSet, spans_of
@@ -16,7 +17,10 @@ from manycore.ranges import RangeSet, spans_of
 
 @dataclass(slots=True)
 class Sent:
-    """A chunk that was sent: the items `[start, stop)`, of which `unanswered` have no outcome yet."""
+    """A chunk that was sent: the items `[start, stop)`, of which `unanswered` have no outcome yet.
+
+    `heard_at` is when it was sent, or last answered in part (monotonic).
+    """
 
     id: str
     start: int
@@ -25,6 +29,7 @@ class Sent:
     payload_token: str | None
     unanswered: int
     parcel: Parcel | None = None
+    heard_at: float = field(default_factory=monotonic)
 
 
 class Ledger:
@@ -79,6 +84,10 @@ class Ledger:
         fresh = [part for span in spans_of(indices) for part in self.answered.add(span.start, min(span.stop, end))]
         return fresh, [sent for part in fresh for sent in self._settle(part)]
 
+    def silent_since(self) -> float:
+        """When the open chunk that has been silent for longest was last heard of (monotonic)."""
+        return min((sent.heard_at for sent in self.open), default=monotonic())
+
     def unanswered(self) -> list[range]:
         """The items that were sent and have no outcome."""
         return self.answered.missing(0, self.sent_items)
@@ -104,7 +113,7 @@ class Ledger:
     def _settle(self, part: range) -> Iterator[Sent]:
         """Count `part` as answered in the chunks that sent it; gives the chunks that are finished now."""
         place = max(0, bisect_right(self._starts, part.start) - 1)
-        start = part.start
+        start, now = part.start, monotonic()
         while start < part.stop and place < len(self._starts):
             sent = self._open[self._starts[place]]
             start = max(start, sent.start)
@@ -115,6 +124,7 @@ class Ledger:
                 return
             stop = min(part.stop, sent.stop)
             sent.unanswered -= stop - start
+            sent.heard_at = now
             start = stop
             if sent.unanswered:
                 place += 1

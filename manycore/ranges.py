@@ -51,6 +51,14 @@ class RangeSet:
         """The parts of `[start, stop)` that are not in the set, in order."""
         return self._gaps(start, stop, bisect_left(self._stops, start), bisect_right(self._starts, stop))
 
+    def common(self, start: int, stop: int) -> list[range]:
+        """The parts of `[start, stop)` that are in the set, in order."""
+        if start >= stop:
+            return []
+        first, last = bisect_right(self._stops, start), bisect_left(self._starts, stop)
+        held = zip(self._starts[first:last], self._stops[first:last], strict=True)
+        return [range(max(start, at), min(stop, end)) for at, end in held]
+
     def _gaps(self, start: int, stop: int, first: int, last: int) -> list[range]:
         gaps = []
         for taken_start, taken_stop in zip(self._starts[first:last], self._stops[first:last], strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from time import monotonic
+from weakref import WeakKeyDictionary
 
 from manycore.audit import Auditor
 from manycore.dispatch import Dispatcher
@@ -14,6 +15,8 @@ from manycore.local import LocalCluster
 from manycore.settings import Settings, redacted
 
 logger = logging.getLogger(__name__)
+STALE_AUDITS = 6
+"""How many times as long a part of a batch is silent before it is looked for: it may just be waiting its turn."""
 LONELY_SECONDS = 10.0
 """How long work may wait without any worker before the user is warned."""
 
@@ -30,6 +33,7 @@ class Watch:
         self._settings = settings
         self._local = local
         self._next_audit = 0.0
+        self._looked_at: WeakKeyDictionary[Lane, float] = WeakKeyDictionary()
         self._lonely_since: float | None = None
         self._warned = False
 
@@ -42,10 +46,12 @@ class Watch:
         self._audit(waiting)
 
     def _audit(self, waiting: list[Lane]) -> None:
-        """Send again what got lost, for batches that have been silent for a while."""
+        """Send again what got lost, for batches that have been silent for a while, in whole or in part."""
         now, interval = monotonic(), self._settings.audit_seconds
-        silent = [lane for lane in waiting if now - lane.heard_at > interval]
-        if not silent or now < self._next_audit:
+        if now < self._next_audit:
+            return
+        silent = [lane for lane in waiting if now - lane.heard_at > interval or self._is_stale(lane, now)]
+        if not silent:
             return
         self._next_audit = now + interval
         covered = self._auditor.in_flight(lane.id for lane in silent)
@@ -54,6 +60,19 @@ class Watch:
                 span = f"{indices.start}-{indices.stop - 1}"
                 logger.warning("Items %s of batch %s got lost and are sent again", span, lane.id)
                 self._dispatcher.send_again(parcel, indices)
+
+    def _is_stale(self, lane: Lane, now: float) -> bool:
+        """Whether a chunk of a lively batch has long been silent: it waits in a long queue, or it got lost.
+
+        `submit` goes on in one batch for as long as its program runs: that one need never be silent as a whole.
+        """
+        if len(lane.missed):
+            return True  # the second look tells
+        patience = STALE_AUDITS * self._settings.audit_seconds
+        if now - max(lane.ledger.silent_since(), self._looked_at.get(lane, 0.0)) < patience:
+            return False
+        self._looked_at[lane] = now
+        return True
 
     def _warn_if_lonely(self, waiting: list[Lane]) -> None:
         """Work without workers waits for ever: say so, once, with the cure."""

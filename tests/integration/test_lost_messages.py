@@ -54,6 +54,24 @@ def test_what_is_being_worked_on_is_not_sent_again(
     assert [(folder / str(n)).read_text() for n in range(2)] == ["x", "x"]
 
 
+def test_a_lost_call_is_found_while_others_come_and_go(
+    server: Server, start_worker: Callable[..., Any], connect: Connect
+) -> None:
+    """All calls of `submit` are one batch, and that is never silent here."""
+    cluster = connect(audit_seconds="0.2")
+    client = server.client()
+    lost = cluster.submit(square, 7)
+    wait_until(lambda: client.lpop("cpu"), "its message is gone")
+    start_worker()
+
+    def goes_on() -> bool:
+        cluster.submit(square, 1).result(timeout=20)
+        return lost.done()
+
+    wait_until(goes_on, "the lost one is found all the same")
+    assert lost.result() == 49
+
+
 def test_junk_in_a_queue_does_not_stop_the_search(
     server: Server, start_worker: Callable[..., Any], connect: Connect
 ) -> None:

@@ -59,3 +59,11 @@ def test_a_gapless_set_costs_one_range() -> None:
     order = Random(1).sample(range(5_000), 5_000)
     ranges, _ = filled((value, value + 1) for value in order)
     assert len(pickle.dumps(ranges)) < 200
+
+
+@given(st.lists(spans), spans)
+def test_common_is_what_is_not_missing(before: list[tuple[int, int]], span: tuple[int, int]) -> None:
+    ranges, model = filled(before)
+    parts = ranges.common(*span)
+    assert flat(parts) == sorted(set(range(*span)) & model)
+    assert all(parts)

@@ -36,6 +36,8 @@ LOST = (redis.ConnectionError, redis.TimeoutError, OSError, Empty)
 PUT_BACK = """redis.call('del', KEYS[2]) return redis.call('rpush', KEYS[1], ARGV[1])"""
 """A full server runs the script of one that has begun to write to its end; deleting nothing is a write, and allowed."""
 PAUSE_SECONDS = 0.25
+UNWRITABLE = (redis.OutOfMemoryError, redis.ReadOnlyError)
+"""What a server raises that answers and takes no writes: it is full, or a replica."""
 REPLIES = ".pidbox"
 """How the queues end in which a client finds the answers to remote control; no worker consumes one."""
 
@@ -59,7 +61,13 @@ class TaskMessage(virtual.Message):
 
 
 class QoS(kombu_redis.QoS):
-    """kombu's record of deliveries, which survives an entry in `unacked` that is no message."""
+    """kombu's record of deliveries, which survives an entry in `unacked` that is no message, and a full server."""
+
+    def restore_visible(self, start: int = 0, num: int = 10, interval: int = 10) -> None:
+        try:
+            super().restore_visible(start, num, interval)  # type: ignore[no-untyped-call]
+        except UNWRITABLE as exc:
+            logger.warning("Lost deliveries cannot be restored now: %s", exc)  # the next sweep tries again
 
     def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
         try:

@@ -65,8 +65,13 @@ def server(tmp_path: Path) -> Iterator[Server]:
     process = subprocess.Popen([*command, "--save", "", "--dir", str(folder)], stdout=subprocess.DEVNULL)
     wait_until(lambda: _answers(url), "the server answers")
     yield Server(url, port, password, generate_key(), process)
-    process.kill()
-    process.wait()
+    try:
+        if process.poll() is None:
+            client = redis.Redis.from_url(url)
+            assert not [key for key in client.keys("mc:*") if client.ttl(key) == -1], "a key without a TTL"
+    finally:
+        process.kill()
+        process.wait()
 
 
 def _answers(url: str) -> bool:

@@ -94,6 +94,7 @@ def test_a_condemned_item_that_is_sent_again_does_not_run(
     folder.mkdir()
     batch = connect().batch(note_run, range(10), id="again", kwargs={"folder": str(folder)})
     server.client().hset(keys.strikes("again"), "4", json.dumps({"count": 3, "cause": "signal 9 (SIGKILL)"}))
+    server.client().expire(keys.strikes("again"), 60)
     start_worker()
     results = batch.gather(return_exceptions=True)
     assert [n for n, result in enumerate(results) if result != n] == [4]

@@ -128,10 +128,11 @@ def test_a_message_taken_from_a_full_server_is_put_back(
     for name, value in {"URL": server.url, "KEY": server.key}.items():
         monkeypatch.setenv(f"MANYCORE_{name}", value)
     client = server.client()
-    result = celery_app().send_task("tasks.primes.count_primes", (0, 1000))
-    wait_until(lambda: client.llen("cpu"), "it is sent")
+    app = celery_app()
+    result = app.send_task("tasks.primes.count_primes", (0, 1000))
     message: Any = client.lpop("cpu")
     start_worker(tasks="tasks.primes")
+    assert app.send_task("tasks.primes.count_primes", (0, 10)).get(timeout=20) == 4  # it has started altogether
     with full(server):
         client.eval(PUT_BACK, 2, "cpu", "nothing", message)
         wait_until(lambda: b"The server is full" in log_of_worker(tmp_path), "the worker has met it")

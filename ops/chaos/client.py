@@ -16,10 +16,13 @@ from typing import Any
 
 from manycore import Cluster
 from manycore.batch import Batch
+from manycore.errors import ConnectionFailed
 from ops.chaos.items import append, hang, work
 
 HANG_LIMIT_SECONDS = 2.0
 ARRIVALS = "arrivals.log"
+RUN_AGAIN = 75
+"""The exit code of a client that met no server when it began (EX_TEMPFAIL of sysexits.h)."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,11 @@ class Order:
     def command(self) -> list[str]:
         return [sys.executable, "-m", "ops.chaos.client", json.dumps(asdict(self))]
 
+    @property
+    def connected(self) -> Path:
+        """A file that is there once a client of this order has connected."""
+        return Path(self.folder, f"{self.batch}.connected")
+
     def answers(self, batch: str) -> Path:
         """Where the outcomes of a batch are written once all are there."""
         return Path(self.folder, f"{batch}.json")
@@ -48,16 +56,28 @@ class Order:
 
 def main() -> None:
     order = Order(**json.loads(sys.argv[1]))
-    with Cluster() as cluster:
-        where: dict[str, Any] = {"folder": order.folder}
-        kwargs = {"seed": order.seed, "batch": order.batch, "seconds": order.seconds} | where
-        batches = [cluster.batch(work, range(order.items), id=order.batch, kwargs=kwargs)]
-        if order.hanging:
-            kwargs = {"batch": order.timed} | where
-            indices = range(order.hanging)
-            batches.append(cluster.batch(hang, indices, id=order.timed, kwargs=kwargs, timeout=HANG_LIMIT_SECONDS))
+    try:
+        cluster = Cluster()
+        order.connected.touch()
+        batches = submit(cluster, order)
+    except ConnectionFailed as exc:  # the server is away just now: what a user does is to run it again
+        print(exc, file=sys.stderr)
+        sys.exit(RUN_AGAIN)
+    with cluster:
         for batch in batches:
             gather(batch, order)
+
+
+def submit(cluster: Cluster, order: Order) -> list[Batch]:
+    """Begin the batches, or go on with them."""
+    where: dict[str, Any] = {"folder": order.folder}
+    kwargs = {"seed": order.seed, "batch": order.batch, "seconds": order.seconds} | where
+    batches = [cluster.batch(work, range(order.items), id=order.batch, kwargs=kwargs)]
+    if order.hanging:
+        kwargs = {"batch": order.timed} | where
+        indices = range(order.hanging)
+        batches.append(cluster.batch(hang, indices, id=order.timed, kwargs=kwargs, timeout=HANG_LIMIT_SECONDS))
+    return batches
 
 
 def gather(batch: Batch, order: Order) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from manycore.lifeline import die_with_parent
-from ops.chaos.client import Order
+from ops.chaos.client import RUN_AGAIN, Order
 from ops.chaos.rig import Rig
 
 ERROR_BYTES = 1500
@@ -38,6 +38,7 @@ class Load:
     finished: list[Order] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     closing: bool = False
+    runs_again: int = 0
     _begun: int = 0
 
     def __post_init__(self) -> None:
@@ -65,6 +66,10 @@ class Load:
 
     def unfinished(self) -> list[Order]:
         return [caller.order for caller in self.callers if caller.order is not None]
+
+    def connected(self) -> bool:
+        """Whether a client is connected."""
+        return any(order.connected.exists() for order in self.unfinished())
 
     def kill_one(self, dice: random.Random) -> bool:
         """SIGKILL a client; it is run again with the same batch. Says whether there was one."""
@@ -103,7 +108,8 @@ class Load:
 
     def _ended(self, caller: Caller, code: int) -> None:
         caller.process = None
-        if code == -signal.SIGKILL and caller.kills:
+        if (code == -signal.SIGKILL and caller.kills) or code == RUN_AGAIN:
+            self.runs_again += 1
             return
         order, caller.order = caller.order, None
         if order is None:

@@ -18,6 +18,7 @@ from ops.chaos.verdict import Verdict, is_poison, oracle_of, oracle_of_hanging
 
 SETTLE_SECONDS = 90.0
 """How long the batches may take to end once the last fault is over: a lease, an audit, and a busy machine."""
+CLEAN_SECONDS = 300.0
 
 
 @dataclass
@@ -46,7 +47,7 @@ class Result:
     clean_items: int = 0
     chaos_seconds: float = 0.0
     chaos_items: int = 0
-    refused: int = 0
+    client_runs: int = 0
     folder: str = ""
 
 
@@ -68,11 +69,8 @@ def run_mix(plan: Plan, say: Callable[[str], None]) -> Result:
 
 def _clean(rig: Rig, load: Load, plan: Plan, result: Result) -> None:
     started = monotonic()
-    load.closing = True
     load.begin()
-    calm = Storm(Stage(rig, load, random.Random(plan.seed)), [], 1.0)
-    while not load.done:
-        calm.tick()
+    settle(calm(rig, load), load, CLEAN_SECONDS)
     result.clean_seconds = monotonic() - started
     result.clean_items = sum(order.items for order in load.finished)
 
@@ -92,19 +90,30 @@ def _chaos(rig: Rig, load: Load, plan: Plan, result: Result) -> None:
         return kills >= plan.kills and sum(order.items for order in load.finished[before:]) >= plan.min_items
 
     storm.run(enough)
-    load.closing = True
-    deadline = monotonic() + plan.settle_seconds
-    while not load.done and monotonic() < deadline:
-        storm.tick()
+    settle(storm, load, plan.settle_seconds)
     result.hits = storm.counted()
     result.chaos_seconds = monotonic() - started
     result.chaos_items = sum(order.items for order in load.finished[before:])
 
 
+def calm(rig: Rig, load: Load) -> Storm:
+    """A storm without faults: it looks after hosts and clients."""
+    return Storm(Stage(rig, load, random.Random(0)), [], 1.0)
+
+
+def settle(storm: Storm, load: Load, seconds: float) -> None:
+    """Let what was begun come to its end; what has not within `seconds` is lost."""
+    load.closing = True
+    deadline = monotonic() + seconds
+    while not load.done and monotonic() < deadline:
+        storm.tick()
+
+
 def conclude(rig: Rig, load: Load, seed: int, result: Result) -> None:
     """Judge every batch that was begun, the unfinished ones too: what they lack is lost."""
     verdict = result.verdict
-    verdict.failures = list(load.failures)
+    verdict.failures += load.failures
+    result.client_runs = load.runs_again
     for order in [*load.finished, *load.unfinished()]:
         judge(verdict, order, seed)
     history = rig.history()

@@ -11,9 +11,8 @@ from typing import Any
 
 from ops.chaos.faults import FAULTS
 from ops.chaos.mix import Result
+from ops.chaos.vanilla import Vanilla
 from ops.chaos.verdict import MAX_POISON_RUNS, Verdict
-
-WIDTH = 80
 
 
 def table_of(result: Result) -> Iterator[str]:
@@ -45,7 +44,8 @@ def figures_of(verdict: Verdict) -> Iterator[str]:
 
 
 def pace_of(result: Result) -> Iterator[str]:
-    """The clean run beside the chaotic one."""
+    """The clean run beside the chaotic one, and the clients."""
+    yield f"{'clients run again with their batch':<38}{result.client_runs}"
     phases = {
         "clean run": (result.clean_items, result.clean_seconds),
         "chaotic run": (result.chaos_items, result.chaos_seconds),
@@ -67,7 +67,25 @@ def conclusion_of(verdict: Verdict, folder: str) -> Iterator[str]:
     yield f"The logs are in {folder}."
 
 
-def write_json(path: Path, seed: int, result: Result, vanilla: Any = None) -> None:
+def vanilla_of(vanilla: Vanilla) -> Iterator[str]:
+    """What became of the same items under plain Celery."""
+    figures: dict[str, Any] = {
+        "SIGKILLs of busy workers": vanilla.kills,
+        "items": f"{vanilla.items:,}",
+        "lost: no answer, and in no queue": vanilla.lost,
+        "queued or running still": vanilla.under_way,
+        "callers that wait for an answer": vanilla.lost + vanilla.under_way,
+        "executions of an item, most": vanilla.max_runs,
+        "executions of a poison item, most": f"{vanilla.max_poison_runs} in {vanilla.seconds:.0f} s, no end in sight",
+    }
+    yield from (f"{what:<38}{value}" for what, value in figures.items())
+
+
+def write_json(path: Path, seed: int, result: Result, vanilla: Vanilla | None = None) -> None:
     """Everything, for machines."""
-    found = asdict(result) | {"seed": seed, "broken": result.verdict.broken, "vanilla": vanilla and asdict(vanilla)}
+    found = asdict(result) | {
+        "seed": seed,
+        "broken": result.verdict.broken,
+        "vanilla": asdict(vanilla) if vanilla else None,
+    }
     path.write_text(json.dumps(found, indent=1))

@@ -10,13 +10,12 @@ import random
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import Self
 
-from manycore import keys
 from manycore.codec import generate_key
 from ops.chaos.client import ARRIVALS
 from ops.chaos.host import Host
@@ -36,10 +35,22 @@ MAX_BYTES_PER_CHILD = 200 * 1024 * 1024
 SLOTS = 2
 
 
+def command_of(name: str) -> list[str]:
+    """A worker of every queue, so that what is thrown at any of them meets one."""
+    options = ["--slots", str(SLOTS), "--queue", "cpu,io", "--name", name]
+    return [sys.executable, "-m", "manycore.worker", *options]
+
+
 class Rig:
     """A context manager. `settings` (MANYCORE_...) go to workers and clients alike."""
 
-    def __init__(self, *, hosts: int = 3, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        hosts: int = 3,
+        settings: Mapping[str, str] | None = None,
+        worker: Callable[[str], list[str]] = command_of,
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="manycore-chaos-"))
         self.key = generate_key()
         self.server = Server(self.folder)
@@ -57,6 +68,7 @@ class Rig:
         self.wanted_hosts = hosts
         self.hosts: list[Host] = []
         self.keep = False
+        self._command_of = worker
         self._made = 0
         self._tail = Tail(self.folder / RUNS)
         self._last_start: dict[int, float] = {}
@@ -77,18 +89,16 @@ class Rig:
     def start_hosts(self) -> None:
         """Start those that are wanted, and wait until they consume."""
         self.hosts += [self.add_host() for _ in range(self.wanted_hosts - len(self.hosts))]
-        client = self.server.client()
         for host in self.hosts:
-            wait_until(lambda host=host: client.exists(keys.worker(host.name)), f"{host.name} is there")  # type: ignore[misc]
+            wait_until(lambda host=host: len(host.children()) >= SLOTS, f"{host.name} has its slots")  # type: ignore[misc]
 
     def add_host(self) -> Host:
-        """Start one more; it consumes every queue, so that what is thrown at any of them is met by a worker."""
+        """Start one more."""
         name = f"host{self._made}@chaos"
         self._made += 1
         folder = self.folder / name
         folder.mkdir()
-        command = [sys.executable, "-m", "manycore.worker", "--slots", str(SLOTS), "--queue", "cpu,io", "--name", name]
-        return Host(name, command, self.env | {"MANYCORE_RUN_FOLDER": str(folder)}, self.folder)
+        return Host(name, self._command_of(name), self.env | {"MANYCORE_RUN_FOLDER": str(folder)}, self.folder)
 
     def tend(self) -> None:
         """Restart the hosts that died, and forget those that were to end."""

@@ -72,7 +72,7 @@ class Verdict:
             "wrong": self.wrong,
             "duplicated in the result": self.duplicated,
             "blamed as poison that are not": self.blamed,
-            "clients that failed": len(self.failures),
+            "further failures": len(self.failures),
         }
         found = [f"{count} {what}" for what, count in said.items() if count]
         if self.max_poison_runs > MAX_POISON_RUNS:

@@ -7,10 +7,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test stack-test check bench up down logs lock clean
+.PHONY: help setup demo test stack-test check bench chaos chaos-short up down logs lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed ## Make .venv with the locked dependencies and manycore itself
 	@echo "$(VENV) is ready: $$($(BIN)/python -V). Next: make demo"
@@ -32,6 +32,12 @@ check: $(VENV)/.installed ## Lint, format check, types, import contracts
 
 bench: $(VENV)/.installed ## Run the benchmarks
 	@$(BIN)/python -m benchmarks
+
+chaos: $(VENV)/.installed ## Break everything for 10 minutes, and plain Celery beside it; CHAOS="--seed 7" for more options
+	@$(BIN)/python -m ops.chaos $(CHAOS)
+
+chaos-short: $(VENV)/.installed ## Every fault at least once, in a minute; the same seed each time unless CHAOS says so
+	@$(BIN)/python -m ops.chaos --seed 4 --seconds 30 --items 1000 --no-vanilla $(CHAOS)
 
 up: ## Start the stack (Docker) and wait until it is healthy
 	@docker compose up -d --wait

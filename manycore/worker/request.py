@@ -39,7 +39,10 @@ class ChunkRequest(Request):
         if reading is None or reading.chunk != self.id:
             return  # it died between items: nobody is to blame
         try:
-            strike = strikes.record(context.redis, chunk, reading, cause_of(exc), context.settings.batch_ttl_seconds)
+            # Why it came again may be known to nobody: a parent that was killed, too, before it had noted the death.
+            unseen = int(bool(self.delivery_info.get("redelivered")))
+            ttl = context.settings.batch_ttl_seconds
+            strike = strikes.record(context.redis, chunk, reading, cause_of(exc), ttl, unseen=unseen)
         except RedisError:
             logger.exception("The death of item %s could not be noted; it counts as none", reading.position)
             return

@@ -36,19 +36,22 @@ class Strike:
         return WorkerCrashed(self.count, self.cause) if self.count >= max_executions else None
 
 
-def record(redis: Redis, chunk: Chunk, reading: Reading, cause: str, ttl: int, *, unseen: int = 0) -> Strike:
+def record(redis: Redis, chunk: Chunk, reading: Reading, cause: str, ttl: int, *, unseen: int) -> Strike:
     """Count one more death of the item that the black box names, and settle what careful mode had noted.
 
-    `unseen` is how often it had run to its death before anything could name it.
+    `unseen` is how often it may have run to its death before anything could name it: counted with its first strike,
+    unless another item of its chunk has one, which then tells why the chunk came again.
     """
-    key, field = keys.strikes(chunk.batch), str(chunk.index(reading.position))
+    key, index = keys.strikes(chunk.batch), chunk.index(reading.position)
     pipe = redis.pipeline(transaction=False)
-    pipe.hget(key, field)
+    pipe.hgetall(key)
     pipe.hget(keys.progress(chunk.batch), chunk.id)
-    previous, progress = pipe.execute()
-    count = json.loads(previous)["count"] if previous else unseen
+    fields, progress = pipe.execute()
+    known = parse(fields)
+    explained = not known.keys().isdisjoint(chunk.indices_of(chunk.start, chunk.stop))
+    count = known[index].count if index in known else 0 if explained else unseen
     strike = Strike(count + 1, cause, reading.trace)
-    pipe.hset(key, field, json.dumps(asdict(strike)))
+    pipe.hset(key, str(index), json.dumps(asdict(strike)))
     pipe.expire(key, ttl)
     if progress is not None:
         pipe.hset(keys.progress(chunk.batch), chunk.id, str(Resume.parse(progress).settled()))

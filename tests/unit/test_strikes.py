@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from manycore.errors import ItemTimeout, WorkerCrashed
 from manycore.message import Chunk, ItemOptions
 from manycore.worker import strikes
+from manycore.worker.blackbox import Reading
 from manycore.worker.strikes import Strike
 
 
@@ -44,3 +47,36 @@ def test_strikes_are_read_from_their_hash() -> None:
     strike = Strike(2, "exit code 3", "trace")
     assert strikes.parse({b"17": json.dumps(asdict(strike)).encode()}) == {17: strike}
     assert strikes.parse({}) == {}
+
+
+class Hash:
+    """A Redis that holds nothing but the strikes of one batch."""
+
+    def __init__(self, **fields: Strike) -> None:
+        self.fields = {name[1:].encode(): json.dumps(asdict(strike)).encode() for name, strike in fields.items()}
+
+    def pipeline(self, **_: Any) -> Any:
+        return SimpleNamespace(
+            hgetall=lambda *_: None,
+            hget=lambda *_: None,
+            hset=lambda *_: None,
+            expire=lambda *_: None,
+            execute=lambda: [self.fields, None],
+        )
+
+
+@pytest.mark.parametrize(
+    ("known", "unseen", "count"),
+    [
+        ({}, 0, 1),
+        ({}, 1, 2),  # its parent was killed, too, before it could note the first death
+        ({"i3": Strike(2, "exit code 3")}, 1, 3),
+        ({"i4": Strike(1, "exit code 3")}, 1, 1),  # a neighbour's death is why the chunk came again
+        ({"i20": Strike(1, "exit code 3")}, 1, 2),  # of another chunk
+    ],
+)
+def test_a_death_that_nobody_could_name_counts_with_the_first_strike(
+    known: dict[str, Strike], unseen: int, count: int
+) -> None:
+    redis: Any = Hash(**known)
+    assert strikes.record(redis, chunk_of(), Reading("b.c", 3, ""), "exit code 3", 60, unseen=unseen).count == count

@@ -157,5 +157,17 @@ def kills_command(setup: Setup, kills: int, min_items: int) -> None:
     setup.mix(plan, vanilla=False)
 
 
+def run() -> None:
+    """`main`, but for Ctrl-C: click would end with 1, as a broken promise does."""
+    try:
+        main.main(standalone_mode=False)
+    except click.ClickException as exc:
+        exc.show()
+        sys.exit(exc.exit_code)
+    except click.Abort:
+        click.echo("interrupted; everything that was started has ended", err=True)
+        sys.exit(130)
+
+
 if __name__ == "__main__":
-    main()
+    run()

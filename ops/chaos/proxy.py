@@ -25,7 +25,7 @@ class Proxy:
 
     def __init__(self, server_port: int) -> None:
         self._server_port = server_port
-        self._armed: list[Moment] = []
+        self._armed: list[tuple[Moment, int]] = []
         self.cuts = 0
         self._links: set[_Link] = set()
         self._loop = asyncio.new_event_loop()
@@ -35,9 +35,9 @@ class Proxy:
         self._listening = asyncio.run_coroutine_threadsafe(starting, self._loop).result(timeout=10)
         self.port: int = self._listening.sockets[0].getsockname()[1]
 
-    def arm(self, moment: Moment) -> None:
-        """Cut one connection, the next time that this moment comes."""
-        self._armed.append(moment)
+    def arm(self, moment: Moment, *, let_pass: int = 0) -> None:
+        """Cut one connection when this moment comes, after it has come `let_pass` times."""
+        self._armed.append((moment, let_pass))
 
     def disarm(self) -> None:
         """Forget the cuts that have not come."""
@@ -57,9 +57,13 @@ class Proxy:
 
     def strikes(self, moment: Moment) -> bool:
         """Whether to cut now, as this moment has come."""
-        if moment not in self._armed:
+        place = next((at for at, armed in enumerate(self._armed) if armed[0] == moment), None)
+        if place is None:
             return False
-        self._armed.remove(moment)
+        let_pass = self._armed.pop(place)[1]
+        if let_pass:
+            self._armed.append((moment, let_pass - 1))
+            return False
         self.cuts += 1
         return True
 

@@ -136,6 +136,21 @@ class WorkerCrashed(ManycoreError):
     )
 
 
+class NotInQuarantine(ManycoreError, LookupError):
+    """The quarantine has no entry of this id."""
+
+    summary = (
+        "The quarantine has no entry {0!r}: it was retried or purged, or its time was over. "
+        "See what there is: manycore quarantine list."
+    )
+
+
+class NotRetryable(ManycoreError):
+    """An entry of the quarantine that cannot be run again from there."""
+
+    summary = "The entry {0!r} cannot be retried: {1}. Submit its input again instead."
+
+
 class ItemTimeout(ManycoreError, TimeoutError):
     """The item ran longer than its `timeout`."""
 

@@ -16,6 +16,8 @@
 | `mc:watch`           | string | worker parent    | the worker on watch; seconds, refreshed                    |
 | `mc:quarantine`      | stream | worker parent    | refused messages, bounded; a week after the last one       |
 | `mc:quarantine:count`| hash   | worker parent    | queue -> how many were refused; likewise                   |
+| `mc:quarantine:items`| hash   | worker children  | poison item -> when, bytes, queue, bounded; likewise       |
+| `mc:quarantine:item:<id>` | string | worker children | a poison item with what runs it again; a week          |
 
 The broker's own keys (the queues, `unacked`, `unacked_index`, `_kombu.binding.*`) are kombu's.
 """
@@ -28,7 +30,7 @@ EPHEMERAL_TTL_SECONDS = 3_600
 """How long outcomes that only their client can want wait for it: it reads them at once, or is gone."""
 WORKERS = "mc:workers"
 DETACHED, WATCH = "mc:detached", "mc:watch"
-QUARANTINE, QUARANTINE_COUNTS = "mc:quarantine", "mc:quarantine:count"
+QUARANTINE, QUARANTINE_COUNTS, QUARANTINE_ITEMS = "mc:quarantine", "mc:quarantine:count", "mc:quarantine:items"
 QUARANTINE_TTL_SECONDS = 7 * 86_400
 
 GIVEN_UP, STOPPING, TERMINATED = b"now", b"soon", b"kill"
@@ -71,6 +73,10 @@ def strikes(batch_id: str) -> str:
 
 def reference(digest: str) -> str:
     return f"mc:ref:{digest}"
+
+
+def quarantined(item_id: str) -> str:
+    return f"mc:quarantine:item:{item_id}"
 
 
 def worker(name: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pickle
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import chain
@@ -143,6 +143,13 @@ def unpack(body: bytes | memoryview, what: str = "The value", where: str = "this
     if body[:1] == _TOGETHER:
         return content  # type: ignore[no-any-return]
     return [_rebuild(value, what, where) for value in content]
+
+
+def alone(body: bytes | memoryview, positions: Iterable[int]) -> Iterator[bytes]:
+    """The values at these positions, each as a body of its own; what is pickled in it is not rebuilt."""
+    content = pickle.loads(body[1:])
+    for position in positions:
+        yield bytes(body[:1]) + pickle.dumps([content[position]], protocol=5)
 
 
 def may_be_broken(body: bytes | memoryview) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 from manycore import keys, packing
 from manycore.codec import content_digest
-from manycore.errors import MessageRefused
+from manycore.errors import MessageRefused, WorkerCrashed
 from manycore.message import Chunk
 from manycore.packing import dump_error
 from manycore.resume import CAREFUL_SECONDS, Resume
@@ -20,6 +20,7 @@ from manycore.worker import strikes
 from manycore.worker.blackbox import Reading
 from manycore.worker.context import WorkerContext
 from manycore.worker.memory import bounded
+from manycore.worker.quarantine import set_aside
 from manycore.worker.run import ChunkRun, Doomed, bind, careful, guard, limited
 from manycore.worker.strikes import Strike
 
@@ -36,7 +37,13 @@ class _Fetched:
 
 
 def prepare(
-    context: WorkerContext, delivery: Delivery, own: Callable[..., Any], *, redelivered: bool, shadow: str | None
+    context: WorkerContext,
+    delivery: Delivery,
+    own: Callable[..., Any],
+    *,
+    redelivered: bool,
+    queue: str,
+    shadow: str | None,
 ) -> tuple[ChunkRun, Callable[[Any], Any]]:
     """The run of a delivered chunk and the call to make for each item; `own` is the function of a registered task.
 
@@ -58,7 +65,9 @@ def prepare(
     struck = strikes.parse(fetched.strikes)
     if resume and resume.running is not None:
         struck[chunk.index(resume.running)] = _strike_unseen(context, chunk, resume.running)
-    doomed = _doom(chunk, items, struck, context.settings.max_executions)
+    doomed, crashed = _doom(chunk, items, struck, context.settings.max_executions)
+    if crashed and not fetched.cancelled:
+        set_aside(context, chunk, payload, crashed, queue, shadow)
     run = ChunkRun(chunk, deque(items), context.box, delivery.payload, shadow)
     if redelivered:
         run.careful_until = monotonic() + CAREFUL_SECONDS
@@ -103,14 +112,17 @@ def _strike_unseen(context: WorkerContext, chunk: Chunk, position: int) -> Strik
     return strikes.record(context.redis, chunk, reading, cause, context.settings.batch_ttl_seconds, unseen=1)
 
 
-def _doom(chunk: Chunk, items: list[Any], struck: dict[int, Strike], max_executions: int) -> bool:
-    """Replace the items that must not run again by `Doomed`; says whether there is one."""
-    if not struck:
-        return False
-    found = False
-    for place, index in enumerate(chunk.indices_of(chunk.start, chunk.stop)):
+def _doom(
+    chunk: Chunk, items: list[Any], struck: dict[int, Strike], max_executions: int
+) -> tuple[bool, dict[int, Strike]]:
+    """Replace the items that must not run again by `Doomed`; says whether there is one, and which are poison."""
+    found, crashed = False, {}
+    for place, index in enumerate(chunk.indices_of(chunk.start, chunk.stop) if struck else ()):
         verdict = struck[index].verdict(chunk, max_executions) if index in struck else None
-        if verdict is not None:
-            items[place] = Doomed(dump_error(verdict, struck[index].trace))
-            found = True
-    return found
+        if verdict is None:
+            continue
+        found = True
+        items[place] = Doomed(dump_error(verdict, struck[index].trace))
+        if isinstance(verdict, WorkerCrashed):
+            crashed[chunk.start + place] = struck[index]
+    return found, crashed

@@ -1,79 +1,87 @@
-"""Keeps what was refused, for whoever looks into it: a bounded stream, and a count for each queue.
+"""Puts items into the quarantine that got the verdict `WorkerCrashed`, with what runs them again.
 
-Each entry is bounded and so is their number: all of it stays below `MAX_ENTRIES * MAX_ENTRY_BYTES`. It keeps a sample
-of the message, never the whole: what is refused is not worth more, and cannot be retried.
+A service, not a promise: if it fails it is logged, and the items get their outcomes all the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from time import time
+from typing import Any
 
-from redis import Redis
+from manycore import keys, packing
+from manycore.message import Chunk, new_chunk_id
+from manycore.poison import MAX_PART_BYTES, Poison, PoisonItems
+from manycore.worker.context import WorkerContext
+from manycore.worker.strikes import Strike
 
-from manycore import keys
-
-MAX_ENTRIES = 1000
-SAMPLE_BYTES = 512
-TEXT_BYTES = 256
-MAX_ENTRY_BYTES = SAMPLE_BYTES + 3 * TEXT_BYTES + 128
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """One refused message: when (epoch), where it was found, why, its bytes, how it begins, what id it claims."""
-
-    when: float
-    queue: str
-    reason: str
-    size: int
-    sample: bytes
-    claimed_id: str
+logger = logging.getLogger(__name__)
 
 
-class Quarantine:
-    """Raises redis-py's errors when the server is away or full."""
-
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
-
-    def add(self, queue: str, reason: str, raw: bytes, claimed_id: str) -> None:
-        """Keep one more; the oldest leaves when there are too many."""
-        pipe = self._redis.pipeline(transaction=False)
-        entry = {
-            b"when": f"{time():.3f}",
-            b"queue": _cut(queue),
-            b"reason": _cut(reason),
-            b"size": len(raw),
-            b"sample": raw[:SAMPLE_BYTES],
-            b"id": _cut(claimed_id),
-        }
-        pipe.xadd(keys.QUARANTINE, entry, maxlen=MAX_ENTRIES, approximate=False)  # type: ignore[arg-type]
-        pipe.expire(keys.QUARANTINE, keys.QUARANTINE_TTL_SECONDS)
-        pipe.hincrby(keys.QUARANTINE_COUNTS, _cut(queue).decode(errors="replace"), 1)
-        pipe.expire(keys.QUARANTINE_COUNTS, keys.QUARANTINE_TTL_SECONDS)
-        pipe.execute()
-
-    def newest(self, count: int = 100) -> Iterator[Refused]:
-        """What was refused lately, the newest first."""
-        found: list[tuple[bytes, dict[bytes, bytes]]] = self._redis.xrevrange(keys.QUARANTINE, count=count)  # type: ignore[assignment]
-        for _, fields in found:
-            text = {name: fields[name].decode(errors="replace") for name in (b"queue", b"reason", b"id")}
-            yield Refused(
-                float(fields[b"when"]),
-                text[b"queue"],
-                text[b"reason"],
-                int(fields[b"size"]),
-                fields[b"sample"],
-                text[b"id"],
-            )
-
-    def counts(self) -> dict[str, int]:
-        """How many messages of each queue were refused since the quarantine was last empty for its TTL."""
-        found: dict[bytes, bytes] = self._redis.hgetall(keys.QUARANTINE_COUNTS)  # type: ignore[assignment]
-        return {queue.decode(errors="replace"): int(count) for queue, count in found.items()}
+def set_aside(
+    context: WorkerContext, chunk: Chunk, payload: bytes, crashed: Mapping[int, Strike], queue: str, shadow: str | None
+) -> None:
+    """Keep the items at these positions of `payload`; each has one entry, however often its chunk comes again."""
+    try:
+        function = _function(context.redis, chunk.function)
+        items = _items(chunk, payload, crashed, queue, shadow, function)
+        PoisonItems(context.redis, context.keyring).add(items)
+    except Exception:  # a boundary: whatever goes wrong here must not cost the items their outcomes
+        logger.exception("%d items of batch %s could not be put into the quarantine", len(crashed), chunk.batch)
 
 
-def _cut(text: str) -> bytes:
-    return text.encode(errors="backslashreplace")[:TEXT_BYTES]
+def _items(
+    chunk: Chunk,
+    payload: bytes,
+    crashed: Mapping[int, Strike],
+    queue: str,
+    shadow: str | None,
+    function: bytes | None,
+) -> Iterator[Poison]:
+    now = time()
+    for (position, strike), body in zip(crashed.items(), packing.alone(payload, crashed), strict=True):
+        yield Poison(
+            when=now,
+            chunk=_alone(chunk, position),
+            queue=queue,
+            shadow=shadow,
+            cause=strike.cause,
+            executions=strike.count,
+            trace=strike.trace,
+            payload_bytes=len(body),
+            payload=body if len(body) <= MAX_PART_BYTES else None,
+            function=function,
+        )
+
+
+def _alone(chunk: Chunk, position: int) -> Chunk:
+    """The item at `position` as a chunk of its own, whose payload is this item's alone."""
+    return replace(
+        chunk,
+        id=new_chunk_id(chunk.batch),
+        first=chunk.index(position),
+        start=0,
+        stop=1,
+        indices=None,
+        payload_token=None,
+        payload_digest=b"",
+    )
+
+
+def _function(redis: Any, digest: str | None) -> bytes | None:
+    """The sealed function, unless it is large: then its own key is made to last as long as the quarantine."""
+    if digest is None:
+        return None
+    key = keys.reference(digest)
+    pipe = redis.pipeline(transaction=False)
+    pipe.strlen(key)
+    pipe.ttl(key)
+    size, ttl = pipe.execute()
+    if size <= MAX_PART_BYTES:
+        sealed: bytes | None = redis.get(key)
+        return sealed
+    if ttl < keys.QUARANTINE_TTL_SECONDS:
+        redis.expire(key, keys.QUARANTINE_TTL_SECONDS)
+    return None

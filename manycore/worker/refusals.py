@@ -19,8 +19,8 @@ from redis import RedisError
 from manycore import keys
 from manycore.errors import ManycoreError, MessageRefused
 from manycore.message import Chunk, open_chunk
+from manycore.refused import RefusedMessages
 from manycore.worker.context import WorkerContext
-from manycore.worker.quarantine import Quarantine
 from manycore.worker.writer import OutcomeWriter
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def _refuse(context: WorkerContext, queue: str, raw: bytes, claimed_id: Any, bod
     claimed_id = claimed_id if isinstance(claimed_id, str) else ""
     logger.error("Refused a message of %d bytes in %r, id %.100r: %.500r", len(raw), queue, claimed_id, str(error))
     try:
-        Quarantine(context.redis).add(queue, str(error), raw, claimed_id)
+        RefusedMessages(context.redis).add(queue, str(error), raw, claimed_id)
     except RedisError:
         logger.exception("The refused message could not be kept")
     try:

@@ -49,19 +49,21 @@ class ManycoreTask(Task):
         chunk = delivery.chunk
         self._check_headers(chunk)
         delivered = self.request.delivery_info or {}
+        queue = delivered.get("routing_key") or context.app.conf.task_default_queue
         try:
             run, call = prepare(
                 context,
                 delivery,
                 self.run,
                 redelivered=bool(delivered.get("redelivered")),
+                queue=queue,
                 shadow=self.request.shadow,
             )
         except ManycoreError as exc:
             Courier.for_thread(_local, context).fail(chunk, exc)
             return f"refused: {exc}"
         courier = Courier.for_thread(_local, context)
-        courier.watch(run, delivered.get("routing_key") or context.app.conf.task_default_queue)
+        courier.watch(run, queue)
         finished = False
         while not finished:
             try:

@@ -18,7 +18,7 @@ import redis
 from manycore import Cluster, keys, packing
 from manycore.codec import generate_key
 from manycore.local import server_binary
-from manycore.worker.quarantine import MAX_ENTRIES, MAX_ENTRY_BYTES, Quarantine
+from manycore.refused import MAX_ENTRIES, MAX_ENTRY_BYTES, RefusedMessages
 from ops.chaos.malformed import CONTROL, FORGERY, KINDS, MIB, Forge, Kind, changed, raw
 from tests.functions import busy, square
 from tests.integration.conftest import ROOT
@@ -39,7 +39,7 @@ class Target:
         self.redis.rpush("cpu", *map(raw, messages))  # at the end that is taken first
 
     def refused(self) -> int:
-        return Quarantine(self.redis).counts().get("cpu", 0)
+        return RefusedMessages(self.redis).counts().get("cpu", 0)
 
     def goes_on(self) -> None:
         """The worker lives, does five good tasks within 5 s, and holds nothing."""
@@ -111,7 +111,7 @@ def test_the_log_cannot_be_forged(target: Target) -> None:
 def test_what_is_refused_is_kept_with_its_reason(target: Target) -> None:
     target.throw(target.forge.message(b"unsigned", id="whose"))
     target.goes_on()
-    kept = next(Quarantine(target.redis).newest())
+    kept = next(RefusedMessages(target.redis).newest())
     assert (kept.queue, kept.claimed_id) == ("cpu", "whose")
     assert "not one of manycore's messages" in kept.reason
     assert kept.sample.startswith(b"{")
@@ -188,7 +188,7 @@ def test_what_cannot_be_restored_is_put_aside(target: Target) -> None:
     entries["t4"] = json.dumps([json.loads(good), "", "cpu"]).encode()
     target.redis.hset("unacked", mapping=cast(Any, entries))
     target.redis.zadd("unacked_index", dict.fromkeys(entries, 1.0))
-    wait_until(lambda: Quarantine(target.redis).counts().get("unacked") == 3, "three are put aside")
+    wait_until(lambda: RefusedMessages(target.redis).counts().get("unacked") == 3, "three are put aside")
     wait_until(lambda: target.redis.exists(keys.outcomes("restored")), "the good one is restored, and answered")
     target.goes_on()
     target.redis.delete(keys.outcomes("restored"))

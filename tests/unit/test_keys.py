@@ -25,4 +25,5 @@ def test_two_batches_share_no_key(one: str, other: str) -> None:
 
 @given(names)
 def test_a_batch_never_takes_the_workers_keys(batch: str) -> None:
-    assert not {keys.WORKERS, keys.worker("w"), keys.reference("d")} & {*keys.owned_by(batch)}
+    quarantine = {keys.QUARANTINE, keys.QUARANTINE_COUNTS, keys.QUARANTINE_ITEMS, keys.quarantined("0" * 12)}
+    assert not {keys.WORKERS, keys.worker("w"), keys.reference("d"), *quarantine} & {*keys.owned_by(batch)}

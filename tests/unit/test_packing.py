@@ -310,3 +310,17 @@ def test_the_workers_traceback_is_the_cause(error: BaseException) -> None:
 
 def test_without_a_traceback_there_is_no_cause() -> None:
     assert travelled(ManycoreError("x"), "").__cause__ is None
+
+
+@given(st.lists(anything, min_size=1, max_size=8), st.data())
+def test_items_can_be_taken_out_alone(values: list[Any], data: st.DataObject) -> None:
+    positions = data.draw(st.lists(st.sampled_from(range(len(values))), unique=True))
+    assert [unpack(body) for body in packing.alone(pack(values), positions)] == [[values[at]] for at in positions]
+
+
+def test_taking_an_item_out_rebuilds_none() -> None:
+    body = pack([1, FailsToRebuild(), FailsToRebuild()])
+    (alone,) = packing.alone(body, [1])
+    (broken,) = unpack(alone)
+    assert isinstance(broken, Broken)
+    assert [unpack(kept) for kept in packing.alone(body, [0])] == [[1]]

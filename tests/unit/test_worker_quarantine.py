@@ -1,0 +1,58 @@
+"""Which items are put aside: those with the verdict `WorkerCrashed`, each alone and with its own arguments."""
+
+from __future__ import annotations
+
+from manycore import packing
+from manycore.message import Chunk, ItemOptions
+from manycore.poison import MAX_PART_BYTES
+from manycore.worker.intake import _doom
+from manycore.worker.quarantine import _items
+from manycore.worker.run import Doomed
+from manycore.worker.strikes import Strike
+
+CRASHED, TIMED_OUT, ONCE = Strike(3, "signal 9"), Strike(1, "exit code 1", "Timeout!"), Strike(1, "signal 9")
+CHUNK = Chunk("b.c", "b", "t", None, ItemOptions(timeout=2.0), 100, 2, 6, "token", b"digest", total=200, attempt=2)
+
+
+def test_only_those_that_killed_their_process_are_poison() -> None:
+    items: list[object] = list("cdef")  # of the positions 2 to 5
+    found, crashed = _doom(CHUNK, items, {102: CRASHED, 103: TIMED_OUT, 104: ONCE}, 3)
+    assert (found, crashed) == (True, {2: CRASHED})
+    assert [isinstance(item, Doomed) for item in items] == [True, True, False, False]
+    assert _doom(CHUNK, items, {}, 3) == (False, {})
+
+
+def test_a_time_limit_dooms_and_is_no_poison() -> None:
+    assert _doom(CHUNK, list("cdef"), {103: TIMED_OUT}, 3) == (True, {})
+
+
+def test_each_is_cut_out_with_its_own_arguments() -> None:
+    body = packing.pack([(n, n) for n in range(8)])
+    one, other = _items(CHUNK, body, {2: CRASHED, 5: Strike(4, "signal 11", "t")}, "io", "f", b"sealed")
+    assert [packing.unpack(item.payload or b"") for item in (one, other)] == [[(2, 2)], [(5, 5)]]
+    assert (one.chunk.first, one.chunk.start, one.chunk.stop) == (102, 0, 1)
+    assert (one.chunk.payload_token, one.chunk.payload_digest, one.chunk.options) == (None, b"", CHUNK.options)
+    assert (other.cause, other.executions, other.trace) == ("signal 11", 4, "t")
+    assert (other.queue, other.shadow, other.function) == ("io", "f", b"sealed")
+
+
+def test_a_chunk_of_picked_items_keeps_their_indices() -> None:
+    chunk = Chunk("b.c", "b", "t", None, ItemOptions(), 0, 0, 3, None, b"", indices=(5, 50, 500))
+    (item,) = _items(chunk, packing.pack([1, 2, 3]), {1: CRASHED}, "cpu", None, None)
+    assert (item.chunk.first, item.chunk.indices) == (50, None)
+    assert packing.unpack(item.payload or b"") == [2]
+
+
+def test_large_arguments_are_not_kept() -> None:
+    body = packing.pack([b"", bytes(MAX_PART_BYTES)])
+    small, large = _items(
+        Chunk("b.c", "b", "t", None, ItemOptions(), 0, 0, 2, None, b""),
+        body,
+        {0: CRASHED, 1: CRASHED},
+        "cpu",
+        None,
+        None,
+    )
+    assert small.payload is not None
+    assert large.payload is None
+    assert large.payload_bytes > MAX_PART_BYTES

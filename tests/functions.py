@@ -44,6 +44,28 @@ def leave(number: int, *, at: int = -1, how: str = "exit") -> int:
     return number
 
 
+def leave_while(number: int, *, flag: str, at: int = 0) -> int:
+    """Kill the process on item `at` for as long as the file `flag` is there."""
+    if number == at and Path(flag).exists():
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def busy_while(number: int, *, deadly: str, slow: str) -> int:
+    """Die while the file `deadly` is there; else be busy while `slow` is, after writing into it."""
+    leave_while(number, flag=deadly)
+    Path(slow).write_text("running")
+    while Path(slow).exists():
+        busy(0.01)
+    return number
+
+
+def measure(data: bytes, *, flag: str) -> int:
+    """The length of `data`; kill the process instead for as long as the file `flag` is there."""
+    leave_while(0, flag=flag)
+    return len(data)
+
+
 def note_run(number: int, *, folder: str, at: int = -1, how: str = "exit") -> int:
     """Leave a file for each run; end the process on item `at`."""
     with (Path(folder) / str(number)).open("a") as file:

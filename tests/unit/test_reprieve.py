@@ -1,0 +1,44 @@
+"""Retries: the items of each batch together, under a name that says where they come from and is a batch id."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manycore.cluster import _BATCH_ID
+from manycore.message import Chunk, ItemOptions
+from manycore.poison import Poison
+from manycore.reprieve import by_batch, new_batch_id
+from manycore.worker.refusals import _CLAIMED_ID
+
+names = st.from_regex(r"[A-Za-z0-9_:-]{1,120}", fullmatch=True)
+
+
+def item(batch: str, index: int) -> Poison:
+    chunk = Chunk("c", batch, "t", None, ItemOptions(), index, 0, 1, None, b"")
+    return Poison(0.0, chunk, "cpu", None, "", 3, "", 0, b"", None)
+
+
+@given(names)
+def test_the_new_name_is_one_that_a_batch_may_have(old: str) -> None:
+    new = new_batch_id(old)
+    assert new.startswith(old[:90])
+    assert _BATCH_ID.fullmatch(new)
+    assert _CLAIMED_ID.fullmatch(f"{new}.0123456789ab")
+
+
+def test_a_retry_of_a_retry_grows_no_longer() -> None:
+    once = new_batch_id("night")
+    again = new_batch_id(once)
+    assert once != again
+    assert len(once) == len(again)
+    assert again.startswith("night:retry-")
+
+
+def test_items_come_by_batch_in_the_order_of_its_input() -> None:
+    groups = by_batch([item("b", 3), item("a", 9), item("b", 1)])
+    assert [[(one.chunk.batch, one.chunk.first) for one in group] for group in groups] == [
+        [("a", 9)],
+        [("b", 1), ("b", 3)],
+    ]
+    assert by_batch([]) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from manycore.cli.env import env
+from manycore.cli.quarantine import quarantine
 
 
 @click.group(context_settings={"show_default": True})
@@ -13,6 +14,7 @@ def main() -> None:
 
 
 main.add_command(env)
+main.add_command(quarantine)
 
 if __name__ == "__main__":
     main()

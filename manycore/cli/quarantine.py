@@ -1,0 +1,278 @@
+"""`manycore quarantine`: what was put aside, refused messages and poison items, to look at, retry and purge.
+
+It shows what strangers may have written: whatever could steer a terminal is escaped. The work is done by
+`manycore.quarantine`, which is imported when a command runs: `--help` costs nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from reprlib import Repr
+from textwrap import wrap
+from time import time
+from traceback import format_exception_only
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from manycore.outcome import Outcome
+    from manycore.quarantine import Entry, Quarantine
+    from manycore.reprieve import Retried
+
+F = TypeVar("F", bound=Callable[..., Any])
+WIDTH, LABEL = 80, 12
+MAX_VALUE = 60
+"""Characters of a value or a reason that are shown on one line of many."""
+MAX_REASON = 180
+_VALUES = Repr()
+_VALUES.maxother = _VALUES.maxstring = MAX_REASON
+"""Shows values of any size, and of classes whose own repr fails."""
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+
+
+def _example(text: str) -> str:
+    return f"\b\nExample:\n  {text}"
+
+
+def _at_url(command: F) -> F:
+    option = click.option("--url", envvar="MANYCORE_URL", show_envvar=True, help="Address of the cluster's server.")
+    return option(command)
+
+
+@click.group(epilog=_example("manycore quarantine list"))
+def quarantine() -> None:
+    """Look at, retry and purge what was put aside.
+
+    Two things are: messages that workers refused, and items that killed their workers (WorkerCrashed). Each stays a
+    week, the newest thousand of each kind.
+    """
+
+
+@quarantine.command("list", epilog=_example("manycore quarantine list --limit 5"))
+@click.option("--limit", type=click.IntRange(min=1), default=20, help="How many entries, the newest first.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@_at_url
+def list_entries(limit: int, as_json: bool, url: str | None) -> None:
+    """List what was put aside, the newest first."""
+    with _opened(url) as found:
+        entries, total = found.newest(limit), found.total()
+        counts = {"poison": found.counts(), "refused": found.refused_counts()}
+    if as_json:
+        click.echo(json.dumps({"total": total, "counts": counts, "entries": list(map(_plain, entries))}, indent=2))
+        return
+    if entries:
+        _print_table(entries)
+    if total > len(entries):
+        click.echo(f"{total - len(entries):,} more: --limit {total}")
+    click.echo(f"Poison items here: {_by_queue(counts['poison'])}. Messages refused: {_by_queue(counts['refused'])}.")
+
+
+@quarantine.command(epilog=_example("manycore quarantine show 9f1c02a4b6de"))
+@click.argument("entry_id", metavar="ID")
+@_at_url
+def show(entry_id: str, url: str | None) -> None:
+    """Show all that is known of one entry."""
+    with _opened(url) as found:
+        (entry,) = found.find([entry_id])
+    for name, value in _facts(entry):
+        lines = [part for line in value.splitlines() for part in wrap(_printable(line), WIDTH - LABEL) or [""]]
+        for label, line in zip([name, *[""] * len(lines)], lines or ["-"], strict=False):
+            click.echo(f"{label:<{LABEL}}{line}")
+
+
+@quarantine.command(epilog=_example("manycore quarantine retry 9f1c02a4b6de --wait"))
+@click.argument("ids", metavar="[ID]...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="All poison items that can be retried.")
+@click.option("--wait", is_flag=True, help="Wait for the outcomes and print them; exit with 1 if one is an error.")
+@_at_url
+def retry(ids: tuple[str, ...], every: bool, wait: bool, url: str | None) -> None:
+    """Run poison items again, after their cause is gone.
+
+    The items of each batch become one new batch, which any process can attach to; the old batch keeps its outcomes.
+    A function that was sent by value runs as it was sent, a @task as the workers have it now.
+    """
+    _check_choice(ids, every)
+    retried = []
+    with _opened(url) as found:
+        for items in found.retryable(None if every else ids):
+            batch = found.retry(items)
+            _say(f"Batch {batch.batch}: {_count(len(items), 'item')} of {batch.of}")
+            if not wait:
+                _say(f'  Gather it: Cluster().attach("{batch.batch}").gather()')
+            retried.append(batch)
+    if not retried:
+        click.echo("No item here can be retried.")
+    if wait and retried and not _wait_for(retried, url):
+        raise SystemExit(1)
+
+
+@quarantine.command(epilog=_example("manycore quarantine purge --all --yes"))
+@click.argument("ids", metavar="[ID]...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="All entries of both kinds.")
+@click.option("--yes", is_flag=True, help="Do not ask before --all.")
+@_at_url
+def purge(ids: tuple[str, ...], every: bool, yes: bool, url: str | None) -> None:
+    """Remove entries for good."""
+    _check_choice(ids, every)
+    with _opened(url) as found:
+        if every and not yes and (total := found.total()):
+            click.confirm(f"Remove {_count(total, 'entry')} for good?", abort=True)
+        removed = found.purge(None if every else ids)
+    click.echo(f"Removed {_count(removed, 'entry')}.")
+
+
+@contextmanager
+def _opened(url: str | None) -> Iterator[Quarantine]:
+    from manycore.quarantine import Quarantine
+
+    with _in_words(), Quarantine(url) as found:
+        yield found
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Turn what can go wrong with a cluster into a message, and exit code 1."""
+    import redis
+
+    from manycore.errors import ManycoreError
+
+    try:
+        yield
+    except (ManycoreError, redis.RedisError) as exc:
+        raise click.ClickException(_printable(str(exc))) from None
+
+
+def _check_choice(ids: Sequence[str], every: bool) -> None:
+    if bool(ids) == every:
+        raise click.UsageError("Name the entries by their ids, or take --all.")
+
+
+def _wait_for(retried: Sequence[Retried], url: str | None) -> bool:
+    """Print outcomes as they come; says whether all were results."""
+    try:
+        from manycore import Cluster
+
+        with _in_words(), Cluster(url) as cluster:
+            followed = [_follow(cluster, batch) for batch in retried]
+        return all(followed)
+    except KeyboardInterrupt:
+        click.echo("\nNo longer waiting; the items go on. Gather them with attach, in any process.", err=True)
+        return False
+
+
+def _follow(cluster: Any, retried: Retried) -> bool:
+    good = True
+    for outcome in cluster.attach(retried.batch).as_completed():
+        good = good and outcome.ok
+        _say(f"item {retried.indices[outcome.index]} of {retried.of}: {_outcome(outcome)}")
+    return good
+
+
+def _outcome(outcome: Outcome) -> str:
+    if outcome.error is not None:
+        return _cut(format_exception_only(outcome.error)[-1].strip(), MAX_REASON)
+    return _cut(_VALUES.repr(outcome.value), MAX_VALUE)
+
+
+def _print_table(entries: Sequence[Entry]) -> None:
+    from rich.console import Console  # here, because only a table needs rich
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for name in ("ID", "Age", "Kind"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("Queue", no_wrap=True, max_width=10)
+    table.add_column("Reason", overflow="fold")
+    for entry in entries:
+        texts = (entry.id, _age(entry.when), entry.kind, _cut(entry.queue, MAX_VALUE), _cut(entry.reason, MAX_REASON))
+        table.add_row(*map(Text, texts))
+    Console(highlight=False).print(table)
+
+
+def _plain(entry: Entry) -> dict[str, Any]:
+    """An entry as JSON has it; escapes are JSON's own."""
+    from manycore.poison import Poison
+    from manycore.refused import Refused
+
+    names = ("id", "when", "kind", "queue", "reason")
+    facts = {name: getattr(entry, name) for name in names} | {"retryable": entry.obstacle is None}
+    if isinstance(entry, Poison):
+        own = {"batch": entry.chunk.batch, "index": entry.chunk.first, "function": entry.name}
+        return facts | own | {"cause": entry.cause, "executions": entry.executions}
+    return facts | ({"size": entry.size, "claimed_id": entry.claimed_id} if isinstance(entry, Refused) else {})
+
+
+def _facts(entry: Entry) -> Iterator[tuple[str, str]]:
+    from manycore.poison import Poison
+    from manycore.refused import Refused
+
+    yield "ID", entry.id
+    yield "Kind", "poison item" if entry.kind == "poison" else "refused message"
+    yield "When", f"{datetime.fromtimestamp(entry.when).astimezone():%Y-%m-%d %H:%M:%S %z}, {_age(entry.when)} ago"
+    yield "Queue", entry.queue
+    if isinstance(entry, Poison):
+        yield from _item_facts(entry)
+    else:
+        yield "Reason", entry.reason
+    if isinstance(entry, Refused):
+        yield "Claims id", entry.claimed_id
+        yield "Begins", f"{entry.sample!r}"
+        yield "Size", f"{entry.size:,} bytes"
+    yield "Retry", f"no: {entry.obstacle}" if entry.obstacle else f"manycore quarantine retry {entry.id}"
+
+
+def _item_facts(entry: Any) -> Iterator[tuple[str, str]]:
+    chunk = entry.chunk
+    yield "Item", f"{chunk.first} of batch {chunk.batch}"
+    yield "Function", entry.name if entry.name == chunk.task else f"{entry.name}, sent to the task {chunk.task}"
+    yield "Cause", entry.cause
+    yield "Executions", str(entry.executions)
+    yield "Arguments", _arguments(entry)
+    if entry.trace:
+        yield "Trace", entry.trace
+
+
+def _arguments(entry: Any) -> str:
+    """Their size, and plain values themselves. Others are not rebuilt: that would run code of the user's here."""
+    from manycore import packing
+
+    size = f"{entry.payload_bytes:,} bytes"
+    if entry.payload is None or packing.may_be_broken(entry.payload):
+        return size
+    return f"{_cut(_VALUES.repr(packing.unpack(entry.payload)[0]), MAX_REASON)} ({size})"
+
+
+def _by_queue(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{_cut(queue, MAX_VALUE)} {count:,}" for queue, count in sorted(counts.items())) or "none"
+
+
+def _age(when: float) -> str:
+    seconds = max(0.0, time() - when)
+    size, unit = next((step for step in _UNITS if seconds >= step[0]), _UNITS[-1])
+    return f"{seconds // size:.0f} {unit}"
+
+
+def _count(number: int, noun: str) -> str:
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"
+
+
+def _cut(text: str, most: int) -> str:
+    shown = _printable(text)
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+
+
+def _say(line: str) -> None:
+    click.echo(_printable(line))
+
+
+def _printable(text: str) -> str:
+    """With escapes in place of what moves a terminal's cursor, changes its colours, or turns text around."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

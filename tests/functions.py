@@ -51,11 +51,10 @@ def leave_while(number: int, *, flag: str, at: int = 0) -> int:
     return number
 
 
-def busy_while(number: int, *, deadly: str, slow: str) -> int:
-    """Die while the file `deadly` is there; else be busy while `slow` is, after writing into it."""
-    leave_while(number, flag=deadly)
-    Path(slow).write_text("running")
-    while Path(slow).exists():
+def hold_while(number: int, *, deadly: str, slow: str) -> int:
+    """Die while the file `deadly` is there; else be busy while `slow` is, with any item but the first."""
+    leave_while(0, flag=deadly)
+    while number and Path(slow).exists():
         busy(0.01)
     return number
 

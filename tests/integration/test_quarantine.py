@@ -243,7 +243,7 @@ def test_an_entry_that_was_swapped_is_not_believed(server: Server, monkeypatch: 
 def test_both_kinds_are_listed_the_newest_first_and_purged(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     client = server.client()
     PoisonItems(client, Keyring.parse(server.key)).add([kept(when=1e9)])  # of 2001: over its time, and so not there
-    PoisonItems(client, Keyring.parse(server.key)).add([kept(index=1)])
+    PoisonItems(client, Keyring.parse(server.key)).add([kept(index=1, when=time() - 1)])
     RefusedMessages(client).add("io", "why", b"x", "id")
     monkeypatch.setenv("MANYCORE_KEY", server.key)
     with Quarantine(server.url) as quarantine:

@@ -87,7 +87,7 @@ class Courier:
 
     def fail(self, chunk: Chunk, error: ManycoreError) -> None:
         """Make `error` the outcome of every item of a chunk that cannot run."""
-        self._writer.fail(chunk, error)
+        self.riding_out(lambda: self._writer.fail(chunk, error))
 
     def _loop(self) -> None:
         tick, cared_for = FIRST_TICK_SECONDS, None
@@ -144,15 +144,15 @@ class Courier:
         try:
             # Retries first: to send one twice costs a run, to report past one that was not sent would lose it.
             for position in report.retry if report else ():
-                self._riding_out(lambda position=position: self._retry(run, position, queue))  # type: ignore[misc]
-            return self._riding_out(lambda: self._writer.flush(run, report, queue, last=last))
+                self.riding_out(lambda position=position: self._retry(run, position, queue))  # type: ignore[misc]
+            return self.riding_out(lambda: self._writer.flush(run, report, queue, last=last))
         except BaseException:
             if report is not None:
                 run.put_back(report)
             raise
 
-    def _riding_out(self, step: Callable[[], T]) -> T:
-        """Try again while the server is away or full, for `connection_seconds` at most."""
+    def riding_out(self, step: Callable[[], T]) -> T:
+        """Try `step` again while the server is away or full; after `connection_seconds` raise `ConnectionFailed`."""
         deadline = monotonic() + self._context.settings.connection_seconds
         while True:
             try:

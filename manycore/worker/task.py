@@ -50,19 +50,16 @@ class ManycoreTask(Task):
         self._check_headers(chunk)
         delivered = self.request.delivery_info or {}
         queue = delivered.get("routing_key") or context.app.conf.task_default_queue
-        try:
-            run, call = prepare(
-                context,
-                delivery,
-                self.run,
-                redelivered=bool(delivered.get("redelivered")),
-                queue=queue,
-                shadow=self.request.shadow,
-            )
-        except ManycoreError as exc:
-            Courier.for_thread(_local, context).fail(chunk, exc)
-            return f"refused: {exc}"
+        redelivered, shadow = bool(delivered.get("redelivered")), self.request.shadow
         courier = Courier.for_thread(_local, context)
+        try:
+            run, call = courier.riding_out(
+                lambda: prepare(context, delivery, self.run, redelivered=redelivered, queue=queue, shadow=shadow)
+            )
+        except ConnectionFailed as exc:
+            raise Reject(exc, requeue=True) from exc  # a server that is away is no outcome of any item
+        except ManycoreError as exc:
+            return self._refuse(courier, chunk, exc)
         courier.watch(run, queue)
         finished = False
         while not finished:
@@ -78,6 +75,13 @@ class ManycoreTask(Task):
             return courier.finish(run)
         except ConnectionFailed as exc:
             raise Reject(exc, requeue=True) from exc  # the outcomes that could not be written are run for again
+
+    def _refuse(self, courier: Courier, chunk: Chunk, error: ManycoreError) -> str:
+        try:
+            courier.fail(chunk, error)
+        except ConnectionFailed as exc:
+            raise Reject(exc, requeue=True) from exc
+        return f"refused: {error}"
 
     def _check_headers(self, chunk: Chunk) -> None:
         """Celery's headers are not signed: what they say must be what the chunk says."""

@@ -26,6 +26,12 @@ def test_messages_lost_in_the_gap_are_found() -> None:
     assert "Every promise was kept." in done.stdout
 
 
+def test_a_connection_that_is_cut_is_no_items_outcome() -> None:
+    """At any moment, also when a child fetches its chunk."""
+    done = chaos("--seconds", "5", "--gap", "0.1", "--items", "600", "--no-vanilla", "--fault", "cut-connections")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_it_fails_when_lost_messages_are_not_looked_for() -> None:
     done = chaos("--setting", "audit_seconds=600", "brpop-gap", "--cuts", "2", "--settle", "6")
     assert done.returncode == 1, done.stdout + done.stderr

@@ -9,6 +9,7 @@
 | `mc:<id>:chunks`     | hash   | client           | chunks of a named batch, to send again from; batch TTL     |
 | `mc:<id>:progress`   | hash   | worker children  | chunk id -> how far it is; batch TTL                       |
 | `mc:<id>:strikes`    | hash   | worker parent    | item -> how often and how it killed its worker; batch TTL  |
+| `mc:<id>:claims`     | hash   | worker children  | struck item -> how often it runs now; batch TTL            |
 | `mc:ref:<digest>`    | string | client           | a shipped function with its keyword arguments; batch TTL   |
 | `mc:worker:<name>`   | hash   | worker parent    | slots, tasks, versions; `WORKER_TTL_SECONDS`, refreshed    |
 | `mc:workers`         | zset   | worker parent    | worker name -> last heartbeat (epoch); as above            |
@@ -71,6 +72,10 @@ def strikes(batch_id: str) -> str:
     return f"mc:{batch_id}:strikes"
 
 
+def claims(batch_id: str) -> str:
+    return f"mc:{batch_id}:claims"
+
+
 def reference(digest: str) -> str:
     return f"mc:ref:{digest}"
 
@@ -85,4 +90,5 @@ def worker(name: str) -> str:
 
 def owned_by(batch_id: str) -> tuple[str, ...]:
     """The keys of a batch whose names need no token: what deleting a batch deletes at once."""
-    return batch(batch_id), outcomes(batch_id), chunks(batch_id), progress(batch_id), strikes(batch_id)
+    names = (batch, outcomes, chunks, progress, strikes, claims)
+    return tuple(name(batch_id) for name in names)

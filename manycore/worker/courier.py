@@ -163,11 +163,12 @@ class Courier:
                 sleep(RECONNECT_SECONDS)
 
     def _retry(self, run: ChunkRun, position: int, queue: str) -> None:
-        """Send a failed item that has attempts left as a new chunk, after its own wait."""
-        chunk = run.chunk
+        """Send an item that is to run again as a new chunk, after its own wait."""
+        chunk, settings = run.chunk, self._context.settings
+        delay = settings.lease_seconds if position in run.postponed else chunk.options.backoff.delay(chunk.attempt)
         self._context.publisher.publish(
             [(chunk.again(position), run.payload)],
             queue=queue,
             shadow=run.shadow,
-            delay_seconds=chunk.options.backoff.delay(chunk.attempt),
+            delay_seconds=delay,
         )

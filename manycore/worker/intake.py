@@ -18,6 +18,7 @@ from manycore.resume import CAREFUL_SECONDS, Resume
 from manycore.serializer import Delivery
 from manycore.worker import strikes
 from manycore.worker.blackbox import Reading
+from manycore.worker.claims import Claims
 from manycore.worker.context import WorkerContext
 from manycore.worker.memory import bounded
 from manycore.worker.quarantine import set_aside
@@ -65,7 +66,8 @@ def prepare(
     struck = strikes.parse(fetched.strikes)
     if resume and resume.running is not None:
         struck[chunk.index(resume.running)] = _strike_unseen(context, chunk, resume.running)
-    doomed, crashed = _doom(chunk, items, struck, context.settings.max_executions)
+    claims = Claims(context.redis, chunk, context.settings.max_executions, context.settings.batch_ttl_seconds)
+    doomed, crashed = _doom(claims, items, struck)
     if crashed and not fetched.cancelled:
         set_aside(context, chunk, payload, crashed, queue, shadow)
     run = ChunkRun(chunk, deque(items), context.box, delivery.payload, shadow)
@@ -112,17 +114,22 @@ def _strike_unseen(context: WorkerContext, chunk: Chunk, position: int) -> Strik
     return strikes.record(context.redis, chunk, reading, cause, context.settings.batch_ttl_seconds, unseen=1)
 
 
-def _doom(
-    chunk: Chunk, items: list[Any], struck: dict[int, Strike], max_executions: int
-) -> tuple[bool, dict[int, Strike]]:
-    """Replace the items that must not run again by `Doomed`; says whether there is one, and which are poison."""
-    found, crashed = False, {}
+def _doom(claims: Claims, items: list[Any], struck: dict[int, Strike]) -> tuple[bool, dict[int, Strike]]:
+    """Replace the items that must not run again by `Doomed`, the other struck ones by `Struck`.
+
+    Says whether there is one, and which are poison.
+    """
+    chunk, found, crashed = claims.chunk, False, {}
     for place, index in enumerate(chunk.indices_of(chunk.start, chunk.stop) if struck else ()):
-        verdict = struck[index].verdict(chunk, max_executions) if index in struck else None
-        if verdict is None:
+        strike = struck.get(index)
+        if strike is None:
             continue
         found = True
-        items[place] = Doomed(dump_error(verdict, struck[index].trace))
+        verdict = strike.verdict(chunk, claims.max_executions)
+        if verdict is None:
+            items[place] = claims.struck(items[place], index, strike)
+            continue
+        items[place] = Doomed(dump_error(verdict, strike.trace))
         if isinstance(verdict, WorkerCrashed):
-            crashed[chunk.start + place] = struck[index]
+            crashed[chunk.start + place] = strike
     return found, crashed

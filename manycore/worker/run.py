@@ -37,7 +37,7 @@ class Report:
 
 @dataclass(slots=True)
 class ChunkRun:
-    """The state of a chunk while it runs. `retry` lists positions that failed and have attempts left."""
+    """The state of a chunk while it runs. Items that failed with attempts left run again, and the `postponed`."""
 
     chunk: Chunk
     pending: deque[Any]
@@ -50,6 +50,7 @@ class ChunkRun:
     careful_until: float = 0.0
     note: Callable[[int], object] = lambda position: None
     noted: int | None = None
+    postponed: set[int] = field(default_factory=set)
     ok: int = 0
     failed: int = 0
     started: float = field(default_factory=monotonic)
@@ -106,7 +107,10 @@ class ChunkRun:
             position += 1
 
     def _fail(self, position: int, exc: BaseException) -> None:
-        if self.chunk.attempt <= self.chunk.options.retries and not isinstance(exc, Doomed):
+        if isinstance(exc, Postponed):
+            self.postponed.add(position)
+            self._retry.append(position)
+        elif self.chunk.attempt <= self.chunk.options.retries and not isinstance(exc, Doomed):
             self._retry.append(position)
         else:
             self._errors[position] = exc.blob if isinstance(exc, Doomed) else dump_error(exc, remote_text(exc))
@@ -185,6 +189,19 @@ class Doomed(BaseException):
         self.blob = blob
 
 
+class Postponed(BaseException):
+    """Raised in place of an item that must not run now: it comes again as a message of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Struck:
+    """An item that has killed a process: `claim` raises if it must not run, `end` says that it survived."""
+
+    item: Any
+    claim: Callable[[], None]
+    end: Callable[[], None]
+
+
 def bind(function: Callable[..., Any], kwargs: dict[str, Any], form: CallForm) -> Callable[[Any], Any]:
     """Make a function of one argument, the item, out of the batch's function and its keyword arguments."""
     if form == "item":
@@ -206,14 +223,20 @@ def careful(call: Callable[[Any], Any], run: ChunkRun) -> Callable[[Any], Any]:
 
 
 def guard(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Let `Broken` and `Doomed` items fail instead of running: only for chunks that hold one, it costs time."""
+    """Look out for `Broken`, `Doomed` and `Struck` items: only for chunks that hold one, it costs time."""
 
     def guarded(item: Any) -> Any:
         if isinstance(item, Broken):
             raise item.error
         if isinstance(item, Doomed):
             raise item
-        return call(item)
+        if not isinstance(item, Struck):
+            return call(item)
+        item.claim()
+        try:
+            return call(item.item)
+        finally:
+            item.end()
 
     return guarded
 

@@ -46,13 +46,16 @@ def record(redis: Redis, chunk: Chunk, reading: Reading, cause: str, ttl: int, *
     pipe = redis.pipeline(transaction=False)
     pipe.hgetall(key)
     pipe.hget(keys.progress(chunk.batch), chunk.id)
-    fields, progress = pipe.execute()
+    pipe.hget(keys.claims(chunk.batch), str(index))
+    fields, progress, claimed = pipe.execute()
     known = parse(fields)
     explained = not known.keys().isdisjoint(chunk.indices_of(chunk.start, chunk.stop))
     count = known[index].count if index in known else 0 if explained else unseen
     strike = Strike(count + 1, cause, reading.trace)
     pipe.hset(key, str(index), json.dumps(asdict(strike)))
     pipe.expire(key, ttl)
+    if int(claimed or 0) > 0:
+        pipe.hincrby(keys.claims(chunk.batch), str(index), -1)  # it is under way no more
     if progress is not None:
         pipe.hset(keys.progress(chunk.batch), chunk.id, str(Resume.parse(progress).settled()))
     pipe.execute()

@@ -86,6 +86,39 @@ def test_junk_in_a_queue_does_not_stop_the_search(
     assert batch.gather() == [n * n for n in range(100)]
 
 
+def test_two_copies_of_a_message_do_not_run_a_struck_item_at_once(
+    server: Server, start_worker: Callable[..., Any], connect: Connect, tmp_path: Path
+) -> None:
+    """It has killed twice, and runs somewhere: a second copy waits for what becomes of that."""
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    client = server.client()
+    client.hset(keys.strikes("copies"), "4", json.dumps({"count": 2, "cause": "signal 9 (SIGKILL)"}))
+    client.hset(keys.claims("copies"), "4", 1)
+    for key in (keys.strikes("copies"), keys.claims("copies")):
+        client.expire(key, 60)
+    batch = connect().batch(note_run, range(10), id="copies", kwargs={"folder": str(folder)})
+    start_worker(lease_seconds="2")
+    wait_until(lambda: batch.progress.done == 9, "its neighbours are done")
+    assert not (folder / "4").exists()
+    client.hincrby(keys.claims("copies"), "4", -1)  # the other copy came to its end, and its outcome got lost
+    assert batch.gather() == list(range(10))
+    assert (folder / "4").read_text() == "x"
+
+
+def test_a_struck_item_that_stays_postponed_gets_its_verdict(
+    server: Server, start_worker: Callable[..., Any], connect: Connect, tmp_path: Path
+) -> None:
+    client = server.client()
+    client.hset(keys.strikes("unseen"), "4", json.dumps({"count": 2, "cause": "signal 9 (SIGKILL)"}))
+    client.hset(keys.claims("unseen"), "4", 1)
+    for key in (keys.strikes("unseen"), keys.claims("unseen")):
+        client.expire(key, 60)
+    start_worker(lease_seconds="2")
+    results = connect().batch(square, range(10), id="unseen").gather(return_exceptions=True)
+    assert [n for n, result in enumerate(results) if isinstance(result, WorkerCrashed)] == [4]
+
+
 def test_a_condemned_item_that_is_sent_again_does_not_run(
     server: Server, start_worker: Callable[..., Any], connect: Connect, tmp_path: Path
 ) -> None:

@@ -16,7 +16,19 @@ from manycore.errors import ItemTimeout, NotUnpicklable, RemoteTraceback, Worker
 from manycore.message import CallForm, Chunk, ItemOptions
 from manycore.packing import Broken, dump_error, load_error
 from manycore.worker.blackbox import BlackBox
-from manycore.worker.run import ChunkRun, Doomed, Report, as_indices, bind, careful, guard, limited, remote_text
+from manycore.worker.run import (
+    ChunkRun,
+    Doomed,
+    Postponed,
+    Report,
+    Struck,
+    as_indices,
+    bind,
+    careful,
+    guard,
+    limited,
+    remote_text,
+)
 
 
 @pytest.fixture(scope="module")
@@ -231,6 +243,26 @@ def test_whatever_an_item_raises_is_its_outcome(box: BlackBox, error: type[BaseE
     assert report is not None
     assert report.values == [None, 1]
     assert type(load_error(report.errors[0])) is error
+
+
+def test_a_struck_item_is_claimed_before_it_runs_and_let_go_after_it(box: BlackBox) -> None:
+    run, steps = run_of(box, 1), []
+    run.pending = deque([Struck(7, lambda: steps.append("claim"), lambda: steps.append("end"))])
+    run.execute(guard(steps.append))
+    assert steps == ["claim", 7, "end"]
+
+
+def test_a_postponed_item_comes_again_whatever_its_retries(box: BlackBox) -> None:
+    def claim() -> None:
+        raise Postponed
+
+    run = run_of(box, 3, start=4, retries=0)
+    run.pending = deque([4, Struck(5, claim, pytest.fail), 6])
+    run.execute(guard(lambda item: item))
+    report = run.take_report()
+    assert report is not None
+    assert (report.retry, report.errors, run.postponed) == ([5], {}, {5})
+    assert (report.values[0], report.values[2]) == (4, 6)
 
 
 def test_a_doomed_item_keeps_its_verdict_and_is_not_retried(box: BlackBox) -> None:

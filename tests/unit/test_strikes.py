@@ -61,7 +61,7 @@ class Hash:
             hget=lambda *_: None,
             hset=lambda *_: None,
             expire=lambda *_: None,
-            execute=lambda: [self.fields, None],
+            execute=lambda: [self.fields, None, None],
         )
 
 

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+from redis import Redis
+
 from manycore import packing
 from manycore.message import Chunk, ItemOptions
 from manycore.poison import MAX_PART_BYTES
+from manycore.worker.claims import Claims
 from manycore.worker.intake import _doom
 from manycore.worker.quarantine import _items
-from manycore.worker.run import Doomed
+from manycore.worker.run import Doomed, Struck
 from manycore.worker.strikes import Strike
 
 CRASHED, TIMED_OUT, ONCE = Strike(3, "signal 9"), Strike(1, "exit code 1", "Timeout!"), Strike(1, "signal 9")
 CHUNK = Chunk("b.c", "b", "t", None, ItemOptions(timeout=2.0), 100, 2, 6, "token", b"digest", total=200, attempt=2)
 
+CLAIMS = Claims(Redis(), CHUNK, max_executions=3, ttl_seconds=60)
+
 
 def test_only_those_that_killed_their_process_are_poison() -> None:
     items: list[object] = list("cdef")  # of the positions 2 to 5
-    found, crashed = _doom(CHUNK, items, {102: CRASHED, 103: TIMED_OUT, 104: ONCE}, 3)
+    found, crashed = _doom(CLAIMS, items, {102: CRASHED, 103: TIMED_OUT, 104: ONCE})
     assert (found, crashed) == (True, {2: CRASHED})
-    assert [isinstance(item, Doomed) for item in items] == [True, True, False, False]
-    assert _doom(CHUNK, items, {}, 3) == (False, {})
+    assert [type(item) for item in items] == [Doomed, Doomed, Struck, str]
+    assert _doom(CLAIMS, items, {}) == (False, {})
 
 
 def test_a_time_limit_dooms_and_is_no_poison() -> None:
-    assert _doom(CHUNK, list("cdef"), {103: TIMED_OUT}, 3) == (True, {})
+    assert _doom(CLAIMS, list("cdef"), {103: TIMED_OUT}) == (True, {})
 
 
 def test_each_is_cut_out_with_its_own_arguments() -> None:

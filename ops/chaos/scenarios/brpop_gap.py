@@ -12,8 +12,8 @@ from ops.chaos.scenarios.stage import scene
 
 AUDIT_SECONDS = "0.5"
 """Short: each lost message waits until its batch has been silent this long, twice."""
-ITEMS = 140
-"""Few, so that many messages carry them; and none is poison, whose copies the mix has among its faults."""
+ITEMS = 300
+"""Few, so that many messages carry them; one is poison, of which two copies may be under way."""
 MOMENTS: tuple[Moment, ...] = ("gap", "record")
 LET_PASS = 1
 """Every second message is lost: were it every one, no batch would ever end."""

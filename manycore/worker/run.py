@@ -19,7 +19,7 @@ from manycore.errors import ManycoreError
 from manycore.message import CallForm, Chunk
 from manycore.packing import Broken, dump_error
 from manycore.worker.blackbox import BlackBox
-from manycore.worker.limits import time_limit
+from manycore.worker.limits import hard_limit, time_limit
 
 OWN_FRAMES = __name__.rpartition(".")[0]
 
@@ -94,6 +94,7 @@ class ChunkRun:
                 item = take()
             except IndexError:
                 self._next = position
+                hard_limit.disarm()
                 return
             note[0] = position
             try:
@@ -216,6 +217,7 @@ def careful(call: Callable[[Any], Any], run: ChunkRun) -> Callable[[Any], Any]:
 
     def noted(item: Any) -> Any:
         if monotonic() < run.careful_until:
+            hard_limit.disarm()  # the server may keep us waiting
             run.note(run.box.note[0])
         return call(item)
 
@@ -232,10 +234,12 @@ def guard(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
             raise item
         if not isinstance(item, Struck):
             return call(item)
+        hard_limit.disarm()  # as in `careful`
         item.claim()
         try:
             return call(item.item)
         finally:
+            hard_limit.disarm()
             item.end()
 
     return guarded

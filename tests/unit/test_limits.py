@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import signal
 import subprocess
 import sys
@@ -13,7 +14,8 @@ from typing import BinaryIO
 import pytest
 
 from manycore.errors import ItemTimeout
-from manycore.worker.limits import time_limit
+from manycore.worker import limits
+from manycore.worker.limits import hard_limit, time_limit
 
 
 @pytest.fixture
@@ -27,6 +29,7 @@ def _own_handler() -> Iterator[None]:
     before = signal.signal(signal.SIGALRM, _handler)
     yield
     signal.signal(signal.SIGALRM, before)
+    hard_limit.disarm()
 
 
 def _handler(*_: object) -> None:
@@ -76,6 +79,18 @@ def test_another_thread_is_not_interrupted(trace: BinaryIO) -> None:
     assert handlers == [_handler]
 
 
+def test_one_arming_serves_the_items_that_follow_soon(trace: BinaryIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    armed: list[float] = []
+    clock = iter([100.0, 100.0, 100.3, 100.6, 100.6, 200.0, 200.0])  # seen at each look, and noted at each arming
+    monkeypatch.setattr(limits, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda seconds, **_: armed.append(seconds))
+    own = limits.HardLimit()
+    for _ in range(3):
+        own.arm(2.0, trace)  # at 100.0, and 0.3 and 0.6 s later: there the first one would strike too soon
+    own.arm(5.0, trace)
+    assert armed == [3.0, 3.0, 6.0]
+
+
 STUBBORN = """
 import sys
 from manycore.errors import ItemTimeout
@@ -123,6 +138,7 @@ with open(sys.argv[1], "wb") as trace:
             pass
     except ItemTimeout:
         pass
+    limits.hard_limit.disarm()
     sys.settrace(None)
     end = monotonic() + 0.3
     while monotonic() < end:

@@ -200,12 +200,15 @@ class Session:
 
     def cancel(self, lane: Lane, *, give_up_sent: bool = True, terminate: bool = False) -> None:
         """Stop a lane here and, by its flag, on every worker; with `terminate`, kill what runs there."""
-        if lane.ended.is_set():
+        ended = lane.ended.is_set()
+        if ended and not (terminate and lane.stop_error is not None):  # what was cancelled may still run
             return
         lane.stop(BatchCancelled(lane.id), give_up_sent=give_up_sent)
         if terminate:
             lane.flag_wanted = keys.TERMINATED
         self._tidier.note(lane)
+        if ended:
+            self._tidier.forget(lane)
         self._tidier.work()
 
     def begin_close(self, *, cancel: bool) -> None:

@@ -17,7 +17,7 @@ SECRETS = "/secrets/client/."
 COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 
 
-@click.command()
+@click.command(short_help="Print the exports for a client of the running stack.")
 @click.option(
     "-C",
     "--directory",

@@ -35,6 +35,17 @@ def test_terminate_kills_what_runs(
     assert monotonic() - began < 5  # a second to kill it, and a new process
 
 
+def test_what_was_cancelled_can_be_terminated_later(start_worker: StartWorker, connect: Connect) -> None:
+    start_worker()
+    cluster = connect()
+    batch = cluster.batch(busy, [60.0])
+    wait_until(lambda: cluster._session.redis.hlen("unacked"), "it is taken")
+    batch.cancel()
+    assert batch.wait(5)
+    batch.cancel(terminate=True)
+    assert cluster.submit(square, 3).result(timeout=20) == 9
+
+
 def test_terminate_kills_nobody_else(start_worker: StartWorker, connect: Connect, tmp_path: Path) -> None:
     start_worker(slots=2)
     cluster = connect()

@@ -17,6 +17,8 @@ from manycore.settings import Settings, redacted
 logger = logging.getLogger(__name__)
 STALE_AUDITS = 6
 """How many times as long a part of a batch is silent before it is looked for: it may just be waiting its turn."""
+LOOKS_PER_AUDIT = 5
+"""How often it is looked who is silent: to look costs something for each open chunk."""
 LONELY_SECONDS = 10.0
 """How long work may wait without any worker before the user is warned."""
 
@@ -51,9 +53,9 @@ class Watch:
         if now < self._next_audit:
             return
         silent = [lane for lane in waiting if now - lane.heard_at > interval or self._is_stale(lane, now)]
+        self._next_audit = now + (interval if silent else interval / LOOKS_PER_AUDIT)
         if not silent:
             return
-        self._next_audit = now + interval
         covered = self._auditor.in_flight(lane.id for lane in silent)
         for lane in silent:
             for parcel, indices in lane.lost(covered[lane.id]):

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
+import redis
 from billiard.exceptions import WorkerLostError
 from celery.worker.request import Request
-from redis import RedisError
 
 from manycore.message import Chunk
 from manycore.serializer import Delivery
 from manycore.worker import blackbox, strikes
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class ChunkRequest(Request):
@@ -38,12 +40,14 @@ class ChunkRequest(Request):
         reading = blackbox.read(context.folder, self.worker_pid) if self.worker_pid else None
         if reading is None or reading.chunk != self.id:
             return  # it died between items: nobody is to blame
+        # Why it came again may be known to nobody: a parent that was killed, too, before it had noted the death.
+        unseen = int(bool(self.delivery_info.get("redelivered")))
+        ttl = context.settings.batch_ttl_seconds
         try:
-            # Why it came again may be known to nobody: a parent that was killed, too, before it had noted the death.
-            unseen = int(bool(self.delivery_info.get("redelivered")))
-            ttl = context.settings.batch_ttl_seconds
-            strike = strikes.record(context.redis, chunk, reading, cause_of(exc), ttl, unseen=unseen)
-        except RedisError:
+            strike = on_new_connection(
+                lambda: strikes.record(context.redis, chunk, reading, cause_of(exc), ttl, unseen=unseen)
+            )
+        except redis.RedisError:
             logger.exception("The death of item %s could not be noted; it counts as none", reading.position)
             return
         logger.error(
@@ -53,6 +57,14 @@ class ChunkRequest(Request):
             strike.cause,
             strike.count,
         )
+
+
+def on_new_connection(step: Callable[[], T]) -> T:
+    """Do `step`, once more if its connection was cut: the next one is new."""
+    try:
+        return step()
+    except redis.ConnectionError:
+        return step()
 
 
 def cause_of(exc: BaseException) -> str:

@@ -69,6 +69,13 @@ class QoS(kombu_redis.QoS):
         except UNWRITABLE as exc:
             logger.warning("Lost deliveries cannot be restored now: %s", exc)  # the next sweep tries again
 
+    def restore_unacked(self, client: Any = None) -> None:
+        """On a connection that is gone kombu has nothing to restore with: its AttributeError would end the worker."""
+        try:
+            super().restore_unacked(client)  # type: ignore[no-untyped-call]
+        except AttributeError:
+            logger.warning("%d deliveries are restored when their leases end", len(self._delivered), exc_info=True)
+
     def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
         try:
             super().restore_by_tag(tag, client, leftmost)  # type: ignore[no-untyped-call]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import blake2b
 from ssl import CERT_REQUIRED
@@ -20,6 +21,8 @@ KNOWN = {
     redis.Channel._deliver_fanout_message: "79cf73de88e11a9c",
     redis.Channel._do_restore_message: "8bafa7da4082fe3c",
     redis.QoS.restore_by_tag: "eb257d2106d671f0",
+    redis.QoS.restore_visible: "27676c6924f97d45",
+    redis.QoS.restore_unacked: "e641d59956c17544",
     redis.QoS._remove_from_indices: "273c2ae49def14b7",
     redis.QoS.append: "a9011c7d1ab14a82",
     virtual.Message.__init__: "d259a873e88697bc",
@@ -62,3 +65,15 @@ def test_tls_is_not_lost_and_is_checked() -> None:
     assert chosen["broker_use_ssl"] == {"ssl_cert_reqs": CERT_REQUIRED}
     asked = Connection("rediss://example?ssl_cert_reqs=none", transport=chosen["broker_transport"], ssl=CERT_REQUIRED)
     assert asked.ssl == {"ssl_cert_reqs": 0}
+
+
+def test_a_connection_that_is_gone_does_not_end_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As kombu fails when it closes a channel whose connection was closed before (seen in 5.7.0)."""
+
+    def gone(*_: Any) -> None:
+        raise AttributeError("'NoneType' object has no attribute 'hostname'")
+
+    monkeypatch.setattr(redis.QoS, "restore_unacked", gone)
+    own = object.__new__(transport.QoS)
+    own._delivered = OrderedDict(tag="message")
+    own.restore_unacked()

@@ -189,7 +189,7 @@ class Dispatcher:
     def send_again(self, parcel: Parcel, indices: range) -> None:
         """Send the items of these indices once more: their message is gone. Raises what the server's absence raises."""
         self._shipped.pop(parcel.program.digest or "", None)  # what it names may be gone too
-        self._put(parcel, [parcel.part(indices.start, indices.stop)])
+        self._put(parcel, [parcel.again(indices.start, indices.stop)])
 
     def _put(self, parcel: Parcel, parts: list[Parcel], record: Record | None = None) -> None:
         """Store what travels beside the message, then publish `parts` of it: a worker must find what they name."""

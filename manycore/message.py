@@ -37,7 +37,8 @@ class Chunk:
 
     `first` is the index of the payload's item 0, unless `indices` names each one. `start` and `stop` bound the
     positions in the payload that this message still has to run. The payload travels inline or, when it is large,
-    under a Redis key of its own (`payload_token`), vouched for by `payload_digest`.
+    under a Redis key of its own (`payload_token`), vouched for by `payload_digest`. A `suspect` chunk is sent again,
+    since its message got lost: perhaps with the process that ran it.
     """
 
     id: str
@@ -54,13 +55,14 @@ class Chunk:
     total: int | None = None
     attempt: int = 1
     ephemeral: bool = False
+    suspect: bool = False
 
     def __len__(self) -> int:
         return self.stop - self.start
 
     def part(self, start: int, stop: int) -> Chunk:
         """The same chunk, but only its positions `[start, stop)`, as a new message."""
-        return replace(self, id=new_chunk_id(self.batch), start=start, stop=stop)
+        return replace(self, id=new_chunk_id(self.batch), start=start, stop=stop, suspect=False)
 
     def again(self, position: int) -> Chunk:
         """The item at `position` alone, for its next attempt, as a new message."""

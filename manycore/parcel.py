@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from manycore.functions import Program
 from manycore.message import Chunk
@@ -20,3 +20,8 @@ class Parcel:
         """The items `[start, stop)`, by index, as a chunk of its own."""
         first = self.chunk.first
         return Parcel(self.chunk.part(start - first, stop - first), self.program, self.body)
+
+    def again(self, start: int, stop: int) -> Parcel:
+        """The same items, to be sent once more since their message got lost."""
+        part = self.part(start, stop)
+        return replace(part, chunk=replace(part.chunk, suspect=True))

@@ -12,20 +12,34 @@ import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from struct import Struct
 from typing import BinaryIO
+
+from manycore.message import Chunk
 
 _SIZE = 4096
 _ID_AT = 16
+_FACTS = Struct("<qqq?")
+_FACTS_AT = _SIZE - 32
 MAX_TRACE_BYTES = 16_384
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a black box said: the chunk, the position in its payload, and the trace of a hard time limit, if any."""
+    """What a black box said: the chunk and its items, the one that ran, and the trace of a hard time limit, if any.
+
+    `suspect` says that the chunk had come again: it had run before, and nobody may know why that came to an end.
+    """
 
     chunk: str
-    position: int
-    trace: str
+    index: int
+    items: range
+    suspect: bool = False
+    trace: str = ""
+
+    @property
+    def batch(self) -> str:
+        return self.chunk.rpartition(".")[0]
 
 
 class BlackBox:
@@ -43,10 +57,11 @@ class BlackBox:
         self.note = memoryview(self._map)[:8].cast("q")
         self.trace: BinaryIO = _trace(folder, owner).open("wb")
 
-    def begin(self, chunk_id: str) -> None:
+    def begin(self, chunk: Chunk, *, suspect: bool = False) -> None:
         """Say which chunk the notes are about; -1 until its first item runs."""
         self.note[0] = -1
-        encoded = chunk_id.encode()
+        _FACTS.pack_into(self._map, _FACTS_AT, chunk.first, chunk.start, chunk.stop, suspect)
+        encoded = chunk.id.encode()
         self._map[8:_ID_AT] = len(encoded).to_bytes(8, "little")
         self._map[_ID_AT : _ID_AT + len(encoded)] = encoded
 
@@ -55,34 +70,31 @@ class BlackBox:
         self.note[0] = -1
 
 
-def runs(folder: Path, pid: int) -> str | None:
-    """The chunk of which a living child runs an item now."""
+def read(folder: Path, pid: int) -> Reading | None:
+    """What the box of a child says; None if there is none, or no item was running."""
     try:
         data = _box(folder, pid).read_bytes()
+        text = _trace(folder, pid).read_bytes()[:MAX_TRACE_BYTES].decode(errors="replace")
     except OSError:
         return None
-    return _parse(data)[0] if _parse(data)[1] >= 0 else None
-
-
-def read(folder: Path, pid: int) -> Reading | None:
-    """Read and remove the box of a dead child; None if it was not running an item."""
-    box, trace = _box(folder, pid), _trace(folder, pid)
-    try:
-        data = box.read_bytes()
-        text = trace.read_bytes()[:MAX_TRACE_BYTES].decode(errors="replace")
-    except OSError:
+    position = int.from_bytes(data[:8], "little", signed=True)
+    if position < 0 or len(data) < _SIZE:
         return None
-    finally:
-        box.unlink(missing_ok=True)
-        trace.unlink(missing_ok=True)
-    chunk, position = _parse(data)
-    return Reading(chunk, position, text) if position >= 0 else None
-
-
-def _parse(data: bytes) -> tuple[str, int]:
-    """The chunk that a box is about, and the position of the item that runs: -1 for none."""
     length = int.from_bytes(data[8:_ID_AT], "little")
-    return data[_ID_AT : _ID_AT + length].decode(), int.from_bytes(data[:8], "little", signed=True)
+    first, start, stop, suspect = _FACTS.unpack_from(data, _FACTS_AT)
+    name = data[_ID_AT : _ID_AT + length].decode(errors="replace")
+    return Reading(name, first + position, range(first + start, first + stop), suspect, text)
+
+
+def remove(folder: Path, pid: int) -> None:
+    """Remove the box of a child that is gone."""
+    _box(folder, pid).unlink(missing_ok=True)
+    _trace(folder, pid).unlink(missing_ok=True)
+
+
+def owners(folder: Path) -> list[int]:
+    """The children that have a box, dead or alive."""
+    return [int(path.stem) for path in folder.glob("*.box") if path.stem.isdigit()]
 
 
 def _owner() -> int | str:

@@ -71,14 +71,15 @@ def prepare(
     if crashed and not fetched.cancelled:
         set_aside(context, chunk, payload, crashed, queue, shadow)
     run = ChunkRun(chunk, deque(items), context.box, delivery.payload, shadow)
-    if redelivered:
+    suspect = redelivered or chunk.suspect
+    if suspect:
         run.careful_until = monotonic() + CAREFUL_SECONDS
         call = careful(call, run)
     if doomed or packing.may_be_broken(payload):
         call = guard(call)
     if fetched.cancelled:
         run.cancel(fetched.cancelled)
-    context.box.begin(chunk.id)
+    context.box.begin(chunk, suspect=suspect)
     return run, call
 
 
@@ -109,9 +110,9 @@ def _checked(chunk: Chunk, payload: bytes | None) -> bytes:
 
 def _strike_unseen(context: WorkerContext, chunk: Chunk, position: int) -> Strike:
     """Count the death of a whole worker on the item that was noted as running: nobody was left to say how it died."""
-    reading = Reading(chunk.id, position, "")
-    cause = "its whole worker died with it"
-    return strikes.record(context.redis, chunk, reading, cause, context.settings.batch_ttl_seconds, unseen=1)
+    items = range(chunk.index(chunk.start), chunk.index(chunk.stop - 1) + 1)
+    reading = Reading(chunk.id, chunk.index(position), items, suspect=True)
+    return strikes.record(context.redis, reading, "its whole worker died with it", context.settings.batch_ttl_seconds)
 
 
 def _doom(claims: Claims, items: list[Any], struck: dict[int, Strike]) -> tuple[bool, dict[int, Strike]]:

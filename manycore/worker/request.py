@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import redis
 from billiard.exceptions import WorkerLostError
 from celery.worker.request import Request
 
-from manycore.message import Chunk
 from manycore.serializer import Delivery
-from manycore.worker import blackbox, strikes
-
-logger = logging.getLogger(__name__)
-T = TypeVar("T")
+from manycore.worker import blackbox, deaths
 
 
 class ChunkRequest(Request):
@@ -32,39 +25,14 @@ class ChunkRequest(Request):
         # billiard wraps the exception to carry its traceback as text
         exc = getattr(exc_info.exception, "exc", exc_info.exception)
         if self.delivery is not None and isinstance(exc, WorkerLostError):
-            self._note_death(self.delivery.chunk, exc)
+            self._note_death(exc)
         return super().on_failure(exc_info, send_failed_event, return_ok)
 
-    def _note_death(self, chunk: Chunk, exc: WorkerLostError) -> None:
+    def _note_death(self, exc: WorkerLostError) -> None:
         context = self.app.manycore
         reading = blackbox.read(context.folder, self.worker_pid) if self.worker_pid else None
-        if reading is None or reading.chunk != self.id:
-            return  # it died between items: nobody is to blame
-        # Why it came again may be known to nobody: a parent that was killed, too, before it had noted the death.
-        unseen = int(bool(self.delivery_info.get("redelivered")))
-        ttl = context.settings.batch_ttl_seconds
-        try:
-            strike = on_new_connection(
-                lambda: strikes.record(context.redis, chunk, reading, cause_of(exc), ttl, unseen=unseen)
-            )
-        except redis.RedisError:
-            logger.exception("The death of item %s could not be noted; it counts as none", reading.position)
-            return
-        logger.error(
-            "Item %d of batch %s killed its process (%s), time %d",
-            chunk.index(reading.position),
-            chunk.batch,
-            strike.cause,
-            strike.count,
-        )
-
-
-def on_new_connection(step: Callable[[], T]) -> T:
-    """Do `step`, once more if its connection was cut: the next one is new."""
-    try:
-        return step()
-    except redis.ConnectionError:
-        return step()
+        if reading is not None and reading.chunk == self.id:  # else it died between items: nobody is to blame
+            deaths.note(context, self.worker_pid, reading, cause_of(exc))
 
 
 def cause_of(exc: BaseException) -> str:

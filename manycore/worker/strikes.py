@@ -36,28 +36,29 @@ class Strike:
         return WorkerCrashed(self.count, self.cause) if self.count >= max_executions else None
 
 
-def record(redis: Redis, chunk: Chunk, reading: Reading, cause: str, ttl: int, *, unseen: int) -> Strike:
+def record(redis: Redis, reading: Reading, cause: str, ttl: int) -> Strike:
     """Count one more death of the item that the black box names, and settle what careful mode had noted.
 
-    `unseen` is how often it may have run to its death before anything could name it: counted with its first strike,
-    unless another item of its chunk has one, which then tells why the chunk came again.
+    A suspect chunk may have run before, to a death that nothing could name: it counts with the first strike, unless
+    another item of the chunk has one, which then tells why the chunk came again.
     """
-    key, index = keys.strikes(chunk.batch), chunk.index(reading.position)
+    batch, index = reading.batch, reading.index
+    key = keys.strikes(batch)
     pipe = redis.pipeline(transaction=False)
     pipe.hgetall(key)
-    pipe.hget(keys.progress(chunk.batch), chunk.id)
-    pipe.hget(keys.claims(chunk.batch), str(index))
+    pipe.hget(keys.progress(batch), reading.chunk)
+    pipe.hget(keys.claims(batch), str(index))
     fields, progress, claimed = pipe.execute()
     known = parse(fields)
-    explained = not known.keys().isdisjoint(chunk.indices_of(chunk.start, chunk.stop))
-    count = known[index].count if index in known else 0 if explained else unseen
+    explained = not known.keys().isdisjoint(reading.items)
+    count = known[index].count if index in known else int(reading.suspect and not explained)
     strike = Strike(count + 1, cause, reading.trace)
     pipe.hset(key, str(index), json.dumps(asdict(strike)))
     pipe.expire(key, ttl)
     if int(claimed or 0) > 0:
-        pipe.hincrby(keys.claims(chunk.batch), str(index), -1)  # it is under way no more
+        pipe.hincrby(keys.claims(batch), str(index), -1)  # it is under way no more
     if progress is not None:
-        pipe.hset(keys.progress(chunk.batch), chunk.id, str(Resume.parse(progress).settled()))
+        pipe.hset(keys.progress(batch), reading.chunk, str(Resume.parse(progress).settled()))
     pipe.execute()
     return strike
 

@@ -30,7 +30,8 @@ def terminate(context: WorkerContext) -> None:
     running = [(r.delivery.chunk, r.worker_pid) for r in state.active_requests if getattr(r, "delivery", None)]
     doomed = _doomed(context, {chunk.batch for chunk, _ in running})
     for chunk, pid in running:
-        if chunk.batch in doomed and pid and blackbox.runs(context.folder, pid) == chunk.id:
+        reading = blackbox.read(context.folder, pid) if chunk.batch in doomed and pid else None
+        if reading is not None and reading.chunk == chunk.id:
             logger.warning("Process %d runs batch %s, which is cancelled: killed", pid, chunk.batch)
             os.kill(pid, signal.SIGKILL)
 

@@ -56,7 +56,7 @@ class Watchman:
         for batch, lane in self._lanes.items():
             for parcel, indices in lane.lost(covered[batch]):
                 logger.warning("Items %d-%d of %s got lost; sent again", indices.start, indices.stop - 1, batch)
-                part, program = parcel.part(indices.start, indices.stop), parcel.program
+                part, program = parcel.again(indices.start, indices.stop), parcel.program
                 self._context.publisher.publish([(part.chunk, b"")], queue=program.queue, shadow=program.shadow)
 
     def _on_watch(self) -> bool:

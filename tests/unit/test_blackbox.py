@@ -8,8 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from manycore.message import Chunk, ItemOptions
 from manycore.worker import blackbox
 from manycore.worker.blackbox import MAX_TRACE_BYTES, BlackBox, Reading
+
+
+def chunk_of(name: str) -> Chunk:
+    return Chunk(name, "batch", "task", None, ItemOptions(), 100, 2, 9, None, b"")
 
 
 @pytest.fixture
@@ -21,20 +26,20 @@ def box(tmp_path: Path) -> Iterator[BlackBox]:
 
 @pytest.mark.parametrize("position", [0, 1, 2**40])
 def test_the_noted_item_is_read(box: BlackBox, tmp_path: Path, position: int) -> None:
-    box.begin("batch.chunk")
+    box.begin(chunk_of("batch.chunk"))
     box.note[0] = position
-    assert blackbox.read(tmp_path, os.getpid()) == Reading("batch.chunk", position, "")
+    assert blackbox.read(tmp_path, os.getpid()) == Reading("batch.chunk", 100 + position, range(102, 109))
 
 
 def test_a_shorter_id_after_a_longer_one_is_read_alone(box: BlackBox, tmp_path: Path) -> None:
     for name in ("a-very-long-name" * 8, "short"):
-        box.begin(name)
+        box.begin(chunk_of(name))
     box.note[0] = 0
-    assert blackbox.read(tmp_path, os.getpid()) == Reading("short", 0, "")
+    assert blackbox.read(tmp_path, os.getpid()) == Reading("short", 100, range(102, 109))
 
 
 def test_between_chunks_nobody_is_to_blame(box: BlackBox, tmp_path: Path) -> None:
-    box.begin("batch.chunk")
+    box.begin(chunk_of("batch.chunk"))
     box.note[0] = 5
     box.end()
     assert blackbox.read(tmp_path, os.getpid()) is None
@@ -42,12 +47,12 @@ def test_between_chunks_nobody_is_to_blame(box: BlackBox, tmp_path: Path) -> Non
 
 def test_before_the_first_item_nobody_is_to_blame(box: BlackBox, tmp_path: Path) -> None:
     box.note[0] = 5
-    box.begin("batch.chunk")
+    box.begin(chunk_of("batch.chunk"))
     assert blackbox.read(tmp_path, os.getpid()) is None
 
 
 def test_the_trace_of_a_hard_limit_is_read(box: BlackBox, tmp_path: Path) -> None:
-    box.begin("batch.chunk")
+    box.begin(chunk_of("batch.chunk"))
     box.note[0] = 1
     box.trace.write(b"Timeout!\xff" + b"x" * 2 * MAX_TRACE_BYTES)
     box.trace.flush()
@@ -57,10 +62,15 @@ def test_the_trace_of_a_hard_limit_is_read(box: BlackBox, tmp_path: Path) -> Non
     assert len(reading.trace) == MAX_TRACE_BYTES
 
 
-def test_a_box_is_read_once_and_removed(box: BlackBox, tmp_path: Path) -> None:
-    box.begin("batch.chunk")
+def test_a_box_stays_until_it_is_removed(box: BlackBox, tmp_path: Path) -> None:
+    box.begin(chunk_of("batch.chunk"), suspect=True)
     box.note[0] = 1
-    assert blackbox.read(tmp_path, os.getpid())
+    for _ in range(2):
+        reading = blackbox.read(tmp_path, os.getpid())
+        assert reading is not None
+        assert (reading.batch, reading.suspect) == ("batch", True)
+    assert blackbox.owners(tmp_path) == [os.getpid()]
+    blackbox.remove(tmp_path, os.getpid())
     assert blackbox.read(tmp_path, os.getpid()) is None
     assert not list(tmp_path.iterdir())
 

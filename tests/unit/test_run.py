@@ -34,7 +34,7 @@ from manycore.worker.run import (
 @pytest.fixture(scope="module")
 def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BlackBox]:
     opened = BlackBox(tmp_path_factory.mktemp("box"))
-    opened.begin("b.c")
+    opened.begin(chunk_of(0, 9))
     yield opened
     opened.trace.close()
 

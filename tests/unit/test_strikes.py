@@ -66,17 +66,17 @@ class Hash:
 
 
 @pytest.mark.parametrize(
-    ("known", "unseen", "count"),
+    ("known", "suspect", "count"),
     [
-        ({}, 0, 1),
-        ({}, 1, 2),  # its parent was killed, too, before it could note the first death
-        ({"i3": Strike(2, "exit code 3")}, 1, 3),
-        ({"i4": Strike(1, "exit code 3")}, 1, 1),  # a neighbour's death is why the chunk came again
-        ({"i20": Strike(1, "exit code 3")}, 1, 2),  # of another chunk
+        ({}, False, 1),
+        ({}, True, 2),  # its parent was killed, too, before it could note the first death
+        ({"i3": Strike(2, "exit code 3")}, True, 3),
+        ({"i4": Strike(1, "exit code 3")}, True, 1),  # a neighbour's death is why the chunk came again
+        ({"i20": Strike(1, "exit code 3")}, True, 2),  # of another chunk
     ],
 )
 def test_a_death_that_nobody_could_name_counts_with_the_first_strike(
-    known: dict[str, Strike], unseen: int, count: int
+    known: dict[str, Strike], suspect: bool, count: int
 ) -> None:
     redis: Any = Hash(**known)
-    assert strikes.record(redis, chunk_of(), Reading("b.c", 3, ""), "exit code 3", 60, unseen=unseen).count == count
+    assert strikes.record(redis, Reading("b.c", 3, range(9), suspect), "exit code 3", 60).count == count

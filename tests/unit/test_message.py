@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from manycore.codec import Keyring
 from manycore.errors import MessageRefused
+from manycore.functions import Program
 from manycore.message import (
     Block,
     CallForm,
@@ -23,6 +24,7 @@ from manycore.message import (
     seal_block,
     seal_chunk,
 )
+from manycore.parcel import Parcel
 from manycore.retry import Backoff
 
 RING = Keyring([b"a key of sixteen"])
@@ -133,3 +135,11 @@ def test_what_flower_shows_as_arguments(chunk: Chunk, text: str) -> None:
 def test_chunk_ids_name_their_batch_and_differ() -> None:
     assert new_chunk_id("pi").startswith("pi.")
     assert new_chunk_id("pi") != new_chunk_id("pi")
+
+
+def test_what_is_sent_again_is_suspect_and_a_part_of_it_is_not() -> None:
+    """What is given away did not run: it is not what a process died of."""
+    chunk = Chunk("b.c", "b", "t", None, ItemOptions(), 100, 0, 9, None, b"")
+    again = Parcel(chunk, Program("t", "cpu"), b"").again(103, 106)
+    assert (again.chunk.suspect, again.chunk.start, again.chunk.stop) == (True, 3, 6)
+    assert not again.chunk.part(4, 6).suspect

@@ -11,6 +11,9 @@ from ops.chaos.runs import Item
 
 MAX_POISON_RUNS = 3
 CRASHED = "WorkerCrashed"
+MIN_DEATHS = 2
+"""An innocent item that the storm kills so often may be condemned: with one more death that nobody could attribute,
+nothing tells it from poison, whose executions are bounded."""
 MAX_EXAMPLES = 5
 
 
@@ -23,6 +26,8 @@ class Verdict:
     wrong: int = 0
     duplicated: int = 0
     blamed: int = 0
+    condemned: int = 0
+    suspects: list[Item] = field(default_factory=list)
     max_runs: int = 0
     max_poison_runs: int = 0
     runs_again: int = 0
@@ -48,13 +53,20 @@ class Verdict:
             if got is None or in_list is None:
                 self.lost += 1
                 self._show(f"{batch}[{index}] is lost")
+            elif got == in_list == CRASHED and not is_poison(index):
+                self.suspects.append((batch, index))
             elif got not in right or in_list != got:
                 self.wrong += 1
-                self.blamed += got == CRASHED and not is_poison(index)
                 self._show(f"{batch}[{index}] is {got} (in the list {in_list}), not {' or '.join(sorted(right))}")
 
     def count_runs(self, runs: Mapping[Item, int], poison: Callable[[Item], bool]) -> None:
-        """Count the executions."""
+        """Count the executions, and tell who was condemned without a reason."""
+        for item in self.suspects:
+            if runs.get(item, 0) >= MIN_DEATHS:
+                self.condemned += 1
+            else:
+                self.blamed += 1
+                self._show(f"{item[0]}[{item[1]}] is no poison, and died fewer than {MIN_DEATHS} times")
         for item, count in runs.items():
             if poison(item):
                 self.max_poison_runs = max(self.max_poison_runs, count)
@@ -71,7 +83,7 @@ class Verdict:
             "lost": self.lost,
             "wrong": self.wrong,
             "duplicated in the result": self.duplicated,
-            "blamed as poison that are not": self.blamed,
+            "blamed as poison without a reason": self.blamed,
             "further failures": len(self.failures),
         }
         found = [f"{count} {what}" for what, count in said.items() if count]

@@ -48,13 +48,14 @@ def test_another_value_is_wrong_in_either_place() -> None:
     assert judged(RIGHT, listed).broken == ["1 wrong"]
 
 
-def test_a_good_item_must_not_be_blamed() -> None:
+@pytest.mark.parametrize(("deaths", "broken"), [(0, True), (1, True), (2, False), (3, False)])
+def test_a_good_item_must_not_be_blamed_unless_the_storm_killed_it_again_and_again(deaths: int, broken: bool) -> None:
     text = "WorkerCrashed"
     changed = [(index, text if index == 9 else right) for index, right in RIGHT]
-    assert judged(changed, [right for _, right in changed]).broken == [
-        "1 wrong",
-        "1 blamed as poison that are not",
-    ]
+    verdict = judged(changed, [right for _, right in changed])
+    verdict.count_runs({("b", 9): deaths}, lambda item: is_poison(item[1]))
+    assert verdict.broken == (["1 blamed as poison without a reason"] if broken else [])
+    assert verdict.condemned == (not broken)
 
 
 @pytest.mark.parametrize(("runs", "kept"), [(3, True), (4, False)])

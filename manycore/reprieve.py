@@ -75,6 +75,7 @@ def _parcel(batch: str, place: int, total: int, item: Poison) -> Parcel:
         total=total,
         attempt=1,
         ephemeral=False,
+        suspect=False,
     )
     return Parcel(chunk, Program(chunk.task, item.queue, item.shadow, chunk.function, item.function), body)
 

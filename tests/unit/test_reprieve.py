@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from manycore.cluster import _BATCH_ID
 from manycore.message import Chunk, ItemOptions
 from manycore.poison import Poison
-from manycore.reprieve import by_batch, new_batch_id
+from manycore.reprieve import _parcel, by_batch, new_batch_id
 from manycore.worker.refusals import _CLAIMED_ID
 
 names = st.from_regex(r"[A-Za-z0-9_:-]{1,120}", fullmatch=True)
@@ -42,3 +44,12 @@ def test_items_come_by_batch_in_the_order_of_its_input() -> None:
         [("b", 1), ("b", 3)],
     ]
     assert by_batch([]) == []
+
+
+def test_it_begins_anew() -> None:
+    """Nothing of how the item came to its end counts against it."""
+    old = item("night", 7)
+    chunk = _parcel("new", 0, 1, replace(old, chunk=replace(old.chunk, attempt=6, suspect=True, ephemeral=True))).chunk
+    assert (chunk.batch, chunk.first, chunk.attempt) == ("new", 0, 1)
+    assert not chunk.suspect
+    assert not chunk.ephemeral

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from redis import Redis, RedisError
 
@@ -34,14 +35,16 @@ class Claims:
     chunk: Chunk
     max_executions: int
     ttl_seconds: int
+    put_aside: Callable[[int, Strike], object]
+    """Called for the item at a position that gets its verdict here."""
 
-    def struck(self, item: object, index: int, strike: Strike) -> Struck:
-        """`item`, to be claimed before it runs."""
-        return Struck(item, lambda: self._take(index, strike), lambda: self._end(index))
+    def struck(self, item: object, position: int, strike: Strike) -> Struck:
+        """The item at `position`, to be claimed before it runs."""
+        return Struck(item, lambda: self._take(position, strike), lambda: self._end(self.chunk.index(position)))
 
-    def _take(self, index: int, strike: Strike) -> None:
+    def _take(self, position: int, strike: Strike) -> None:
         """Raise `Postponed` if the item must not run now, `Doomed` if never again."""
-        key = keys.claims(self.chunk.batch)
+        index, key = self.chunk.index(position), keys.claims(self.chunk.batch)
         pipe = self.redis.pipeline(transaction=False)
         pipe.hincrby(key, str(index), 1)
         pipe.expire(key, self.ttl_seconds)
@@ -56,7 +59,9 @@ class Claims:
         self._end(index)
         if self.chunk.attempt - 1 - self.chunk.options.retries < MAX_POSTPONEMENTS:
             raise Postponed
-        raise Doomed(dump_error(WorkerCrashed(strikes + under_way - 1, strike.cause), strike.trace))
+        last = replace(strike, count=strikes + under_way - 1)
+        self.put_aside(position, last)
+        raise Doomed(dump_error(WorkerCrashed(last.count, last.cause), last.trace))
 
     def _end(self, index: int) -> None:
         """The execution has come to its end, and took no process along."""

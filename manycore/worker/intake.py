@@ -66,7 +66,12 @@ def prepare(
     struck = strikes.parse(fetched.strikes)
     if resume and resume.running is not None:
         struck[chunk.index(resume.running)] = _strike_unseen(context, chunk, resume.running)
-    claims = Claims(context.redis, chunk, context.settings.max_executions, context.settings.batch_ttl_seconds)
+
+    def put_aside(position: int, strike: Strike) -> None:
+        set_aside(context, chunk, payload, {position: strike}, queue, shadow)
+
+    settings = context.settings
+    claims = Claims(context.redis, chunk, settings.max_executions, settings.batch_ttl_seconds, put_aside)
     doomed, crashed = _doom(claims, items, struck)
     if crashed and not fetched.cancelled:
         set_aside(context, chunk, payload, crashed, queue, shadow)
@@ -128,7 +133,7 @@ def _doom(claims: Claims, items: list[Any], struck: dict[int, Strike]) -> tuple[
         found = True
         verdict = strike.verdict(chunk, claims.max_executions)
         if verdict is None:
-            items[place] = claims.struck(items[place], index, strike)
+            items[place] = claims.struck(items[place], chunk.start + place, strike)
             continue
         items[place] = Doomed(dump_error(verdict, strike.trace))
         if isinstance(verdict, WorkerCrashed):

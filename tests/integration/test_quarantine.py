@@ -18,6 +18,9 @@ from manycore.poison import MAX_PART_BYTES, Poison, PoisonItems, Unreadable
 from manycore.quarantine import Quarantine
 from manycore.refused import RefusedMessages
 from manycore.reprieve import Retried
+from manycore.worker.claims import MAX_POSTPONEMENTS, Claims
+from manycore.worker.run import Doomed
+from manycore.worker.strikes import Strike
 from tests.functions import hold_the_gil, leave_while, measure
 from tests.integration.conftest import ROOT, Server
 
@@ -258,6 +261,18 @@ def test_both_kinds_are_listed_the_newest_first_and_purged(server: Server, monke
         assert quarantine.purge([item.id, message.id, item.id]) == 2
         assert quarantine.total() == 0
         assert quarantine.refused_counts() == {"io": 1}
+
+
+def test_an_item_that_gets_its_verdict_by_its_claim_is_put_aside_too(server: Server) -> None:
+    """What stays postponed, since an execution of it is never heard of again, has died."""
+    chunk = Chunk("b.0", "b", "t", None, ItemOptions(), 40, 2, 4, None, b"", attempt=MAX_POSTPONEMENTS + 1)
+    aside: list[tuple[int, Strike]] = []
+    claims = Claims(server.client(), chunk, 3, 60, lambda *found: aside.append(found))
+    strike = Strike(2, "signal 9 (SIGKILL)")
+    claims.struck("item", 3, strike).claim()
+    with pytest.raises(Doomed):
+        claims.struck("item", 3, strike).claim()
+    assert aside == [(3, Strike(3, "signal 9 (SIGKILL)"))]
 
 
 def test_the_stacks_client_may_do_all_of_it(

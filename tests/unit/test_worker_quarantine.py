@@ -16,7 +16,7 @@ from manycore.worker.strikes import Strike
 CRASHED, TIMED_OUT, ONCE = Strike(3, "signal 9"), Strike(1, "exit code 1", "Timeout!"), Strike(1, "signal 9")
 CHUNK = Chunk("b.c", "b", "t", None, ItemOptions(timeout=2.0), 100, 2, 6, "token", b"digest", total=200, attempt=2)
 
-CLAIMS = Claims(Redis(), CHUNK, max_executions=3, ttl_seconds=60)
+CLAIMS = Claims(Redis(), CHUNK, max_executions=3, ttl_seconds=60, put_aside=lambda position, strike: None)
 
 
 def test_only_those_that_killed_their_process_are_poison() -> None:

@@ -180,7 +180,8 @@ class Session:
         """Delete all that Redis holds of a batch; one that is not done is cancelled first."""
         if not lane.ended.is_set():
             self.cancel(lane)
-        self._tidier.delete(lane)
+        with typed_errors(self.settings):
+            self._tidier.delete(lane)
 
     def _replay(self, lane: Lane) -> None:
         """Take in what an earlier run of a named batch has left: outcomes, and messages under way."""

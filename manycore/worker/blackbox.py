@@ -10,7 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from struct import Struct
 from typing import BinaryIO
@@ -36,6 +36,8 @@ class Reading:
     items: range
     suspect: bool = False
     trace: str = ""
+    death: str = field(default="", compare=False)
+    """Which process died: the same death is counted once, however often it is noted. Empty if nobody can tell."""
 
     @property
     def batch(self) -> str:
@@ -83,7 +85,8 @@ def read(folder: Path, pid: int) -> Reading | None:
     length = int.from_bytes(data[8:_ID_AT], "little")
     first, start, stop, suspect = _FACTS.unpack_from(data, _FACTS_AT)
     name = data[_ID_AT : _ID_AT + length].decode(errors="replace")
-    return Reading(name, first + position, range(first + start, first + stop), suspect, text)
+    items, death = range(first + start, first + stop), f"{folder.name}/{pid}"  # a worker's folder has a random name
+    return Reading(name, first + position, items, suspect, text, death)
 
 
 def remove(folder: Path, pid: int) -> None:

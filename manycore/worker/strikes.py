@@ -22,11 +22,13 @@ from manycore.worker.limits import HARD_GRACE_SECONDS
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """The deaths of one item: how many, how the last one came, and the trace if it was a hard time limit."""
+    """The deaths of one item: how many, and of the last one how it came, the trace if it was a hard time limit, and
+    which process it was."""
 
     count: int
     cause: str
     trace: str = ""
+    death: str = ""
 
     def verdict(self, chunk: Chunk, max_executions: int) -> ManycoreError | None:
         """The error that ends the item, None if it may run again."""
@@ -50,9 +52,11 @@ def record(redis: Redis, reading: Reading, cause: str, ttl: int) -> Strike:
     pipe.hget(keys.claims(batch), str(index))
     fields, progress, claimed = pipe.execute()
     known = parse(fields)
+    if reading.death and index in known and known[index].death == reading.death:
+        return known[index]  # noted before, and only the answer to that got lost
     explained = not known.keys().isdisjoint(reading.items)
     count = known[index].count if index in known else int(reading.suspect and not explained)
-    strike = Strike(count + 1, cause, reading.trace)
+    strike = Strike(count + 1, cause, reading.trace, reading.death)
     pipe.hset(key, str(index), json.dumps(asdict(strike)))
     pipe.expire(key, ttl)
     if int(claimed or 0) > 0:

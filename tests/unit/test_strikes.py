@@ -80,3 +80,10 @@ def test_a_death_that_nobody_could_name_counts_with_the_first_strike(
 ) -> None:
     redis: Any = Hash(**known)
     assert strikes.record(redis, Reading("b.c", 3, range(9), suspect), "exit code 3", 60).count == count
+
+
+@pytest.mark.parametrize(("death", "count"), [("w/7", 1), ("w/8", 2), ("", 2)])
+def test_a_death_is_counted_once_however_often_it_is_noted(death: str, count: int) -> None:
+    """The connection may be cut after the strike was written: it is then noted again."""
+    redis: Any = Hash(i3=Strike(1, "exit code 3", death="w/7" if death else ""))
+    assert strikes.record(redis, Reading("b.c", 3, range(9), death=death), "exit code 3", 60).count == count

@@ -89,11 +89,7 @@ class Tidier:
         """Let nothing that these batches still need run into its TTL. Raises redis-py's errors."""
         if monotonic() < self._next_refresh:
             return
-        pipe = self._redis.pipeline(transaction=False)
-        for lane in lanes:
-            for key in keys_in_use(lane):
-                pipe.expire(key, self._settings.batch_ttl_seconds)
-        pipe.execute()
+        refresh(self._redis, lanes, self._settings.batch_ttl_seconds)
         self._next_refresh = monotonic() + self._settings.batch_ttl_seconds / REFRESHES_PER_TTL
 
     def _delete(self) -> None:
@@ -121,6 +117,14 @@ class Tidier:
                 del self._draining[batch]
             else:
                 self._draining[batch] = not len(items)
+
+
+def refresh(client: redis.Redis, lanes: Iterable[Lane], ttl_seconds: int) -> None:
+    """Give what these batches still need its whole TTL again."""
+    pipe = client.pipeline(transaction=False)
+    for key in {key for lane in lanes for key in keys_in_use(lane)}:
+        pipe.expire(key, ttl_seconds)
+    pipe.execute()
 
 
 def keys_in_use(lane: Lane) -> set[str]:

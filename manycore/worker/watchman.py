@@ -23,7 +23,7 @@ from manycore.errors import BatchIncomplete, MessageRefused, UnknownBatch
 from manycore.lane import Lane
 from manycore.sinks import Nobody
 from manycore.stream import OutcomeStream
-from manycore.tidy import keys_in_use
+from manycore.tidy import refresh
 from manycore.worker.context import WorkerContext
 from manycore.worker.periodic import PeriodicStep
 
@@ -51,7 +51,8 @@ class Watchman:
             return
         for batch in self._detached():
             self._take_in(batch)
-        self._keep(list(self._lanes.values()))
+        self._redis.expire(keys.DETACHED, self._ttl)
+        refresh(self._redis, self._lanes.values(), self._ttl)  # nothing that they need may run into its TTL
         covered = self._auditor.in_flight(self._lanes)
         for batch, lane in self._lanes.items():
             for parcel, indices in lane.lost(covered[batch]):
@@ -91,14 +92,6 @@ class Watchman:
         if over:
             self._lanes.pop(batch, None)
             self._redis.zrem(keys.DETACHED, batch)
-
-    def _keep(self, lanes: list[Lane]) -> None:
-        """Let nothing that these batches still need run into its TTL."""
-        pipe = self._redis.pipeline(transaction=False)
-        pipe.expire(keys.DETACHED, self._ttl)
-        for key in {key for lane in lanes for key in keys_in_use(lane)}:
-            pipe.expire(key, self._ttl)
-        pipe.execute()
 
 
 class WatchStep(PeriodicStep):

@@ -94,31 +94,19 @@ def stop_child(stage: Stage, hit: Hit) -> Steps:
     busy = stage.rig.busy_children(host) if host else []
     if busy:
         child = stage.dice.choice(busy)
-        hit.strike()
-        _signal(child, SIGSTOP)
-        yield stage.dice.uniform(0.2, LONGEST_STOP_SECONDS)
-        _signal(child, SIGCONT)
-        hit.undone()
+        yield from _frozen(stage, hit, lambda signum: _signal(child, signum))
 
 
 def stop_parent(stage: Stage, hit: Hit) -> Steps:
     host = yield from stage.busy_host()
     if host is not None:
-        hit.strike()
-        host.signal(SIGSTOP)
-        yield stage.dice.uniform(0.2, LONGEST_STOP_SECONDS)
-        host.signal(SIGCONT)
-        hit.undone()
+        yield from _frozen(stage, hit, host.signal)
 
 
 def stop_host(stage: Stage, hit: Hit) -> Steps:
     host = yield from stage.busy_host()
     if host is not None:
-        hit.strike()
-        host.signal_all(SIGSTOP)
-        yield stage.dice.uniform(0.2, LONGEST_STOP_SECONDS)
-        host.signal_all(SIGCONT)
-        hit.undone()
+        yield from _frozen(stage, hit, host.signal_all)
 
 
 def restart_server(stage: Stage, hit: Hit) -> Steps:
@@ -221,6 +209,15 @@ FAULTS = {
         Fault("malformed", throw_malformed),
     )
 }
+
+
+def _frozen(stage: Stage, hit: Hit, send: Callable[[signal.Signals], object]) -> Steps:
+    """Stop what `send` reaches, for up to one and a half leases."""
+    hit.strike()
+    send(SIGSTOP)
+    yield stage.dice.uniform(0.2, LONGEST_STOP_SECONDS)
+    send(SIGCONT)
+    hit.undone()
 
 
 def _signal(pid: int, signum: signal.Signals) -> None:

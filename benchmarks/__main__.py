@@ -16,7 +16,7 @@ from rich.console import Console
 from benchmarks import efficiency, latency, machine, report, safety, targets, throughput
 from benchmarks.figure import Figure
 from benchmarks.peers import Peers, open_peers
-from manycore.cpus import granted_cpus
+from manycore.local.cpus import granted_cpus
 
 Measure = Callable[[Peers], Iterator[Figure]]
 MEASURES: dict[str, Measure] = {

@@ -7,7 +7,7 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-from manycore.cpus import granted_cpus
+from manycore.local.cpus import granted_cpus
 
 
 def describe() -> dict[str, str]:

@@ -23,8 +23,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from manycore import Cluster
-from manycore.cpus import granted_cpus
 from manycore.errors import ManycoreError
+from manycore.local.cpus import granted_cpus
 from tasks.mandelbrot import SEAHORSES, assemble, render_tile, tiles, write_png
 from tasks.primes import count_primes, segments
 from tasks.text import count_tokens, merge, python_sources

@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING, Any
 from manycore.task import task
 
 if TYPE_CHECKING:
-    from manycore.batch import Batch
-    from manycore.cluster import Cluster
-    from manycore.future import Future
-    from manycore.outcome import Outcome
-    from manycore.progress import Progress
-    from manycore.retry import Backoff
+    from manycore.client.batch import Batch
+    from manycore.client.cluster import Cluster
+    from manycore.client.future import Future
+    from manycore.client.outcome import Outcome
+    from manycore.client.progress import Progress
+    from manycore.protocol.retry import Backoff
 
 __all__ = ["Backoff", "Batch", "Cluster", "Future", "Outcome", "Progress", "task"]
 
 _HOMES = {
-    "Backoff": "retry",
-    "Batch": "batch",
-    "Cluster": "cluster",
-    "Future": "future",
-    "Outcome": "outcome",
-    "Progress": "progress",
+    "Backoff": "protocol.retry",
+    "Batch": "client.batch",
+    "Cluster": "client.cluster",
+    "Future": "client.future",
+    "Outcome": "client.outcome",
+    "Progress": "client.progress",
 }
 
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from celery import Celery
 
-from manycore import serializer
-from manycore.broker import backend_url, create_app
 from manycore.errors import SettingsError
-from manycore.settings import load_settings
+from manycore.protocol import serializer
+from manycore.protocol.broker import backend_url, create_app
+from manycore.protocol.settings import load_settings
 
 
 def celery_app() -> Celery:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import click
 
-from workers import cpu, io
-
-FLEETS = {"cpu": cpu.run, "io": io.run}
+from workers.fleets import FLEETS
 
 
 @click.command(context_settings={"auto_envvar_prefix": "MANYCORE", "show_default": True})
@@ -21,7 +19,7 @@ FLEETS = {"cpu": cpu.run, "io": io.run}
 @click.option("--loglevel", default="WARNING", show_envvar=True, help="Least severe level to log.")
 def main(fleet: str, slots: int, loglevel: str) -> None:
     """Run a worker of FLEET until it is stopped."""
-    FLEETS[fleet](slots or None, loglevel)
+    FLEETS[fleet].run(slots or None, loglevel)
 
 
 if __name__ == "__main__":

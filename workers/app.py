@@ -7,9 +7,9 @@ import pkgutil
 
 from celery import Celery
 
-from manycore.settings import Settings, load_settings
+from manycore.protocol.settings import Settings, load_settings
 from manycore.worker.app import create_worker_app
-from workers.checks import check_server, check_settings
+from manycore.worker.checks import check_server, check_settings
 from workers.pulse import PulseStep
 
 TASKS = "tasks"

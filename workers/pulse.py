@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from manycore.worker.periodic import PeriodicStep
+from manycore.worker.parent.periodic import PeriodicStep
 from workers.probe import PULSE_FILE, PULSE_SECONDS
 
 

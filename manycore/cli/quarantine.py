@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from manycore.outcome import Outcome
+    from manycore.client.outcome import Outcome
     from manycore.quarantine import Entry, Quarantine
-    from manycore.reprieve import Retried
+    from manycore.quarantine.reprieve import Retried
 
 F = TypeVar("F", bound=Callable[..., Any])
 WIDTH, LABEL = 80, 12
@@ -196,8 +196,8 @@ def _print_table(entries: Sequence[Entry]) -> None:
 
 def _plain(entry: Entry) -> dict[str, Any]:
     """An entry as JSON has it; escapes are JSON's own."""
-    from manycore.poison import Poison
-    from manycore.refused import Refused
+    from manycore.quarantine.poison import Poison
+    from manycore.quarantine.refused import Refused
 
     names = ("id", "when", "kind", "queue", "reason")
     facts = {name: getattr(entry, name) for name in names} | {"retryable": entry.obstacle is None}
@@ -208,8 +208,8 @@ def _plain(entry: Entry) -> dict[str, Any]:
 
 
 def _facts(entry: Entry) -> Iterator[tuple[str, str]]:
-    from manycore.poison import Poison
-    from manycore.refused import Refused
+    from manycore.quarantine.poison import Poison
+    from manycore.quarantine.refused import Refused
 
     yield "ID", entry.id
     yield "Kind", "poison item" if entry.kind == "poison" else "refused message"
@@ -239,7 +239,7 @@ def _item_facts(entry: Any) -> Iterator[tuple[str, str]]:
 
 def _arguments(entry: Any) -> str:
     """Their size, and plain values themselves. Others are not rebuilt: that would run code of the user's here."""
-    from manycore import packing
+    from manycore.protocol import packing
 
     size = f"{entry.payload_bytes:,} bytes"
     if entry.payload is None or packing.may_be_broken(entry.payload):

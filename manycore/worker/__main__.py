@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from manycore.cpus import granted_cpus
+from manycore.local.cpus import granted_cpus
 from manycore.worker.app import create_worker_app
 from manycore.worker.launch import launch
 

@@ -16,21 +16,21 @@ from typing import Any
 
 from celery import Celery, signals
 
-from manycore import serializer
-from manycore.broker import FUNCTION_TASK, backend_url, create_app
 from manycore.errors import FunctionsNotAllowed, ManycoreError, SettingsError, UnknownTask
-from manycore.lifeline import die_with_parent
-from manycore.settings import Settings, load_settings
+from manycore.local.lifeline import die_with_parent
+from manycore.protocol import serializer
+from manycore.protocol.broker import FUNCTION_TASK, backend_url, create_app
+from manycore.protocol.settings import Settings, load_settings
 from manycore.task import TaskInfo, task_info
 from manycore.worker.context import WorkerContext
-from manycore.worker.drain import DrainStep
-from manycore.worker.heartbeat import HeartbeatStep
-from manycore.worker.leases import LeaseStep
-from manycore.worker.reaper import ReaperStep
-from manycore.worker.refusals import refuse_message, refuse_raw
-from manycore.worker.terminate import TerminateStep
-from manycore.worker.transport import transport_settings
-from manycore.worker.watchman import WatchStep
+from manycore.worker.parent.drain import DrainStep
+from manycore.worker.parent.heartbeat import HeartbeatStep
+from manycore.worker.parent.leases import LeaseStep
+from manycore.worker.parent.reaper import ReaperStep
+from manycore.worker.parent.refusals import refuse_message, refuse_raw
+from manycore.worker.parent.terminate import TerminateStep
+from manycore.worker.parent.transport import transport_settings
+from manycore.worker.parent.watchman import WatchStep
 
 
 def create_worker_app(settings: Settings | None = None) -> Celery:
@@ -40,8 +40,8 @@ def create_worker_app(settings: Settings | None = None) -> Celery:
     serializer.install(keyring, max_message_bytes=settings.max_message_bytes)
     app = create_app(
         settings,
-        task_cls="manycore.worker.task:ManycoreTask",
-        backend=f"manycore.worker.backend:OutcomeBackend+{backend_url(settings.url or '')}",
+        task_cls="manycore.worker.child.task:ManycoreTask",
+        backend=f"manycore.worker.parent.backend:OutcomeBackend+{backend_url(settings.url or '')}",
     )
     app.conf.update(
         broker_connection_max_retries=None,  # a worker waits for its server as long as it takes

@@ -15,7 +15,7 @@ from pathlib import Path
 from struct import Struct
 from typing import BinaryIO
 
-from manycore.message import Chunk
+from manycore.protocol.message import Chunk
 
 _SIZE = 4096
 _ID_AT = 16

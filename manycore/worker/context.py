@@ -15,11 +15,11 @@ from typing import Any
 import redis
 from celery import Celery
 
-from manycore import codec, packing
-from manycore.broker import Publisher, connect
-from manycore.codec import Keyring
 from manycore.errors import MessageRefused, NotUnpicklable, VersionMismatch
-from manycore.settings import Settings
+from manycore.protocol import codec, packing
+from manycore.protocol.broker import Publisher, connect
+from manycore.protocol.codec import Keyring
+from manycore.protocol.settings import Settings
 from manycore.worker.blackbox import BlackBox
 
 CACHED_FUNCTIONS = 64

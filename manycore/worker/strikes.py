@@ -12,12 +12,14 @@ from dataclasses import asdict, dataclass
 
 from redis import Redis
 
-from manycore import keys
 from manycore.errors import ItemTimeout, ManycoreError, WorkerCrashed
-from manycore.message import Chunk
-from manycore.resume import Resume
+from manycore.protocol import keys
+from manycore.protocol.message import Chunk
+from manycore.protocol.resume import Resume
 from manycore.worker.blackbox import Reading
-from manycore.worker.limits import HARD_GRACE_SECONDS
+
+HARD_GRACE_SECONDS = 1.0
+"""How long an item may go on at most after its soft limit: to clean up, or because it cannot be interrupted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,14 +14,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from manycore import keys, packing
-from manycore.broker import PRIORITY_SUFFIXES
 from manycore.errors import ManycoreError
-from manycore.message import Block, Chunk, seal_block
-from manycore.packing import dump_error
-from manycore.resume import Resume
+from manycore.protocol import keys, packing
+from manycore.protocol.broker import PRIORITY_SUFFIXES
+from manycore.protocol.message import Block, Chunk, seal_block
+from manycore.protocol.packing import dump_error
+from manycore.protocol.resume import Resume
+from manycore.worker.child.run import ChunkRun, Report, as_indices
 from manycore.worker.context import WorkerContext
-from manycore.worker.run import ChunkRun, Report, as_indices
 
 MAX_BLOCK_BYTES = 1024 * 1024
 """A larger block travels beside the stream, so that one XREAD cannot grow without bound."""

@@ -15,7 +15,7 @@ from time import monotonic_ns
 from typing import Any
 
 from manycore import Cluster
-from manycore.batch import Batch
+from manycore.client.batch import Batch
 from manycore.errors import ConnectionFailed
 from ops.chaos.items import append, hang, work
 

@@ -15,7 +15,7 @@ from signal import SIGCONT, SIGKILL, SIGSTOP
 from time import monotonic
 from typing import TypeAlias
 
-from manycore.broker import AWAY, PRIORITY_SUFFIXES, QUEUES
+from manycore.protocol.broker import AWAY, PRIORITY_SUFFIXES, QUEUES
 from ops.chaos.host import Host
 from ops.chaos.load import Load
 from ops.chaos.malformed import CONTROL, KINDS, Forge, raw

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
 
-from manycore.lifeline import die_with_parent
+from manycore.local.lifeline import die_with_parent
 from ops.chaos.processes import children_of
 
 

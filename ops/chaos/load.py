@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from manycore.lifeline import die_with_parent
+from manycore.local.lifeline import die_with_parent
 from ops.chaos.client import RUN_AGAIN, Order
 from ops.chaos.rig import Rig
 

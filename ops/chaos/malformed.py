@@ -15,9 +15,9 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
-from manycore import codec
-from manycore.codec import CONTENT_TYPE, Keyring
-from manycore.message import Chunk, ItemOptions, seal_chunk
+from manycore.protocol import codec
+from manycore.protocol.codec import CONTENT_TYPE, Keyring
+from manycore.protocol.message import Chunk, ItemOptions, seal_chunk
 
 MIB = 1024 * 1024
 FORGERY = "x\n[2026-01-01 00:00:00,000: ERROR/MainProcess] forged\x1b[31m"

@@ -16,7 +16,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Self
 
-from manycore.codec import generate_key
+from manycore.protocol.codec import generate_key
 from ops.chaos.client import ARRIVALS
 from ops.chaos.host import Host
 from ops.chaos.items import RUNS

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import redis
 
-from manycore.broker import AWAY
-from manycore.lifeline import die_with_parent
-from manycore.local import server_binary
+from manycore.local.cluster import server_binary
+from manycore.local.lifeline import die_with_parent
+from manycore.protocol.broker import AWAY
 from ops.chaos.processes import wait_until
 
 CONFIG = """\

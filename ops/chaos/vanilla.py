@@ -17,7 +17,7 @@ from typing import Any
 import redis
 from celery import Celery
 
-from manycore.broker import UNACKED
+from manycore.protocol.broker import UNACKED
 from ops.chaos.faults import FAULTS, Stage
 from ops.chaos.load import Load
 from ops.chaos.mix import calm, is_poison_item

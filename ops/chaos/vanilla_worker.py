@@ -10,7 +10,7 @@ import os
 
 from celery import Celery
 
-from manycore.broker import SWEEP_SECONDS
+from manycore.protocol.broker import SWEEP_SECONDS
 from ops.chaos import items
 from ops.chaos.rig import LEASE_SECONDS
 

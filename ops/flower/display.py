@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from manycore.broker import QUEUES
+from manycore.protocol.broker import QUEUES
 
 
 def show_all_queues() -> None:

@@ -16,8 +16,8 @@ import pytest
 import redis
 
 from manycore import Cluster
-from manycore.codec import generate_key
-from manycore.local import server_binary
+from manycore.local.cluster import server_binary
+from manycore.protocol.codec import generate_key
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from manycore import Cluster
-from manycore.codec import generate_key
 from manycore.errors import (
     AuthenticationFailed,
     ConnectionFailed,
@@ -28,6 +27,7 @@ from manycore.errors import (
     SigningKeyMissing,
     UnknownTask,
 )
+from manycore.protocol.codec import generate_key
 from tests.functions import CannotArrive, busy, lock, raise_needs_two, square
 from tests.integration.conftest import ROOT, Server
 from tests.waiting import wait_until

@@ -16,9 +16,9 @@ import pytest
 import redis
 
 from manycore import Cluster, keys, packing
-from manycore.codec import generate_key
-from manycore.local import server_binary
-from manycore.refused import MAX_ENTRIES, MAX_ENTRY_BYTES, RefusedMessages
+from manycore.local.cluster import server_binary
+from manycore.protocol.codec import generate_key
+from manycore.quarantine.refused import MAX_ENTRIES, MAX_ENTRY_BYTES, RefusedMessages
 from ops.chaos.malformed import CONTROL, FORGERY, KINDS, MIB, Forge, Kind, changed, raw
 from tests.functions import busy, square
 from tests.integration.conftest import ROOT

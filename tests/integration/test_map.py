@@ -11,7 +11,7 @@ from time import monotonic
 import pytest
 
 from manycore import Cluster
-from manycore.chunking import MAX_CHUNK_ITEMS, window_chunks
+from manycore.client.chunking import MAX_CHUNK_ITEMS, window_chunks
 from tests.functions import busy, fail_on_seven, square
 from tests.waiting import wait_until
 

@@ -10,16 +10,16 @@ from typing import Any, cast
 import pytest
 
 from manycore import Cluster, keys, poison
-from manycore.codec import Keyring, generate_key
 from manycore.errors import ItemTimeout, ManycoreError, NotInQuarantine, NotRetryable, WorkerCrashed
-from manycore.message import Chunk, ItemOptions
-from manycore.packing import pack
-from manycore.poison import MAX_PART_BYTES, Poison, PoisonItems, Unreadable
+from manycore.protocol.codec import Keyring, generate_key
+from manycore.protocol.message import Chunk, ItemOptions
+from manycore.protocol.packing import pack
 from manycore.quarantine import Quarantine
-from manycore.refused import RefusedMessages
-from manycore.reprieve import Retried
-from manycore.worker.claims import MAX_POSTPONEMENTS, Claims
-from manycore.worker.run import Doomed
+from manycore.quarantine.poison import MAX_PART_BYTES, Poison, PoisonItems, Unreadable
+from manycore.quarantine.refused import RefusedMessages
+from manycore.quarantine.reprieve import Retried
+from manycore.worker.child.claims import MAX_POSTPONEMENTS, Claims
+from manycore.worker.child.run import Doomed
 from manycore.worker.strikes import Strike
 from tests.functions import hold_the_gil, leave_while, measure
 from tests.integration.conftest import ROOT, Server

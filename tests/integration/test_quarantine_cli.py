@@ -17,12 +17,12 @@ from click.testing import CliRunner, Result
 
 from manycore import Cluster
 from manycore.cli.__main__ import main
-from manycore.codec import Keyring, generate_key
 from manycore.errors import WorkerCrashed
-from manycore.message import Chunk, ItemOptions
-from manycore.packing import pack
-from manycore.poison import Poison, PoisonItems, item_id
-from manycore.refused import RefusedMessages
+from manycore.protocol.codec import Keyring, generate_key
+from manycore.protocol.message import Chunk, ItemOptions
+from manycore.protocol.packing import pack
+from manycore.quarantine.poison import Poison, PoisonItems, item_id
+from manycore.quarantine.refused import RefusedMessages
 from tests.functions import hold_while, leave_while
 from tests.integration.conftest import ROOT, Server
 

@@ -15,7 +15,7 @@ import pytest
 from manycore import Cluster
 from manycore.errors import ConnectionFailed, ServerFull
 from manycore.plain import celery_app
-from manycore.worker.transport import PUT_BACK
+from manycore.worker.parent.transport import PUT_BACK
 from tests.functions import busy, square
 from tests.integration.conftest import Server
 from tests.waiting import wait_until

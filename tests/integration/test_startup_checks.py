@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from manycore.codec import generate_key
+from manycore.protocol.codec import generate_key
 from tests.integration.conftest import ROOT, Server
 
 NOTHING = "redis://127.0.0.1:1/0"

@@ -219,7 +219,7 @@ def test_an_image_from_ours_brings_its_own_tasks(stack: Stack, tmp_path: Path) -
     docker("build", "--quiet", "--tag", image, str(tmp_path))
     try:
         code = (
-            "from manycore.settings import load_settings\n"
+            "from manycore.protocol.settings import load_settings\n"
             "from manycore.worker.app import create_worker_app\n"
             "from workers.app import with_tasks\n"
             "print(create_worker_app(with_tasks(load_settings())).tasks['mine.double'].run(21))"

@@ -11,9 +11,9 @@ from pytest_celery import CeleryTestWorker, CeleryWorkerContainer, RedisContaine
 from pytest_docker_tools import container, fxtr, network, volume
 
 from manycore import Cluster
-from manycore.broker import create_app
 from manycore.plain import celery_app
-from manycore.settings import load_settings
+from manycore.protocol.broker import create_app
+from manycore.protocol.settings import load_settings
 from ops.init.secrets import ensure
 from tests.stack.stack import IMAGE, ROOT, Stack, free_port
 from tests.waiting import wait_until

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from manycore.errors import ItemTimeout
-from manycore.worker.limits import time_limit
+from manycore.worker.child.limits import time_limit
 
 
 def on_a_thread(work: Callable[[], Any]) -> Any:

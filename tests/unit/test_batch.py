@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manycore.batch import Batch
+from manycore.client.batch import Batch
+from manycore.client.lane import Lane
+from manycore.client.outcome import Outcome
+from manycore.client.sinks import Inbox
+from manycore.client.sources import ReadySource
 from manycore.errors import BatchCancelled
-from manycore.functions import Program
-from manycore.lane import Lane
-from manycore.message import Block, ItemOptions
-from manycore.outcome import Outcome
-from manycore.sinks import Inbox
-from manycore.sources import ReadySource
+from manycore.protocol.message import Block, ItemOptions
+from manycore.protocol.parcel import Program
 
 
 class Running:

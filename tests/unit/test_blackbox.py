@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from manycore.message import Chunk, ItemOptions
+from manycore.protocol.message import Chunk, ItemOptions
 from manycore.worker import blackbox
 from manycore.worker.blackbox import MAX_TRACE_BYTES, BlackBox, Reading
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manycore import chunking
+from manycore.client import chunking
+from manycore.worker.child import splitting
 
 sizes = st.integers(1, 10**9)
 slots = st.integers(0, 10_000)
@@ -59,18 +60,18 @@ def test_a_lazy_inputs_chunks_grow_to_a_share_of_a_second(seconds_per_item: floa
 
 @given(st.integers(0, 10**6), st.integers(0, 10**6), seconds)
 def test_half_or_nothing_is_given(pending: int, done: int, elapsed: float) -> None:
-    assert chunking.items_to_give(pending, done, elapsed) in (0, (pending + 1) // 2)
+    assert splitting.items_to_give(pending, done, elapsed) in (0, (pending + 1) // 2)
 
 
 @pytest.mark.parametrize(("pending", "given"), [(0, 0), (1, 1), (2, 1), (3, 2), (100, 50)])
 def test_the_larger_half_is_given(pending: int, given: int) -> None:
-    assert chunking.items_to_give(pending, 0, 10.0) == given
+    assert splitting.items_to_give(pending, 0, 10.0) == given
 
 
 def test_less_work_than_a_message_costs_is_kept() -> None:
-    enough = chunking.MIN_SPLIT_SECONDS
-    assert chunking.items_to_give(10, 9, enough * 1.01) == 5
-    assert chunking.items_to_give(10, 9, enough * 0.99) == 0
+    enough = splitting.MIN_SPLIT_SECONDS
+    assert splitting.items_to_give(10, 9, enough * 1.01) == 5
+    assert splitting.items_to_give(10, 9, enough * 0.99) == 0
 
 
 @given(slots)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manycore import codec
-from manycore.codec import Keyring, content_digest, generate_key, is_sealed, key_id
 from manycore.errors import MessageRefused, SettingsError
+from manycore.protocol import codec
+from manycore.protocol.codec import Keyring, content_digest, generate_key, is_sealed, key_id
 
 OLD, NEW = b"an old key of the cluster", b"a new key of the cluster!"
 RING = Keyring([NEW])

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from kombu.exceptions import OperationalError
 
-from manycore.codec import Keyring
 from manycore.errors import ConnectionFailed
-from manycore.message import Chunk, ItemOptions
+from manycore.protocol.codec import Keyring
+from manycore.protocol.message import Chunk, ItemOptions
 from manycore.worker.blackbox import BlackBox
-from manycore.worker.courier import Courier
-from manycore.worker.run import ChunkRun
+from manycore.worker.child.courier import Courier
+from manycore.worker.child.run import ChunkRun
 
 
 class Server:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from manycore.cpus import granted_cpus
+from manycore.local.cpus import granted_cpus
 
 
 @pytest.fixture(autouse=True)

@@ -11,11 +11,12 @@ from typing import Any, cast
 import pytest
 import redis
 
-from manycore.message import Chunk, ItemOptions
-from manycore.worker import blackbox, deaths
+from manycore.protocol.message import Chunk, ItemOptions
+from manycore.worker import blackbox
 from manycore.worker.blackbox import BlackBox
 from manycore.worker.context import WorkerContext
-from manycore.worker.deaths import GRACE_SECONDS, Coroner
+from manycore.worker.parent import deaths
+from manycore.worker.parent.deaths import GRACE_SECONDS, Coroner
 from manycore.worker.strikes import Strike
 
 CHUNK = Chunk("b.c", "b", "t", None, ItemOptions(), 100, 0, 9, None, b"")

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kombu import Connection, Producer
 
-from manycore.codec import CONTENT_TYPE
 from manycore.errors import MessageRefused
-from manycore.worker.envelope import MAX_HEADER_BYTES, MAX_SHOWN, read_envelope
+from manycore.protocol.codec import CONTENT_TYPE
+from manycore.worker.parent.envelope import MAX_HEADER_BYTES, MAX_SHOWN, read_envelope
 
 LIMIT = 10_000
 

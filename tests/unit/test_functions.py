@@ -10,13 +10,14 @@ from typing import Any, cast
 
 import pytest
 
-from manycore import codec, packing
-from manycore.broker import FUNCTION_TASK
-from manycore.codec import Keyring
+from manycore.client.functions import FunctionShipper
 from manycore.errors import FunctionsNotAllowed, NotPicklable, PayloadTooLarge, UnknownTask
-from manycore.fleet import Fleet
-from manycore.functions import FunctionShipper, Program
-from manycore.settings import load_settings
+from manycore.protocol import codec, packing
+from manycore.protocol.broker import FUNCTION_TASK
+from manycore.protocol.codec import Keyring
+from manycore.protocol.parcel import Program
+from manycore.protocol.roster import Fleet
+from manycore.protocol.settings import load_settings
 from manycore.task import task
 
 RING = Keyring([b"a key of sixteen"])

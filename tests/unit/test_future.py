@@ -9,7 +9,7 @@ from concurrent.futures import as_completed
 
 import pytest
 
-from manycore.future import Future
+from manycore.client.future import Future
 
 
 async def awaited(future: Future[int]) -> int:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from manycore.client.halt import MIN_JUDGED_ITEMS, NEVER, Halt
 from manycore.errors import SettingsError
-from manycore.halt import MIN_JUDGED_ITEMS, NEVER, Halt
 
 When = Literal["now", "soon"]
 policies = st.builds(Halt, st.sampled_from(["now", "soon"]), st.integers(1, 100), st.booleans()) | st.just(NEVER)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manycore import keys
+from manycore.protocol import keys
 
 names = st.from_regex(r"[A-Za-z0-9_:-]{1,12}", fullmatch=True)
 tokens = st.from_regex(r"[0-9a-f]{16}", fullmatch=True)

@@ -14,14 +14,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from manycore import chunking
+from manycore.client import chunking
+from manycore.client.halt import NEVER, Halt
+from manycore.client.lane import Arrival, Lane
+from manycore.client.sinks import FutureSink
+from manycore.client.sources import ReadySource, SubmitSource, Taken
 from manycore.errors import BatchCancelled, BatchHalted
-from manycore.functions import Program
-from manycore.halt import NEVER, Halt
-from manycore.lane import Arrival, Lane
-from manycore.message import Block, ItemOptions
-from manycore.sinks import FutureSink
-from manycore.sources import ReadySource, SubmitSource, Taken
+from manycore.protocol.message import Block, ItemOptions
+from manycore.protocol.parcel import Program
 
 PROGRAM, OPTIONS, SLOTS = Program("task", "cpu"), ItemOptions(), 2
 HALTS = ["never", "now,fail=1", "soon,fail=2", "now,fail=30%", "soon,fail=10%"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manycore.ledger import Ledger
+from manycore.protocol.ledger import Ledger
 
 counts = st.lists(st.integers(1, 8), max_size=8)
 blocks = st.builds(lambda start, size: range(start, start + size), st.integers(0, 50), st.integers(0, 20))

@@ -14,8 +14,8 @@ from typing import BinaryIO
 import pytest
 
 from manycore.errors import ItemTimeout
-from manycore.worker import limits
-from manycore.worker.limits import hard_limit, time_limit
+from manycore.worker.child import limits
+from manycore.worker.child.limits import hard_limit, time_limit
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_one_arming_serves_the_items_that_follow_soon(trace: BinaryIO, monkeypat
 STUBBORN = """
 import sys
 from manycore.errors import ItemTimeout
-from manycore.worker import limits
+from manycore.worker.child import limits
 limits.HARD_GRACE_SECONDS = 0.05
 def stubborn():
     while True:
@@ -118,7 +118,7 @@ LATE = """
 import linecache, signal, sys
 from time import monotonic
 from manycore.errors import ItemTimeout
-from manycore.worker import limits
+from manycore.worker.child import limits
 
 LIMIT = 30
 limits.HARD_GRACE_SECONDS = 0.1 - LIMIT

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from manycore.worker.memory import bounded
+from manycore.worker.child.memory import bounded
 
 MIB = 1 << 20
 

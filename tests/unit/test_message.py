@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manycore.codec import Keyring
 from manycore.errors import MessageRefused
-from manycore.functions import Program
-from manycore.message import (
+from manycore.protocol.codec import Keyring
+from manycore.protocol.message import (
     Block,
     CallForm,
     Chunk,
@@ -24,8 +23,8 @@ from manycore.message import (
     seal_block,
     seal_chunk,
 )
-from manycore.parcel import Parcel
-from manycore.retry import Backoff
+from manycore.protocol.parcel import Parcel, Program
+from manycore.protocol.retry import Backoff
 
 RING = Keyring([b"a key of sixteen"])
 backoffs = st.builds(Backoff, st.floats(0, 9), st.floats(1, 9), st.floats(0, 9), st.booleans())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from manycore.outcome import Outcome
+from manycore.client.outcome import Outcome
 
 
 def test_a_value_is_the_result() -> None:

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manycore import packing
 from manycore.errors import ManycoreError, NotPicklable, NotUnpicklable, PayloadTooLarge, RemoteError, RemoteTraceback
-from manycore.packing import Broken, Run, dump_error, load_error, pack, pack_runs, unpack
+from manycore.protocol import packing
+from manycore.protocol.packing import Broken, Run, dump_error, load_error, pack, pack_runs, unpack
 
 atoms = (
     st.none()
@@ -192,7 +192,7 @@ def test_functions_travel_by_value(function: Callable[[int], int]) -> None:
         (len, "builtins.len"),
         (partial(deep), f"{__name__}.deep"),
         (Unpicklable(), f"{__name__}.Unpicklable"),
-        (Broken.__init__, "manycore.packing.Broken.__init__"),
+        (Broken.__init__, "manycore.protocol.packing.Broken.__init__"),
     ],
 )
 def test_a_function_is_called_by_its_place(function: Callable[..., Any] | str, name: str) -> None:

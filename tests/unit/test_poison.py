@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manycore import keys, poison
-from manycore.codec import Keyring, generate_key
 from manycore.errors import MessageRefused
-from manycore.message import Chunk, ItemOptions
-from manycore.poison import Held, Poison, item_id, surplus
+from manycore.protocol import keys
+from manycore.protocol.codec import Keyring, generate_key
+from manycore.protocol.message import Chunk, ItemOptions
+from manycore.quarantine import poison
+from manycore.quarantine.poison import Held, Poison, item_id, surplus
 
 KEYRING = Keyring.parse("k" * 32)
 NOW = 1e9

@@ -7,8 +7,8 @@ from pathlib import Path
 from kombu import Connection
 from kombu.transport.redis import Channel, QoS
 
-from manycore.broker import PRIORITY_SUFFIXES, UNACKED
-from manycore.local import server_binary
+from manycore.local.cluster import server_binary
+from manycore.protocol.broker import PRIORITY_SUFFIXES, UNACKED
 
 
 def test_a_queue_has_one_list_for_each_priority_step() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from manycore.progress import Progress, ProgressBar
+from manycore.client.progress import Progress, ProgressBar
 
 
 def test_the_rate_is_a_mean_over_the_whole_life() -> None:

@@ -10,7 +10,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manycore.ranges import RangeSet
+from manycore.protocol.ranges import RangeSet
 
 spans = st.builds(lambda start, size: (start, start + size), st.integers(0, 60), st.integers(0, 12))
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manycore.cluster import _BATCH_ID
-from manycore.message import Chunk, ItemOptions
-from manycore.poison import Poison
-from manycore.reprieve import _parcel, by_batch, new_batch_id
-from manycore.worker.refusals import _CLAIMED_ID
+from manycore.client.cluster import _BATCH_ID
+from manycore.protocol.message import Chunk, ItemOptions
+from manycore.quarantine.poison import Poison
+from manycore.quarantine.reprieve import _parcel, by_batch, new_batch_id
+from manycore.worker.parent.refusals import _CLAIMED_ID
 
 names = st.from_regex(r"[A-Za-z0-9_:-]{1,120}", fullmatch=True)
 

@@ -6,7 +6,7 @@ import pytest
 from billiard.common import human_status
 from billiard.exceptions import WorkerLostError
 
-from manycore.worker.request import cause_of
+from manycore.worker.parent.request import cause_of
 
 
 @pytest.mark.parametrize(

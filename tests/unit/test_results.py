@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manycore.functions import Program
-from manycore.lane import Arrival, Lane
-from manycore.message import ItemOptions
-from manycore.results import MapResults, OrderedReading
-from manycore.sinks import OrderedInbox
-from manycore.sources import ReadySource
+from manycore.client.lane import Arrival, Lane
+from manycore.client.results import MapResults, OrderedReading
+from manycore.client.sinks import OrderedInbox
+from manycore.client.sources import ReadySource
+from manycore.protocol.message import ItemOptions
+from manycore.protocol.parcel import Program
 
 
 class Map:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manycore.errors import SettingsError
-from manycore.retry import DEFAULT_BACKOFF, Backoff, backoff_of
+from manycore.protocol.retry import DEFAULT_BACKOFF, Backoff, backoff_of
 
 attempts = st.integers(1, 10**6)
 backoffs = st.builds(Backoff, st.floats(0, 1e3), st.floats(1, 1e308), st.floats(0, 1e5), st.booleans())

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manycore.errors import ItemTimeout, NotUnpicklable, RemoteTraceback, WorkerCrashed
-from manycore.message import CallForm, Chunk, ItemOptions
-from manycore.packing import Broken, dump_error, load_error
+from manycore.protocol.message import CallForm, Chunk, ItemOptions
+from manycore.protocol.packing import Broken, dump_error, load_error
 from manycore.worker.blackbox import BlackBox
-from manycore.worker.run import (
+from manycore.worker.child.run import (
     ChunkRun,
     Doomed,
     Postponed,

@@ -11,11 +11,11 @@ from celery.signals import before_task_publish
 from kombu import serialization
 from kombu.exceptions import ContentDisallowed, DecodeError
 
-from manycore import codec, serializer
-from manycore.codec import Keyring
 from manycore.errors import MessageRefused
-from manycore.message import Chunk, ItemOptions, seal_chunk
-from manycore.serializer import Delivery, check_vouched
+from manycore.protocol import codec, serializer
+from manycore.protocol.codec import Keyring
+from manycore.protocol.message import Chunk, ItemOptions, seal_chunk
+from manycore.protocol.serializer import Delivery, check_vouched
 
 RING = Keyring([b"a key of sixteen"])
 MAX_BYTES = 10_000

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from manycore.codec import Keyring
 from manycore.errors import SettingsError, SigningKeyMissing
-from manycore.settings import load_settings, redacted
+from manycore.protocol.codec import Keyring
+from manycore.protocol.settings import load_settings, redacted
 
 KEY, OTHER = "a-key-of-16-bytes-or-more", "another-key-of-16-bytes"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from concurrent.futures import Future
 from typing import Any
 
-from manycore.lane import Arrival
-from manycore.sinks import FutureSink, Inbox, OrderedInbox
+from manycore.client.lane import Arrival
+from manycore.client.sinks import FutureSink, Inbox, OrderedInbox
 
 
 def futures_of(count: int) -> tuple[dict[int, Future[Any]], list[Future[Any]]]:

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from manycore.client.sources import MIN_SUBMIT_ITEMS, Input, PulledSource, ReadySource, SubmitSource
 from manycore.errors import UnknownTask
-from manycore.functions import Program
-from manycore.message import ItemOptions
-from manycore.sources import MIN_SUBMIT_ITEMS, Input, PulledSource, ReadySource, SubmitSource
+from manycore.protocol.message import ItemOptions
+from manycore.protocol.parcel import Program
 
 PROGRAM, OPTIONS, SLOTS = Program("task", "cpu"), ItemOptions(), 2
 PATIENCE = 20.0

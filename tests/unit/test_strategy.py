@@ -7,11 +7,11 @@ import json
 import pytest
 from kombu.message import Message
 
-from manycore import codec, serializer
-from manycore.codec import CONTENT_TYPE, Keyring
 from manycore.errors import MessageRefused
-from manycore.message import Chunk, ItemOptions, seal_chunk
-from manycore.worker.strategy import check_signed, reason_of
+from manycore.protocol import codec, serializer
+from manycore.protocol.codec import CONTENT_TYPE, Keyring
+from manycore.protocol.message import Chunk, ItemOptions, seal_chunk
+from manycore.worker.parent.strategy import check_signed, reason_of
 
 RING = Keyring([b"a key of sixteen"])
 CHUNK = Chunk("b.c", "b", "t", None, ItemOptions(), 0, 0, 2, None, b"")

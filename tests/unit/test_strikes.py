@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from manycore.errors import ItemTimeout, WorkerCrashed
-from manycore.message import Chunk, ItemOptions
+from manycore.protocol.message import Chunk, ItemOptions
 from manycore.worker import strikes
 from manycore.worker.blackbox import Reading
 from manycore.worker.strikes import Strike

@@ -13,7 +13,7 @@ import pytest
 from kombu import Connection
 from kombu.transport import redis, virtual
 
-from manycore.worker import transport
+from manycore.worker.parent import transport
 
 KNOWN = {
     redis.Channel._brpop_read: "7a1eb77d862a2f05",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from redis import Redis
 
-from manycore import packing
-from manycore.message import Chunk, ItemOptions
-from manycore.poison import MAX_PART_BYTES
-from manycore.worker.claims import Claims
-from manycore.worker.intake import _doom
-from manycore.worker.quarantine import _items
-from manycore.worker.run import Doomed, Struck
+from manycore.protocol import packing
+from manycore.protocol.message import Chunk, ItemOptions
+from manycore.quarantine.poison import MAX_PART_BYTES
+from manycore.worker.child.claims import Claims
+from manycore.worker.child.intake import _doom
+from manycore.worker.child.quarantine import _items
+from manycore.worker.child.run import Doomed, Struck
 from manycore.worker.strikes import Strike
 
 CRASHED, TIMED_OUT, ONCE = Strike(3, "signal 9"), Strike(1, "exit code 1", "Timeout!"), Strike(1, "signal 9")

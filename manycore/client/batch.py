@@ -1,0 +1,156 @@
+"""A batch as its caller sees it: gather it, watch it, cancel it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from time import monotonic
+from typing import Any, Protocol
+
+from manycore.client.lane import Arrival, Lane
+from manycore.client.outcome import Outcome
+from manycore.client.progress import Progress, ProgressBar
+from manycore.client.sinks import Inbox
+
+DRAW_SECONDS = 0.1
+
+
+class Steering(Protocol):
+    """What a batch can ask of its session."""
+
+    def cancel(self, lane: Lane, *, terminate: bool = False) -> None: ...
+
+    def detach(self, lane: Lane, timeout: float | None = None) -> None: ...
+
+    def delete(self, lane: Lane) -> None: ...
+
+
+class Batch:
+    """Made by `Cluster.batch`. Every item ends in exactly one outcome; each method can be called again."""
+
+    def __init__(self, lane: Lane, inbox: Inbox, name: str, *, session: Steering, show_progress: bool) -> None:
+        self._lane = lane
+        self._inbox = inbox
+        self._name = name
+        self._session = session
+        self._show_progress = show_progress
+
+    @property
+    def id(self) -> str:
+        """The batch's name in Redis, in Flower and in the logs."""
+        return self._lane.id
+
+    @property
+    def progress(self) -> Progress:
+        """How far the batch is, now."""
+        lane = self._lane
+        with lane.lock:
+            ledger = lane.ledger
+            done = len(ledger.answered)
+            return Progress(lane.total, done, ledger.failed, lane.running_seconds)
+
+    def gather(self, return_exceptions: bool = False) -> list[Any]:
+        """Wait for all items and give their results in the order of the input.
+
+        An item that failed raises its own error, the one of the lowest index, once all items are done; with
+        `return_exceptions`, errors stand in the list instead. Raises what ended the batch if it could not go on.
+        """
+        self._await_end(None)
+        results: list[Any] = [None] * len(self._lane.ledger.answered)
+        errors: dict[int, BaseException] = {}
+        for arrival in self._inbox.arrivals:
+            results[arrival.start : arrival.stop] = arrival.values
+            errors |= {arrival.start + offset: error for offset, error in arrival.errors.items()}
+        if errors and not return_exceptions:
+            raise errors[min(errors)]
+        if self._lane.source.error is not None:
+            raise self._lane.source.error
+        for index, error in errors.items():
+            results[index] = error
+        return results
+
+    def as_completed(self) -> Iterator[Outcome]:
+        """Give outcomes as they arrive, each item once; failed ones carry their error instead of raising it."""
+        seen = 0
+        with self._bar() as bar:
+            while (arrival := self._await_arrival(seen, bar)) is not None:
+                seen += 1
+                yield from outcomes_of(arrival)
+        if self._lane.source.error is not None:
+            raise self._lane.source.error
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until every item has its outcome, `timeout` seconds at most; says whether that is so."""
+        return self._await_end(timeout)
+
+    def cancel(self, *, terminate: bool = False) -> None:
+        """Stop the batch, also on the workers. Items without an outcome end in `BatchCancelled`, at once.
+
+        Items that run are let finish, for nothing; with `terminate`, their processes are killed within a second, and
+        started anew. (Not on the `io` fleet, whose items share a process.)
+        """
+        self._session.cancel(self._lane, terminate=terminate)
+
+    def detach(self, timeout: float | None = None) -> str:
+        """Hand a named batch over to the workers whole, and give its id: this process may end, `attach` gathers it.
+
+        Returns once every item is in Redis, which holds all of them then. From here on the workers also look after
+        messages that get lost. Raises `SettingsError` for a batch without an id, and `TimeoutError`.
+        """
+        self._session.detach(self._lane, timeout)
+        return self.id
+
+    def delete(self) -> None:
+        """Delete all that Redis holds of the batch, at once if it is done; one that is not is cancelled first."""
+        self._session.delete(self._lane)
+
+    def __repr__(self) -> str:
+        progress = self.progress
+        total = "?" if progress.total is None else progress.total
+        return f"<Batch {self.id} of {self._name}: {progress.done}/{total} done, {progress.failed} failed>"
+
+    def _bar(self) -> ProgressBar:
+        return ProgressBar(self._name, lambda: self.progress, enabled=self._show_progress)
+
+    def _await_end(self, timeout: float | None) -> bool:
+        deadline = None if timeout is None else monotonic() + timeout
+        inbox = self._inbox
+        with self._bar() as bar, inbox.changed:
+            while not inbox.finished:
+                if inbox.error is not None:
+                    raise inbox.error
+                remaining = None if deadline is None else deadline - monotonic()
+                if remaining is not None and remaining <= 0:
+                    return False
+                bar.draw()
+                inbox.changed.wait(_pause(remaining, bar.enabled))
+            bar.draw()
+        return True
+
+    def _await_arrival(self, seen: int, bar: ProgressBar) -> Arrival | None:
+        inbox = self._inbox
+        with inbox.changed:
+            while len(inbox.arrivals) <= seen:
+                if inbox.error is not None:
+                    raise inbox.error
+                if inbox.finished:
+                    return None
+                bar.draw()
+                inbox.changed.wait(_pause(None, bar.enabled))
+            bar.draw()
+            return inbox.arrivals[seen]
+
+
+def outcomes_of(arrival: Arrival) -> Iterator[Outcome]:
+    """The outcomes of an arrival, one for each item."""
+    for offset, value in enumerate(arrival.values):
+        seconds = arrival.seconds[offset] if len(arrival.seconds) else 0.0
+        yield Outcome(
+            arrival.start + offset, value, arrival.errors.get(offset), arrival.attempts, arrival.worker, seconds
+        )
+
+
+def _pause(remaining: float | None, drawing: bool) -> float | None:
+    """How long to wait for the next change: a bar is drawn anew also while nothing comes."""
+    if not drawing:
+        return remaining
+    return DRAW_SECONDS if remaining is None else min(DRAW_SECONDS, remaining)

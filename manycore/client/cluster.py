@@ -1,0 +1,277 @@
+"""`Cluster`: a `concurrent.futures.Executor` whose workers are the processes of a whole cluster.
+
+     submit ─┐                                              ┌─▶ Future.set_result
+     map ────┼─▶ Lane ─▶ Dispatcher ─▶ Redis ─▶ workers      ├─▶ MapResults (ordered, lazy)
+     batch ──┘    ▲                      └─▶ Reader ─▶ Lane ─┴─▶ Batch (gather, as_completed)
+
+Importing this file imports neither Celery nor redis; constructing a `Cluster` does.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import weakref
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from time import monotonic
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from manycore.client.future import Future
+from manycore.client.halt import NEVER, Halt
+from manycore.errors import SettingsError
+from manycore.protocol.retry import DEFAULT_BACKOFF, Backoff, backoff_of
+
+if TYPE_CHECKING:
+    from manycore.client.batch import Batch
+    from manycore.client.lane import Lane, Sink
+    from manycore.client.results import MapResults
+    from manycore.client.session import Session
+    from manycore.client.sources import Input
+    from manycore.local.cluster import LocalCluster
+    from manycore.protocol.message import ItemOptions
+    from manycore.protocol.record import Record
+    from manycore.protocol.settings import Settings
+
+T = TypeVar("T")
+_BATCH_ID = re.compile(r"[A-Za-z0-9_:-]{1,120}")
+
+
+class Cluster(Executor):
+    """Runs functions on the workers at `url`, or on a private cluster of this machine without one.
+
+    `url` is `redis://`, `rediss://` or `unix://`; it defaults to MANYCORE_URL (or MANYCORE_URL_FILE). Without one, an
+    embedded server and `workers` processes (one for each granted CPU) are started, and ended with this object.
+    Functions must be safe to run twice: after a crash an item may run again.
+
+    Raises `ConnectionFailed`, `AuthenticationFailed`, `SigningKeyMissing`, `SigningKeyMismatch`, `SettingsError`, or
+    `LocalClusterFailed`.
+    """
+
+    def __init__(self, url: str | None = None, *, workers: int | None = None) -> None:
+        if workers is not None and (not isinstance(workers, int) or workers < 1):
+            raise SettingsError(f"workers={workers!r}: a local cluster needs at least one worker process.")
+        self._session = _connect(url, workers)
+        weakref.finalize(self, _release, self._session).atexit = False
+
+    def submit(self, fn: Callable[..., T] | str, /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Run `fn(*args, **kwargs)` on a worker; the future can be waited for, awaited, and cancelled until sent.
+
+        What cannot be sent (`NotPicklable`, `PayloadTooLarge`, `FunctionsNotAllowed`, `UnknownTask`) is the future's
+        exception. Raises `RuntimeError` after `shutdown`.
+        """
+        session = self._session
+        session.check_open()
+        future = session.submits().add(fn, args, kwargs)
+        session.dispatcher.wake()
+        return future
+
+    def map(
+        self,
+        fn: Callable[..., T] | str,
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int | None = None,
+        buffersize: int | None = None,
+    ) -> MapResults[T]:
+        """Apply `fn` to each item, or to the items of several iterables side by side; results come in order.
+
+        Work starts at once. An input that is not in memory is pulled by a thread, only as far ahead as the workers
+        need, and at most `buffersize` items beyond what was read. `chunksize` is never needed; given, each message has
+        that many items. Raises `TimeoutError` from the iterator when a result is not there `timeout` seconds after
+        this call.
+        """
+        from manycore.client.results import MapResults, OrderedReading
+        from manycore.client.sinks import OrderedInbox
+        from manycore.client.sources import Input
+        from manycore.protocol.message import ItemOptions
+
+        _check_count("chunksize", chunksize)
+        _check_count("buffersize", buffersize)
+        deadline = None if timeout is None else monotonic() + timeout
+        inbox = OrderedInbox()
+        feed = Input.of(*iterables, chunksize=chunksize, buffersize=buffersize)
+        options = ItemOptions("item" if len(iterables) == 1 else "star")
+        lane = self._start(f"map-{secrets.token_hex(6)}", fn, feed, options, inbox, ordered=True)
+        session = self._session
+        return MapResults(
+            OrderedReading(
+                lane,
+                inbox,
+                cancel=lambda: session.cancel(lane),
+                wake=lambda: session.more_room(lane),
+                deadline=deadline,
+                wake_each=buffersize is not None,
+            )
+        )
+
+    def batch(
+        self,
+        fn: Callable[..., Any] | str,
+        items: Iterable[Any],
+        *,
+        id: str | None = None,
+        star: bool = False,
+        kwargs: dict[str, Any] | None = None,
+        retries: int = 0,
+        backoff: Backoff | float = DEFAULT_BACKOFF,
+        timeout: float | None = None,
+        halt: str = "never",
+        progress: bool = False,
+        on_change: Literal["refuse", "accept"] = "refuse",
+    ) -> Batch:
+        """Run `fn` on each item, to be gathered as a whole or as it completes.
+
+        `star` unpacks each item into arguments, `kwargs` go with every call. A failed item is tried `retries` times
+        more, each after its `backoff` (a `Backoff`, or its first wait in seconds). `timeout` bounds each item's run,
+        in seconds. `halt` ends the batch early: `"now,fail=3"`, `"soon,fail=10%"`. `progress` shows a bar while it is
+        gathered.
+
+        `id` names the batch (letters, digits, `_`, `:`, `-`), which lets it outlive this process: the same call with
+        the same id, after any crash, runs only what is missing, and `attach` gathers it elsewhere. With another
+        function or input it raises `BatchChanged`, unless `on_change` is `"accept"`.
+
+        Raises `SettingsError` for an option that cannot work; what `submit` says of the function holds here too, but
+        is raised at once.
+        """
+        from manycore.client.batch import Batch as BatchClass
+        from manycore.client.sinks import Inbox
+        from manycore.client.sources import Input
+        from manycore.protocol.message import ItemOptions
+        from manycore.protocol.packing import name_of
+
+        _check_options(id, retries, timeout)
+        inbox = Inbox()
+        options = ItemOptions("star" if star else "item", retries, backoff_of(backoff), timeout)
+        batch_id = id or f"batch-{secrets.token_hex(6)}"
+        feed, policy = Input.of(items), Halt.parse(halt)
+        record, resumed = self._begin(id, fn, feed, accept_changes=on_change == "accept")
+        lane = self._start(
+            batch_id, fn, feed, options, inbox, kwargs=kwargs, halt=policy, record=record, resumed=resumed
+        )
+        return BatchClass(lane, inbox, name_of(fn), session=self._session, show_progress=progress)
+
+    def attach(self, batch_id: str, *, progress: bool = False) -> Batch:
+        """The batch of this id, begun by any client, alive or not: gather it, watch it, cancel it from here.
+
+        Raises `UnknownBatch`, or `BatchIncomplete` if its client has not sent all of its items.
+        """
+        from manycore.client.batch import Batch as BatchClass
+        from manycore.client.sinks import Inbox
+
+        session = self._session
+        session.check_open()
+        inbox = Inbox()
+        lane, name = session.attach(batch_id, inbox)
+        return BatchClass(lane, inbox, name, session=session, show_progress=progress)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more work; with `wait`, return when what is out is done and a local cluster has ended.
+
+        `cancel_futures` gives up what has not been sent, and the rest of every `map` and `batch`. Ctrl-C while
+        waiting gives up everything and ends at once.
+        """
+        self._session.begin_close(cancel=cancel_futures)
+        if wait:
+            self._session.drain()
+        else:
+            self._session.drain_in_background()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Shut down and wait; after Ctrl-C, give up what is out instead of waiting for it."""
+        if kind is not None and issubclass(kind, (KeyboardInterrupt, SystemExit, GeneratorExit)):
+            self._session.close()
+        self.shutdown(wait=True)
+
+    def __repr__(self) -> str:
+        return f"<Cluster at {self._session.place}>"
+
+    def _start(
+        self,
+        batch_id: str,
+        fn: Callable[..., Any] | str,
+        feed: Input,
+        options: ItemOptions,
+        sink: Sink,
+        *,
+        kwargs: dict[str, Any] | None = None,
+        halt: Halt = NEVER,
+        ordered: bool = False,
+        record: Record | None = None,
+        resumed: bool = False,
+    ) -> Lane:
+        session = self._session
+        session.check_open()
+        program = session.shipper.program(fn, kwargs)
+        return session.start(
+            batch_id, feed, program, options, sink, halt=halt, ordered=ordered, record=record, resumed=resumed
+        )
+
+    def _begin(
+        self, batch_id: str | None, fn: Callable[..., Any] | str, feed: Input, *, accept_changes: bool
+    ) -> tuple[Record | None, bool]:
+        """Write down a named batch before its first item leaves; says whether it had been begun before."""
+        if batch_id is None:
+            return None, False
+        from manycore.protocol.record import Identity
+
+        record = self._session.record(batch_id)
+        identity = Identity.of(fn, feed.items, feed.length)
+        return record, self._session.begin(record, identity, accept_changes=accept_changes)
+
+
+def _connect(url: str | None, workers: int | None) -> Session:
+    """The session for an address, or for a new local cluster. Heavy imports happen while that one starts."""
+    local = None if url else _start_local(workers)
+    try:
+        from manycore.client.session import Session
+        from manycore.protocol.settings import load_settings
+
+        if local is not None:
+            settings: Settings = load_settings(url=local.url, key_file=local.key_file, key=None)
+            local.wait_for_server()
+        else:
+            settings = load_settings(url=url)
+        return Session(settings, local)
+    except BaseException:
+        if local is not None:
+            local.stop()
+        raise
+
+
+def _start_local(workers: int | None) -> LocalCluster | None:
+    """A local cluster, None if the environment names a server."""
+    import os
+
+    if os.environ.get("MANYCORE_URL") or os.environ.get("MANYCORE_URL_FILE"):
+        return None
+    from manycore.local.cluster import LocalCluster
+
+    return LocalCluster(workers)
+
+
+def _release(session: Session) -> None:
+    """A cluster that nobody holds any more: finish what is out, then close."""
+    session.begin_close(cancel=False)
+    session.drain_in_background()
+
+
+def _check_count(name: str, value: int | None) -> None:
+    if value is None:
+        return
+    if not isinstance(value, int):
+        raise TypeError(f"{name} must be an integer or None, not {type(value).__name__}")
+    if value < 1:
+        raise ValueError(f"{name} must be >= 1")
+
+
+def _check_options(batch_id: str | None, retries: int, timeout: float | None) -> None:
+    if batch_id is not None and not _BATCH_ID.fullmatch(batch_id):
+        raise SettingsError(f"id={batch_id!r}: a batch id has 1 to 120 letters, digits, '_', ':' or '-'.")
+    if not isinstance(retries, int) or retries < 0:
+        raise SettingsError(f"retries={retries!r}: give a number of further attempts, 0 for none.")
+    if timeout is not None and not timeout > 0:
+        raise SettingsError(f"timeout={timeout!r}: give a number of seconds above 0, or None.")

@@ -1,0 +1,64 @@
+"""Decides how a function reaches the workers: by its task name, or shipped by value, once per batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Any
+
+from manycore.errors import FunctionsNotAllowed, UnknownTask
+from manycore.protocol import codec, packing
+from manycore.protocol.broker import FUNCTION_TASK
+from manycore.protocol.codec import Keyring
+from manycore.protocol.parcel import Program
+from manycore.protocol.roster import Fleet
+from manycore.protocol.settings import Settings
+from manycore.task import task_info
+
+DEFAULT_QUEUE = "cpu"
+
+
+class FunctionShipper:
+    """Makes programs out of what callers pass."""
+
+    def __init__(self, keyring: Keyring, fleet: Fleet, settings: Settings) -> None:
+        self._keyring = keyring
+        self._fleet = fleet
+        self._limit = settings.max_item_bytes
+
+    def program(self, function: Callable[..., Any] | str, kwargs: dict[str, Any] | None = None) -> Program:
+        """How `function` runs on the workers, with `kwargs` added to each call.
+
+        Raises `UnknownTask` for a name that no worker knows, `FunctionsNotAllowed`, `NotPicklable` or
+        `PayloadTooLarge` for a function that cannot be shipped, `TypeError` for what is no function.
+        """
+        if isinstance(function, str):
+            if not self._fleet.knows(function):
+                raise UnknownTask(function, self._fleet.suggestion(function))
+            return self._named(function, self._fleet.queue_of(function) or DEFAULT_QUEUE, kwargs)
+        if not callable(function):
+            raise TypeError(f"A function or a task name is needed, not {type(function).__name__} ({function!r:.80}).")
+        info = task_info(function)
+        if info is not None and not info.name.startswith("__main__.") and self._fleet.knows(info.name):
+            return self._named(info.name, info.fleet, kwargs)
+        name = packing.name_of(function)
+        if not self._fleet.allows_functions:
+            raise FunctionsNotAllowed(name)
+        return self._shipped(FUNCTION_TASK, info.fleet if info else DEFAULT_QUEUE, name, function, kwargs or {})
+
+    def _named(self, task: str, queue: str, kwargs: dict[str, Any] | None) -> Program:
+        return self._shipped(task, queue, task, None, kwargs) if kwargs else Program(task, queue)
+
+    def _shipped(
+        self, task: str, queue: str, name: str, function: Callable[..., Any] | None, kwargs: dict[str, Any]
+    ) -> Program:
+        blob = packing.dumps((function, kwargs), f"The function {name}")
+        packing.check_size(len(blob), self._limit, f"The function {name} with what it refers to")
+        digest = blake2b(blob, digest_size=16).hexdigest()
+        head = {
+            "digest": digest,
+            "name": name,
+            "python": packing.python_version(),
+            "by_value": packing.needs_same_python(blob),
+        }
+        return Program(task, queue, name, digest, self._keyring.seal(codec.FUNCTION, head, blob))

@@ -1,0 +1,93 @@
+"""The lazy, ordered results of `Cluster.map`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, TypeVar, cast
+
+from manycore.client.lane import Arrival, Lane
+from manycore.client.sinks import OrderedInbox
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class MapResults(Iterator[T_co]):
+    """Yields results in the order of the input; raises an item's error at its place, which ends the iteration.
+
+    What was read is forgotten, so memory stays bounded by the window of the batch. `close()`, an error, or dropping
+    the iterator cancels what is still out.
+    """
+
+    def __init__(self, reading: OrderedReading) -> None:
+        # The generator must not refer to this object: dropping the last reference to it is what cancels the rest.
+        self._results = reading.results()
+        self._cancel = reading.cancel
+
+    def __next__(self) -> T_co:
+        return cast(T_co, next(self._results))
+
+    def close(self) -> None:
+        """Stop reading, and cancel the items that have not run. Safe to call again."""
+        self._results.close()
+        self._cancel()
+
+    def __del__(self) -> None:
+        self._cancel()
+
+
+@dataclass(slots=True)
+class OrderedReading:
+    """Reads a lane's outcomes in order. With `wake_each`, each item read makes room for one more of the input."""
+
+    lane: Lane
+    inbox: OrderedInbox
+    cancel: Callable[[], None]
+    wake: Callable[[], None]
+    deadline: float | None
+    wake_each: bool
+
+    def results(self) -> Generator[Any, None, None]:
+        try:
+            consumed = 0
+            while (arrival := self._await(consumed)) is not None:
+                if self.wake_each or arrival.errors:
+                    yield from self._one_by_one(arrival)
+                else:
+                    yield from arrival.values
+                consumed = arrival.stop
+                self._advance(consumed)
+        finally:
+            self.cancel()
+
+    def _one_by_one(self, arrival: Arrival) -> Iterator[Any]:
+        for offset, value in enumerate(arrival.values):
+            if offset in arrival.errors:
+                raise arrival.errors[offset]
+            self._advance(arrival.start + offset + 1)
+            yield value
+
+    def _advance(self, consumed: int) -> None:
+        """Say how far the reader is: it makes room for more of the input."""
+        self.lane.consumed = consumed
+        self.wake()
+
+    def _await(self, index: int) -> Arrival | None:
+        """The arrival that starts with item `index`, None at the end. Raises what ended the batch."""
+        inbox = self.inbox
+        with inbox.changed:
+            while True:
+                arrival = inbox.by_start.pop(index, None)
+                if arrival is not None:
+                    return arrival
+                if inbox.error is not None:
+                    raise inbox.error
+                if inbox.finished:
+                    if self.lane.source.error is not None:
+                        raise self.lane.source.error
+                    return None
+                remaining = None if self.deadline is None else self.deadline - monotonic()
+                if remaining is not None and remaining <= 0:
+                    raise TimeoutError(f"Item {index} has no result within the timeout given to map().")
+                inbox.changed.wait(remaining)

@@ -1,0 +1,92 @@
+"""What a client looks after between two reads: lost items, work without workers, a local cluster that is down."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from time import monotonic
+from weakref import WeakKeyDictionary
+
+from manycore.client.dispatcher import Dispatcher
+from manycore.client.lane import Lane
+from manycore.local.cluster import LocalCluster
+from manycore.protocol.audit import Auditor
+from manycore.protocol.roster import Fleet
+from manycore.protocol.settings import Settings, redacted
+
+logger = logging.getLogger(__name__)
+STALE_AUDITS = 6
+"""How many times as long a part of a batch is silent before it is looked for: it may just be waiting its turn."""
+LOOKS_PER_AUDIT = 5
+"""How often it is looked who is silent: to look costs something for each open chunk."""
+LONELY_SECONDS = 10.0
+"""How long work may wait without any worker before the user is warned."""
+
+
+class Watch:
+    """Used by the reader's thread alone; each look costs nothing unless something has been silent for a while."""
+
+    def __init__(
+        self, auditor: Auditor, dispatcher: Dispatcher, fleet: Fleet, settings: Settings, local: LocalCluster | None
+    ) -> None:
+        self._auditor = auditor
+        self._dispatcher = dispatcher
+        self._fleet = fleet
+        self._settings = settings
+        self._local = local
+        self._next_audit = 0.0
+        self._looked_at: WeakKeyDictionary[Lane, float] = WeakKeyDictionary()
+        self._lonely_since: float | None = None
+        self._warned = False
+
+    def look(self, lanes: list[Lane]) -> None:
+        """Look after these batches. Raises `LocalClusterFailed`, and redis-py's errors when the server is away."""
+        if self._local is not None:
+            self._local.check()
+        waiting = [lane for lane in lanes if lane.ledger.open_chunks]
+        self._warn_if_lonely(waiting)
+        self._audit(waiting)
+
+    def _audit(self, waiting: list[Lane]) -> None:
+        """Send again what got lost, for batches that have been silent for a while, in whole or in part."""
+        now, interval = monotonic(), self._settings.audit_seconds
+        if now < self._next_audit:
+            return
+        silent = [lane for lane in waiting if now - lane.heard_at > interval or self._is_stale(lane, now)]
+        self._next_audit = now + (interval if silent else interval / LOOKS_PER_AUDIT)
+        if not silent:
+            return
+        covered = self._auditor.in_flight(lane.id for lane in silent)
+        for lane in silent:
+            for parcel, indices in lane.lost(covered[lane.id]):
+                span = f"{indices.start}-{indices.stop - 1}"
+                logger.warning("Items %s of batch %s got lost and are sent again", span, lane.id)
+                self._dispatcher.send_again(parcel, indices)
+
+    def _is_stale(self, lane: Lane, now: float) -> bool:
+        """Whether a chunk of a lively batch has long been silent: it waits in a long queue, or it got lost.
+
+        `submit` goes on in one batch for as long as its program runs: that one need never be silent as a whole.
+        """
+        if len(lane.missed):
+            return True  # the second look tells
+        patience = STALE_AUDITS * self._settings.audit_seconds
+        if now - max(lane.ledger.silent_since(), self._looked_at.get(lane, 0.0)) < patience:
+            return False
+        self._looked_at[lane] = now
+        return True
+
+    def _warn_if_lonely(self, waiting: list[Lane]) -> None:
+        """Work without workers waits for ever: say so, once, with the cure."""
+        if self._warned or not waiting or self._fleet.workers():
+            self._lonely_since = None
+            return
+        self._lonely_since = self._lonely_since or monotonic()
+        if monotonic() - self._lonely_since > LONELY_SECONDS:
+            self._warned = True
+            place = redacted(self._settings.url or "")
+            warnings.warn(
+                f"No worker is listening at {place}; the items wait. Start one with: python -m manycore.worker",
+                RuntimeWarning,
+                stacklevel=2,
+            )

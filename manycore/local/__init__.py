@@ -1,0 +1,1 @@
+"""The private cluster of one machine: a server and a worker, tied to the process that wants them."""

@@ -1,0 +1,1 @@
+"""What both ends agree on: messages, keys, settings, and the books of a batch. It runs in clients and in workers."""

@@ -1,0 +1,134 @@
+"""What one batch has sent and what has come back: the client's book, by item index.
+
+It deduplicates outcomes (the first one wins), tells which chunks are finished, and so how much is out. It neither
+sends nor waits, and its users hold their own lock.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+
+from manycore.protocol.parcel import Parcel
+from manycore.protocol.ranges import RangeSet, spans_of
+
+
+@dataclass(slots=True)
+class Sent:
+    """A chunk that was sent: the items `[start, stop)`, of which `unanswered` have no outcome yet.
+
+    `heard_at` is when it was sent, or last answered in part (monotonic).
+    """
+
+    id: str
+    start: int
+    stop: int
+    size_bytes: int
+    payload_token: str | None
+    unanswered: int
+    parcel: Parcel | None = None
+    heard_at: float = field(default_factory=monotonic)
+
+
+class Ledger:
+    """Chunks in the order they were sent; their items have consecutive indices."""
+
+    def __init__(self) -> None:
+        self.answered = RangeSet()
+        self.sent_items = 0
+        self.expected_items = 0
+        """How far outcomes may be ahead of what was sent: a batch that is gone on with has some already."""
+        self.open_bytes = 0
+        self.failed = 0
+        self.work_seconds = 0.0
+        self._starts: list[int] = []
+        self._open: dict[int, Sent] = {}
+
+    @property
+    def open(self) -> list[Sent]:
+        """The chunks that have items without an outcome."""
+        return list(self._open.values())
+
+    @property
+    def open_chunks(self) -> int:
+        """How many chunks have items without an outcome."""
+        return len(self._open)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every item that was sent has its outcome."""
+        return not self._open
+
+    @property
+    def seconds_per_item(self) -> float | None:
+        """What items took so far, None before the first outcome."""
+        return self.work_seconds / len(self.answered) if len(self.answered) else None
+
+    def send(
+        self, chunk_id: str, count: int, size_bytes: int, payload_token: str | None, parcel: Parcel | None = None
+    ) -> None:
+        """Note a chunk of the next `count` items."""
+        start = self.sent_items
+        self.sent_items += count
+        unanswered = sum(map(len, self.answered.missing(start, start + count)))
+        if unanswered:  # of a batch that is gone on with, outcomes can be there before
+            self._open[start] = Sent(chunk_id, start, start + count, size_bytes, payload_token, unanswered, parcel)
+            self._starts.append(start)
+            self.open_bytes += size_bytes
+
+    def answer(self, indices: Sequence[int]) -> tuple[list[range], list[Sent]]:
+        """Note outcomes; gives those of `indices` that had none before, and the chunks that this finished."""
+        end = max(self.sent_items, self.expected_items)
+        fresh = [part for span in spans_of(indices) for part in self.answered.add(span.start, min(span.stop, end))]
+        return fresh, [sent for part in fresh for sent in self._settle(part)]
+
+    def silent_since(self) -> float:
+        """When the open chunk that has been silent for longest was last heard of (monotonic)."""
+        return min((sent.heard_at for sent in self.open), default=monotonic())
+
+    def unanswered(self) -> list[range]:
+        """The items that were sent and have no outcome."""
+        return self.answered.missing(0, self.sent_items)
+
+    def missing(self, covered: RangeSet) -> list[tuple[Parcel, range]]:
+        """What is neither answered nor `covered` by a message, with the parcels to send it again from."""
+        found = []
+        for span in self.unanswered():
+            for gap in covered.missing(span.start, span.stop):
+                for sent in self._open.values():
+                    part = range(max(gap.start, sent.start), min(gap.stop, sent.stop))
+                    if part and sent.parcel is not None:
+                        found.append((sent.parcel, part))
+        return found
+
+    def find(self, chunk_id: str) -> Sent | None:
+        """The open chunk of this id."""
+        return next((sent for sent in self.open if sent.id == chunk_id), None)
+
+    def open_payloads(self) -> list[str]:
+        return [sent.payload_token for sent in self.open if sent.payload_token]
+
+    def _settle(self, part: range) -> Iterator[Sent]:
+        """Count `part` as answered in the chunks that sent it; gives the chunks that are finished now."""
+        place = max(0, bisect_right(self._starts, part.start) - 1)
+        start, now = part.start, monotonic()
+        while start < part.stop and place < len(self._starts):
+            sent = self._open[self._starts[place]]
+            start = max(start, sent.start)
+            if start >= sent.stop:
+                place += 1
+                continue
+            if start >= part.stop:
+                return
+            stop = min(part.stop, sent.stop)
+            sent.unanswered -= stop - start
+            sent.heard_at = now
+            start = stop
+            if sent.unanswered:
+                place += 1
+                continue
+            del self._open[sent.start], self._starts[place]
+            self.open_bytes -= sent.size_bytes
+            yield sent

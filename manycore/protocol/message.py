@@ -1,0 +1,150 @@
+"""What crosses the wire: a chunk of items on its way out, a block of outcomes on its way back.
+
+Both are frozen, both carry the wire version in their sealed form (`codec`), and neither is read before its signature
+has been checked. A chunk that is split, resumed or retried keeps its payload and changes only the positions to run.
+"""
+
+from __future__ import annotations
+
+import secrets
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
+
+from manycore.errors import MessageRefused
+from manycore.protocol import codec
+from manycore.protocol.codec import Keyring
+from manycore.protocol.retry import Backoff
+
+CallForm = Literal["item", "star", "call"]
+"""How an item becomes a call: `f(item)`, `f(*item)`, or `f(*item[0], **item[1])`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemOptions:
+    """What holds for each item of a chunk. Times are in seconds."""
+
+    form: CallForm = "item"
+    retries: int = 0
+    backoff: Backoff = field(default_factory=Backoff)
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some items of one batch: one Celery message.
+
+    `first` is the index of the payload's item 0, unless `indices` names each one. `start` and `stop` bound the
+    positions in the payload that this message still has to run. The payload travels inline or, when it is large,
+    under a Redis key of its own (`payload_token`), vouched for by `payload_digest`. A `suspect` chunk is sent again,
+    since its message got lost: perhaps with the process that ran it.
+    """
+
+    id: str
+    batch: str
+    task: str
+    function: str | None
+    options: ItemOptions
+    first: int
+    start: int
+    stop: int
+    payload_token: str | None
+    payload_digest: bytes
+    indices: tuple[int, ...] | None = None
+    total: int | None = None
+    attempt: int = 1
+    ephemeral: bool = False
+    suspect: bool = False
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def part(self, start: int, stop: int) -> Chunk:
+        """The same chunk, but only its positions `[start, stop)`, as a new message."""
+        return replace(self, id=new_chunk_id(self.batch), start=start, stop=stop, suspect=False)
+
+    def again(self, position: int) -> Chunk:
+        """The item at `position` alone, for its next attempt, as a new message."""
+        return replace(self.part(position, position + 1), attempt=self.attempt + 1)
+
+    def index(self, position: int) -> int:
+        return self.indices[position] if self.indices is not None else self.first + position
+
+    def indices_of(self, start: int, stop: int) -> Sequence[int]:
+        """The item indices at the positions `[start, stop)`."""
+        if self.indices is not None:
+            return self.indices[start:stop]
+        return range(self.first + start, self.first + stop)
+
+    def describe(self) -> str:
+        """What Flower and the logs show for the arguments: `items 0-499 of 10000, batch pi-1e8`."""
+        low, high = self.index(self.start), self.index(self.stop - 1)
+        items = f"item {low}" if low == high else f"items {low}-{high}"
+        total = f" of {self.total}" if self.total is not None else ""
+        attempt = f", attempt {self.attempt}" if self.attempt > 1 else ""
+        return f"{items}{total}, batch {self.batch}{attempt}"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Outcomes of consecutive positions of one chunk: packed values with errors at a few places.
+
+    `values` is a packed list with None where `errors` (offset -> pickled exception) has an entry. `seconds` has one
+    duration for each item. `cancelled` items did not run; they have neither values nor durations.
+    """
+
+    batch: str
+    chunk: str
+    indices: Sequence[int]
+    attempt: int
+    worker: str
+    seconds: array[float]
+    errors: dict[int, bytes]
+    cancelled: bool = False
+
+
+_CHUNK_FIELDS = tuple(entry.name for entry in fields(Chunk))
+
+
+def new_chunk_id(batch: str) -> str:
+    return f"{batch}.{secrets.token_hex(6)}"
+
+
+def seal_chunk(keyring: Keyring, chunk: Chunk, payload: bytes | memoryview) -> bytes:
+    """Sign a chunk with its inline payload, empty when that travels beside it."""
+    options = chunk.options
+    backoff = options.backoff
+    head = {name: getattr(chunk, name) for name in _CHUNK_FIELDS if name != "options"}
+    head["options"] = (options.form, options.retries, options.timeout)
+    head["backoff"] = (backoff.initial, backoff.factor, backoff.maximum, backoff.jitter)
+    return keyring.seal(codec.CHUNK, head, payload)
+
+
+def open_chunk(keyring: Keyring, message: bytes, *, max_bytes: int | None = None) -> tuple[Chunk, memoryview]:
+    """Verify a chunk's message; gives the chunk and its inline payload. Raises `MessageRefused`."""
+    head, payload = keyring.open(codec.CHUNK, message, max_bytes=max_bytes)
+    form, retries, timeout = head.pop("options")
+    options = ItemOptions(form, retries, Backoff(*head.pop("backoff")), timeout)
+    return Chunk(options=options, **head), payload
+
+
+def seal_block(keyring: Keyring, block: Block, values: bytes) -> bytes:
+    """Sign a block of outcomes with its packed values."""
+    indices = block.indices
+    span: Any = (indices.start, indices.stop) if isinstance(indices, range) else list(indices)
+    head = (block.batch, block.chunk, span, block.attempt, block.worker, block.seconds.tobytes(), block.errors)
+    return keyring.seal(codec.OUTCOMES, (*head, block.cancelled), values)
+
+
+def open_block(keyring: Keyring, message: bytes, batch: str) -> tuple[Block, memoryview]:
+    """Verify a block that was found in the stream of `batch`; gives it with its packed values.
+
+    Raises `MessageRefused`, also for a genuine block of another batch: a replay.
+    """
+    head, values = keyring.open(codec.OUTCOMES, message)
+    owner, chunk, span, attempt, worker, seconds, errors, cancelled = head
+    if owner != batch:
+        raise MessageRefused(f"it belongs to batch {owner!r}, and was found in the stream of {batch!r}")
+    indices = range(*span) if isinstance(span, tuple) else span
+    return Block(owner, chunk, indices, attempt, worker, array("f", seconds), errors, cancelled), values

@@ -1,0 +1,157 @@
+"""Named batches outlive their client: what is written down of them, and how a later run goes on from it.
+
+Before its first item leaves, a named batch is described in `mc:batch:<id>`; each chunk that leaves is noted in
+`mc:<id>:chunks`. Outcomes stay in the stream. So the same script, run again with the same id, sends only what is
+missing, and another process can attach and gather the rest.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from hashlib import blake2b
+from time import time
+from types import CodeType
+from typing import Any, cast
+
+import redis
+
+from manycore.errors import BatchChanged, BatchIncomplete, UnknownBatch
+from manycore.protocol import keys
+from manycore.protocol.codec import Keyring
+from manycore.protocol.message import Chunk, open_chunk, seal_chunk
+from manycore.protocol.packing import dumps, name_of
+from manycore.protocol.parcel import Parcel, Program
+
+ENTRIES_PER_READ = 32
+"""With blocks of at most 1 MiB in a stream, one read holds 32 MiB at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What makes a second run the same batch: the function, its code, and the input (if it is in memory)."""
+
+    function: str
+    code: str
+    input: str
+
+    @classmethod
+    def of(cls, function: Callable[..., Any] | str, items: Iterable[Any], length: int | None) -> Identity:
+        code = getattr(function, "__code__", None)
+        fingerprint = _fingerprint(items) if length is not None else ""
+        return cls(name_of(function), _code_hash(code) if code else "", fingerprint)
+
+
+class Record:
+    """The record of one named batch."""
+
+    def __init__(self, client: redis.Redis, keyring: Keyring, batch_id: str, ttl_seconds: int) -> None:
+        self._redis = client
+        self._keyring = keyring
+        self.batch = self._id = batch_id
+        self._ttl = ttl_seconds
+        self.total: int | None = None
+
+    def begin(self, identity: Identity, *, accept_changes: bool) -> bool:
+        """Describe the batch; says whether it had been begun before. Raises `BatchChanged` if it was another one."""
+        key = keys.batch(self._id)
+        known: Any = self._redis.hgetall(key)
+        before = {field.decode(): value.decode() for field, value in known.items()}
+        now: dict[Any, Any] = {"function": identity.function, "code": identity.code, "input": identity.input}
+        if "function" in before and not accept_changes:
+            changed = [field for field, value in now.items() if before.get(field) != value]
+            if changed:
+                raise BatchChanged(self._id, " and ".join(changed), before["function"])
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.hset(key, mapping=now)
+        pipe.hdel(key, "cancelled", "total")  # to run it again is to want it; it is not sent whole before this run is
+        pipe.delete(keys.chunks(self._id))  # this run cuts anew
+        pipe.expire(key, self._ttl)
+        pipe.execute()
+        return "function" in before
+
+    def note(self, pipe: Any, parcel: Parcel) -> None:
+        """Note a chunk that leaves, in the same round trip as its payload."""
+        key = keys.chunks(self._id)
+        program = pickle.dumps((parcel.program.queue, parcel.program.shadow))
+        pipe.hset(key, str(parcel.chunk.first), seal_chunk(self._keyring, parcel.chunk, program))
+        pipe.expire(key, self._ttl)
+
+    def complete(self, total: int) -> None:
+        """Note that every item has been sent: from here on, others can finish the batch."""
+        self._redis.hset(keys.batch(self._id), "total", total)
+        self.total = total
+
+    def hand_over(self) -> None:
+        """Let the workers look after the batch from now on: it was sent whole."""
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.zadd(keys.DETACHED, {self._id: time()})
+        pipe.expire(keys.DETACHED, self._ttl)
+        pipe.execute()
+
+    def all_keys(self) -> set[str]:
+        """Every key of the batch, those whose names only its chunks and its outcomes tell among them."""
+        found = set(keys.owned_by(self._id))
+        sealed: Any = self._redis.hvals(keys.chunks(self._id))
+        tokens = [open_chunk(self._keyring, chunk)[0].payload_token for chunk in sealed]
+        found |= {keys.payload(self._id, token) for token in tokens if token}
+        last = "-"
+        while entries := cast(Any, self._redis.xrange(keys.outcomes(self._id), min=last, count=ENTRIES_PER_READ)):
+            found |= {keys.values(self._id, fields[b"k"].decode()) for _, fields in entries if b"k" in fields}
+            last = f"({entries[-1][0].decode()}"
+        return found
+
+    def attach(self) -> tuple[str, list[Parcel]]:
+        """The function's name and the chunks of a batch that was sent whole.
+
+        Raises `UnknownBatch`, or `BatchIncomplete` when its client has not sent all of it.
+        """
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.hgetall(keys.batch(self._id))
+        pipe.hgetall(keys.chunks(self._id))
+        described, chunks = pipe.execute()
+        if b"function" not in described:
+            raise UnknownBatch(self._id)
+        if b"total" not in described:
+            raise BatchIncomplete(self._id, len(chunks))
+        self.total = int(described[b"total"])
+        parcels = sorted(map(self._parcel, chunks.values()), key=lambda parcel: parcel.chunk.first)
+        return described[b"function"].decode(), parcels
+
+    def _parcel(self, sealed: bytes) -> Parcel:
+        chunk, rest = open_chunk(self._keyring, sealed)
+        queue, shadow = pickle.loads(rest)
+        # Payload and function are in Redis already: to send the chunk again, naming them is enough.
+        return Parcel(chunk, Program(chunk.task, queue, shadow, chunk.function), b"")
+
+
+def covers(chunk: Chunk) -> range:
+    """The item indices of a chunk as its client cut it."""
+    return range(chunk.first + chunk.start, chunk.first + chunk.stop)
+
+
+def _fingerprint(items: Iterable[Any]) -> str:
+    state = blake2b(digest_size=16)
+    for item in items:
+        state.update(dumps(item, "An item of a named batch"))
+    return state.hexdigest()
+
+
+def _code_hash(code: CodeType) -> str:
+    """A hash of what a function does; line numbers and file names do not count."""
+    state = blake2b(digest_size=16)
+    _update(state, code)
+    return state.hexdigest()
+
+
+def _update(state: Any, code: CodeType) -> None:
+    state.update(code.co_code)
+    state.update(repr((code.co_names, code.co_varnames, code.co_freevars)).encode())
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            _update(state, constant)
+        elif isinstance(constant, frozenset):
+            state.update(repr(sorted(map(repr, constant))).encode())
+        else:
+            state.update(repr(constant).encode())

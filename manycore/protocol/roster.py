@@ -1,0 +1,118 @@
+"""What a client knows of the workers: how many slots there are, which tasks they know, which keys they accept."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from dataclasses import dataclass
+from difflib import get_close_matches
+from time import monotonic, time
+from typing import Any
+
+import redis
+
+from manycore.errors import SigningKeyMismatch
+from manycore.protocol import keys
+from manycore.protocol.broker import AWAY
+from manycore.protocol.codec import Keyring
+
+logger = logging.getLogger(__name__)
+FRESH_SECONDS = 2.0
+"""How old the picture of the fleet may be: chunk sizes and task names change slowly."""
+STARTING_SECONDS = 10.0
+"""How long a cluster without any worker is taken for one that is still starting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One worker as its heartbeat described it; `tasks` gives the queue of each task that it knows."""
+
+    slots: int
+    queues: tuple[str, ...]
+    tasks: dict[str, str]
+    keys: tuple[str, ...]
+    functions: bool
+
+
+class Fleet:
+    """The live workers, asked for again when the picture is older than `FRESH_SECONDS`."""
+
+    def __init__(self, client: redis.Redis, keyring: Keyring, *, expected_slots: int | None = None) -> None:
+        self._redis = client
+        self._key = keyring.ids[0]
+        self._expected = expected_slots
+        self._lock = threading.Lock()
+        self._workers: list[Worker] = []
+        self._seen_at = float("-inf")
+        self.last_slots = expected_slots or 2
+
+    def workers(self) -> list[Worker]:
+        """The live workers. Raises `SigningKeyMismatch` when none of them accepts this client's key."""
+        with self._lock:
+            if monotonic() - self._seen_at > FRESH_SECONDS or not self._workers:
+                self._look()
+            found = self._workers
+        if found and all(self._key not in worker.keys for worker in found):
+            raise SigningKeyMismatch(self._key, ", ".join(sorted({key for worker in found for key in worker.keys})))
+        return found
+
+    def slots(self, queue: str) -> int:
+        """How many items can run at a time; what was asked for while the workers are starting."""
+        found = sum(worker.slots for worker in self.workers() if queue in worker.queues)
+        self.last_slots = found or self._expected or 2
+        return self.last_slots
+
+    def knows(self, task: str) -> bool:
+        """Whether some worker knows this task. While no worker is there, it is taken for known: one may come."""
+        self._await_first()
+        found = self.workers()
+        return not found or any(task in worker.tasks for worker in found)
+
+    def queue_of(self, task: str) -> str | None:
+        """The queue of a task that was given by its name alone, None while no worker says so."""
+        return next((worker.tasks[task] for worker in self.workers() if task in worker.tasks), None)
+
+    def suggestion(self, task: str) -> str:
+        close = get_close_matches(task, {name for worker in self.workers() for name in worker.tasks}, n=1)
+        return f" Did you mean {close[0]!r}?" if close else ""
+
+    @property
+    def allows_functions(self) -> bool:
+        found = self.workers()
+        return not found or any(worker.functions for worker in found)
+
+    def _await_first(self) -> None:
+        """Wait for the worker of a local cluster, which is on its way."""
+        if self._expected is None:
+            return
+        deadline = monotonic() + STARTING_SECONDS
+        pause = threading.Event()
+        while not self.workers() and monotonic() < deadline:
+            pause.wait(0.02)
+
+    def _look(self) -> None:
+        try:
+            self._workers = self._ask()
+            self._seen_at = monotonic()
+        except AWAY:
+            # The last picture serves until the server is back: to ride that out is the dispatcher's and the reader's.
+            logger.debug("The workers could not be asked for", exc_info=True)
+
+    def _ask(self) -> list[Worker]:
+        oldest = time() - keys.WORKER_TTL_SECONDS
+        found: Any = self._redis.zrangebyscore(keys.WORKERS, oldest, "+inf")
+        pipe = self._redis.pipeline(transaction=False)
+        for name in found:
+            pipe.hgetall(keys.worker(name.decode()))
+        return [_parse(fields) for fields in pipe.execute() if fields]
+
+
+def _parse(fields: dict[bytes, bytes]) -> Worker:
+    return Worker(
+        int(fields[b"slots"]),
+        tuple(json.loads(fields[b"queues"])),
+        json.loads(fields[b"tasks"]),
+        tuple(json.loads(fields[b"keys"])),
+        fields[b"functions"] == b"1",
+    )

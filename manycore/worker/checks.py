@@ -1,0 +1,74 @@
+"""What must hold before a worker takes its first message; each failure says what to do.
+
+A worker that starts with a wrong setting would fail later, on somebody's batch: it ends instead, and restarts until
+the cause is gone.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import redis
+
+from manycore.errors import AuthenticationFailed, ConnectionFailed, SettingsError
+from manycore.protocol.broker import SWEEP_SECONDS, connect
+from manycore.protocol.keys import HEARTBEAT_SECONDS
+from manycore.protocol.settings import Settings, redacted
+
+logger = logging.getLogger(__name__)
+MIN_LEASE_SECONDS = 2 * max(SWEEP_SECONDS, HEARTBEAT_SECONDS)
+MAX_LEASE_SECONDS = 3_600.0
+"""Beyond an hour, the work of a dead worker would wait that long: surely a mistake of units."""
+WELL_KNOWN = frozenset({"changeme", "secret", "password", "manycore", "insecure", "example"})
+
+
+def check_settings(settings: Settings) -> None:
+    """Refuse settings that cannot work. Raises `SettingsError`, or `SigningKeyMissing` without a key."""
+    if settings.url is None:
+        raise SettingsError("There is no server to work for. Set MANYCORE_URL_FILE or MANYCORE_URL to its address.")
+    settings.keyring()
+    if settings.key_file is not None and is_well_known(settings.key_file.read_text()):
+        raise SettingsError(f"The key in {settings.key_file} is one that everybody knows. Delete it and run `init`.")
+    if not MIN_LEASE_SECONDS <= settings.lease_seconds <= MAX_LEASE_SECONDS:
+        raise SettingsError(
+            f"MANYCORE_LEASE_SECONDS={settings.lease_seconds:g}: a lease is renewed every few seconds, so it must last "
+            f"{MIN_LEASE_SECONDS:g} s or more; and the work of a dead worker waits for its end, so not above "
+            f"{MAX_LEASE_SECONDS:g} s. 30 suits most."
+        )
+
+
+def check_server(settings: Settings) -> None:
+    """Refuse a server that does not answer, or that may drop work.
+
+    Raises `ConnectionFailed`, `AuthenticationFailed` or `SettingsError`.
+    """
+    address = redacted(settings.url or "")
+    client = connect(settings)
+    try:
+        client.ping()
+        memory: dict[str, Any] = client.info("memory")
+        persistence: dict[str, Any] = client.info("persistence")
+    except redis.AuthenticationError as exc:
+        raise AuthenticationFailed(address, exc) from exc
+    except redis.exceptions.NoPermissionError:
+        logger.warning("This user may not run INFO at %s: its eviction policy could not be checked", address)
+        return
+    except redis.RedisError as exc:
+        raise ConnectionFailed(address, exc) from exc
+    finally:
+        client.close()
+    policy = str(memory.get("maxmemory_policy", "noeviction"))
+    if policy != "noeviction":
+        raise SettingsError(
+            f"The server at {address} drops keys when its memory is full (maxmemory-policy {policy}): work would be "
+            f"lost in silence. Set `maxmemory-policy noeviction`; a full server then refuses new work instead."
+        )
+    if not persistence.get("aof_enabled"):
+        logger.warning("The server at %s has no append-only file: a restart of it loses what is queued", address)
+
+
+def is_well_known(secret: str) -> bool:
+    """Whether a secret is empty, or one that everybody would try first."""
+    text = secret.strip().lower()
+    return not text or text in WELL_KNOWN or len(set(text)) < 4

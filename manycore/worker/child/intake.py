@@ -1,0 +1,141 @@
+"""Makes a chunk ready to run: fetches what its message only names, in one round trip, and resumes a redelivered one."""
+
+from __future__ import annotations
+
+import hmac
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from manycore.errors import MessageRefused, WorkerCrashed
+from manycore.protocol import keys, packing
+from manycore.protocol.codec import content_digest
+from manycore.protocol.message import Chunk
+from manycore.protocol.packing import dump_error
+from manycore.protocol.resume import CAREFUL_SECONDS, Resume
+from manycore.protocol.serializer import Delivery
+from manycore.worker import strikes
+from manycore.worker.blackbox import Reading
+from manycore.worker.child.claims import Claims
+from manycore.worker.child.memory import bounded
+from manycore.worker.child.quarantine import set_aside
+from manycore.worker.child.run import ChunkRun, Doomed, bind, careful, guard, limited
+from manycore.worker.context import WorkerContext
+from manycore.worker.strikes import Strike
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    """What Redis holds for a chunk; None for what was not asked for, or is not there."""
+
+    cancelled: bytes | None
+    function: bytes | None
+    payload: bytes | None
+    progress: bytes | None
+    strikes: dict[bytes, bytes]
+
+
+def prepare(
+    context: WorkerContext,
+    delivery: Delivery,
+    own: Callable[..., Any],
+    *,
+    redelivered: bool,
+    queue: str,
+    shadow: str | None,
+) -> tuple[ChunkRun, Callable[[Any], Any]]:
+    """The run of a delivered chunk and the call to make for each item; `own` is the function of a registered task.
+
+    Raises a `ManycoreError` that is the outcome of every item when the chunk cannot run.
+    """
+    known = context.cached(delivery.chunk.function)
+    fetched = _fetch(context, delivery.chunk, redelivered=redelivered, known=known is not None)
+    resume = Resume.parse(fetched.progress) if fetched.progress else None
+    chunk = resume.of(delivery.chunk) if resume else delivery.chunk
+    function, kwargs = known or context.function(chunk.function or "", fetched.function)
+    payload = delivery.payload if chunk.payload_token is None else _checked(chunk, fetched.payload)
+    where = f"worker {context.name}"
+    items = packing.unpack(payload, "The argument", where)[chunk.start : chunk.stop]
+    call = bind(function or own, kwargs, chunk.options.form)
+    if context.settings.max_item_memory is not None:
+        call = bounded(call, context.settings.max_item_memory)
+    if chunk.options.timeout is not None:
+        call = limited(call, chunk.options.timeout, context.box)
+    struck = strikes.parse(fetched.strikes)
+    if resume and resume.running is not None:
+        struck[chunk.index(resume.running)] = _strike_unseen(context, chunk, resume.running)
+
+    def put_aside(position: int, strike: Strike) -> None:
+        set_aside(context, chunk, payload, {position: strike}, queue, shadow)
+
+    settings = context.settings
+    claims = Claims(context.redis, chunk, settings.max_executions, settings.batch_ttl_seconds, put_aside)
+    doomed, crashed = _doom(claims, items, struck)
+    if crashed and not fetched.cancelled:
+        set_aside(context, chunk, payload, crashed, queue, shadow)
+    run = ChunkRun(chunk, deque(items), context.box, delivery.payload, shadow)
+    suspect = redelivered or chunk.suspect
+    if suspect:
+        run.careful_until = monotonic() + CAREFUL_SECONDS
+        call = careful(call, run)
+    if doomed or packing.may_be_broken(payload):
+        call = guard(call)
+    if fetched.cancelled:
+        run.cancel(fetched.cancelled)
+    context.box.begin(chunk, suspect=suspect)
+    return run, call
+
+
+def _fetch(context: WorkerContext, chunk: Chunk, *, redelivered: bool, known: bool) -> _Fetched:
+    pipe = context.redis.pipeline(transaction=False)
+    wanted: dict[str, Any] = {"cancelled": pipe.hget(keys.batch(chunk.batch), "cancelled")}
+    if chunk.function is not None and not known:
+        wanted["function"] = pipe.get(keys.reference(chunk.function))
+    if chunk.payload_token is not None:
+        wanted["payload"] = pipe.get(keys.payload(chunk.batch, chunk.payload_token))
+    # Not of a redelivered one alone: what was lost and sent again comes as a new message, its items' deaths stand.
+    wanted["strikes"] = pipe.hgetall(keys.strikes(chunk.batch))
+    if redelivered:
+        wanted["progress"] = pipe.hget(keys.progress(chunk.batch), chunk.id)
+    got: dict[str, Any] = dict(zip(wanted, pipe.execute(), strict=True))
+    return _Fetched(
+        got["cancelled"], got.get("function"), got.get("payload"), got.get("progress"), got.get("strikes") or {}
+    )
+
+
+def _checked(chunk: Chunk, payload: bytes | None) -> bytes:
+    if payload is None:
+        raise MessageRefused("its payload is no longer in Redis: it was answered already, or its time was over")
+    if not hmac.compare_digest(content_digest(payload), chunk.payload_digest):
+        raise MessageRefused("its payload is not the one that was signed")
+    return payload
+
+
+def _strike_unseen(context: WorkerContext, chunk: Chunk, position: int) -> Strike:
+    """Count the death of a whole worker on the item that was noted as running: nobody was left to say how it died."""
+    items = range(chunk.index(chunk.start), chunk.index(chunk.stop - 1) + 1)
+    reading = Reading(chunk.id, chunk.index(position), items, suspect=True)
+    return strikes.record(context.redis, reading, "its whole worker died with it", context.settings.batch_ttl_seconds)
+
+
+def _doom(claims: Claims, items: list[Any], struck: dict[int, Strike]) -> tuple[bool, dict[int, Strike]]:
+    """Replace the items that must not run again by `Doomed`, the other struck ones by `Struck`.
+
+    Says whether there is one, and which are poison.
+    """
+    chunk, found, crashed = claims.chunk, False, {}
+    for place, index in enumerate(chunk.indices_of(chunk.start, chunk.stop) if struck else ()):
+        strike = struck.get(index)
+        if strike is None:
+            continue
+        found = True
+        verdict = strike.verdict(chunk, claims.max_executions)
+        if verdict is None:
+            items[place] = claims.struck(items[place], chunk.start + place, strike)
+            continue
+        items[place] = Doomed(dump_error(verdict, strike.trace))
+        if isinstance(verdict, WorkerCrashed):
+            crashed[chunk.start + place] = strike
+    return found, crashed

@@ -1,0 +1,90 @@
+"""A time limit for each item: first an exception inside it, then the end of its process.
+
+Soft: `SIGALRM` raises `ItemTimeout` in the item, between two byte codes. Hard: `faulthandler`'s watchdog, a C thread
+that needs no GIL, dumps every stack and exits, so the limit holds inside C code too; the parent then finds the trace in
+the black box. Items on other threads than the main one (the `io` fleet) have a soft limit alone (`alarm`): their
+process runs the items of others too.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+from types import FrameType
+from typing import BinaryIO
+
+from manycore.errors import ItemTimeout
+from manycore.worker.child.alarm import Overdue, watchdog
+from manycore.worker.strikes import HARD_GRACE_SECONDS
+
+SLACK_SECONDS = 0.5
+"""How much of it an item may have less. To arm the watchdog takes a new thread, 0.1 ms and more on a busy core: so one
+arming serves all the items that begin within this time."""
+
+
+class HardLimit:
+    """The watchdog of this process. It stays armed between items; whoever waits for anything else disarms it first."""
+
+    def __init__(self) -> None:
+        self._strikes_at = float("-inf")
+
+    def arm(self, seconds: float, trace: BinaryIO) -> None:
+        """Let it strike in `seconds` and the grace, at most `SLACK_SECONDS` sooner."""
+        latest = seconds + HARD_GRACE_SECONDS
+        if not latest - SLACK_SECONDS <= self._strikes_at - monotonic() <= latest:
+            faulthandler.dump_traceback_later(latest, exit=True, file=trace)
+            self._strikes_at = monotonic() + latest
+
+    def disarm(self) -> None:
+        """No item runs now."""
+        if self._strikes_at > 0:
+            faulthandler.cancel_dump_traceback_later()
+            self._strikes_at = float("-inf")
+
+
+hard_limit = HardLimit()
+"""The one of this process, as `faulthandler` has one."""
+
+
+@contextmanager
+def time_limit(seconds: float, trace: BinaryIO) -> Iterator[None]:
+    """Bound the enclosed item to `seconds`; `trace` receives the stacks when the hard limit strikes.
+
+    `hard_limit.disarm()` has to follow, at once or after further items.
+    """
+    bound = _bound_process if threading.current_thread() is threading.main_thread() else _bound_thread
+    with bound(seconds, trace):
+        yield
+
+
+@contextmanager
+def _bound_process(seconds: float, trace: BinaryIO) -> Iterator[None]:
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise ItemTimeout(seconds, "")
+
+    hard_limit.arm(seconds, trace)
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        try:
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:  # apart: until the timer is off, the alarm can still strike in the `finally` above
+        signal.signal(signal.SIGALRM, previous)
+
+
+@contextmanager
+def _bound_thread(seconds: float, _trace: BinaryIO) -> Iterator[None]:
+    alarm = watchdog.set(seconds)
+    try:
+        try:
+            yield
+        finally:
+            alarm.call_off()
+    except Overdue as exc:
+        raise ItemTimeout(seconds, "").with_traceback(exc.__traceback__) from None

@@ -1,0 +1,87 @@
+"""Puts items into the quarantine that got the verdict `WorkerCrashed`, with what runs them again.
+
+A service, not a promise: if it fails it is logged, and the items get their outcomes all the same.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from time import time
+from typing import Any
+
+from manycore.protocol import keys, packing
+from manycore.protocol.message import Chunk, new_chunk_id
+from manycore.quarantine.poison import MAX_PART_BYTES, Poison, PoisonItems
+from manycore.worker.context import WorkerContext
+from manycore.worker.strikes import Strike
+
+logger = logging.getLogger(__name__)
+
+
+def set_aside(
+    context: WorkerContext, chunk: Chunk, payload: bytes, crashed: Mapping[int, Strike], queue: str, shadow: str | None
+) -> None:
+    """Keep the items at these positions of `payload`; each has one entry, however often its chunk comes again."""
+    try:
+        function = _function(context.redis, chunk.function)
+        items = _items(chunk, payload, crashed, queue, shadow, function)
+        PoisonItems(context.redis, context.keyring).add(items)
+    except Exception:  # a boundary: whatever goes wrong here must not cost the items their outcomes
+        logger.exception("%d items of batch %s could not be put into the quarantine", len(crashed), chunk.batch)
+
+
+def _items(
+    chunk: Chunk,
+    payload: bytes,
+    crashed: Mapping[int, Strike],
+    queue: str,
+    shadow: str | None,
+    function: bytes | None,
+) -> Iterator[Poison]:
+    now = time()
+    for (position, strike), body in zip(crashed.items(), packing.alone(payload, crashed), strict=True):
+        yield Poison(
+            when=now,
+            chunk=_alone(chunk, position),
+            queue=queue,
+            shadow=shadow,
+            cause=strike.cause,
+            executions=strike.count,
+            trace=strike.trace,
+            payload_bytes=len(body),
+            payload=body if len(body) <= MAX_PART_BYTES else None,
+            function=function,
+        )
+
+
+def _alone(chunk: Chunk, position: int) -> Chunk:
+    """The item at `position` as a chunk of its own, whose payload is this item's alone."""
+    return replace(
+        chunk,
+        id=new_chunk_id(chunk.batch),
+        first=chunk.index(position),
+        start=0,
+        stop=1,
+        indices=None,
+        payload_token=None,
+        payload_digest=b"",
+    )
+
+
+def _function(redis: Any, digest: str | None) -> bytes | None:
+    """The sealed function, unless it is large: then its own key is made to last as long as the quarantine."""
+    if digest is None:
+        return None
+    key = keys.reference(digest)
+    pipe = redis.pipeline(transaction=False)
+    pipe.strlen(key)
+    pipe.ttl(key)
+    size, ttl = pipe.execute()
+    if size <= MAX_PART_BYTES:
+        sealed: bytes | None = redis.get(key)
+        return sealed
+    if ttl < keys.QUARANTINE_TTL_SECONDS:
+        redis.expire(key, keys.QUARANTINE_TTL_SECONDS)
+    return None

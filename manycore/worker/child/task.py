@@ -1,0 +1,91 @@
+"""The task class of every task on our workers: runs a chunk of items, or a plain Celery call."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from celery import Task
+from celery.exceptions import Reject
+
+from manycore.errors import ConnectionFailed, ManycoreError, MessageRefused
+from manycore.protocol.message import Chunk
+from manycore.protocol.serializer import Delivery, check_vouched
+from manycore.worker.child.courier import Courier
+from manycore.worker.child.intake import prepare
+from manycore.worker.child.run import ChunkRun
+from manycore.worker.context import WorkerContext
+
+_local = threading.local()
+"""One courier for each thread that runs items: a prefork child has one, a worker of threads several."""
+
+
+class Summary(str):
+    """What Flower shows as a chunk's result; its repr has no quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+class ManycoreTask(Task):
+    """Acknowledged when all is delivered; requeued when its process dies, with its strikes counted."""
+
+    abstract = True
+    Request = "manycore.worker.parent.request:ChunkRequest"
+    Strategy = "manycore.worker.parent.strategy:signed_only"
+    acks_late = True
+    reject_on_worker_lost = True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        context: WorkerContext = self.app.manycore
+        if args and isinstance(args[0], Delivery):
+            return Summary(self._run_chunk(context, args[0]))
+        check_vouched(self.request, self.name)
+        return self.run(*args, **kwargs)
+
+    def _run_chunk(self, context: WorkerContext, delivery: Delivery) -> str:
+        chunk = delivery.chunk
+        self._check_headers(chunk)
+        delivered = self.request.delivery_info or {}
+        queue = delivered.get("routing_key") or context.app.conf.task_default_queue
+        redelivered, shadow = bool(delivered.get("redelivered")), self.request.shadow
+        courier = Courier.for_thread(_local, context)
+        try:
+            run, call = courier.riding_out(
+                lambda: prepare(context, delivery, self.run, redelivered=redelivered, queue=queue, shadow=shadow)
+            )
+        except ConnectionFailed as exc:
+            raise Reject(exc, requeue=True) from exc  # a server that is away is no outcome of any item
+        except ManycoreError as exc:
+            return self._refuse(courier, chunk, exc)
+        courier.watch(run, queue)
+        finished = False
+        while not finished:
+            try:
+                run.execute(call)
+            finally:
+                context.box.end()
+                finished = self._finish(courier, run)
+        return run.summary()
+
+    def _finish(self, courier: Courier, run: ChunkRun) -> bool:
+        try:
+            return courier.finish(run)
+        except ConnectionFailed as exc:
+            raise Reject(exc, requeue=True) from exc  # the outcomes that could not be written are run for again
+
+    def _refuse(self, courier: Courier, chunk: Chunk, error: ManycoreError) -> str:
+        try:
+            courier.fail(chunk, error)
+        except ConnectionFailed as exc:
+            raise Reject(exc, requeue=True) from exc
+        return f"refused: {error}"
+
+    def _check_headers(self, chunk: Chunk) -> None:
+        """Celery's headers are not signed: what they say must be what the chunk says."""
+        if (chunk.task, chunk.id) != (self.name, self.request.id):
+            raise MessageRefused(
+                f"it was signed as {chunk.task}[{chunk.id}] and came as {self.name}[{self.request.id}]"
+            )

@@ -1,0 +1,39 @@
+"""The result backend: Celery's Redis backend for plain calls; for chunks, the batch's outcome stream.
+
+Children write outcomes as they come (`courier`). What Celery itself decides, in the parent or around the task, comes
+here: a refused chunk, a revoked one, an error outside the items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from celery.backends.redis import RedisBackend
+
+from manycore.errors import BatchCancelled, ManycoreError, RemoteError
+from manycore.protocol.message import Chunk
+from manycore.protocol.serializer import Delivery
+from manycore.worker.parent.refusals import refuse_chunk
+
+
+class OutcomeBackend(RedisBackend):
+    """Stores results of plain calls, and turns the failure of a whole chunk into outcomes of its items."""
+
+    def mark_as_failure(self, task_id: str, exc: BaseException, *args: Any, **kwargs: Any) -> Any:
+        chunk = _chunk(kwargs.get("request"))
+        if chunk is None:
+            return super().mark_as_failure(task_id, exc, *args, **kwargs)
+        error = exc if isinstance(exc, ManycoreError) else RemoteError(type(exc).__name__, str(exc), "it ended a chunk")
+        return refuse_chunk(self.app.manycore, chunk, error)
+
+    def mark_as_revoked(self, task_id: str, reason: str = "", request: Any = None, **kwargs: Any) -> Any:
+        chunk = _chunk(request)
+        if chunk is None:
+            return super().mark_as_revoked(task_id, reason, request=request, **kwargs)
+        return refuse_chunk(self.app.manycore, chunk, BatchCancelled(chunk.batch))
+
+
+def _chunk(request: Any) -> Chunk | None:
+    args: Sequence[Any] = getattr(request, "args", None) or ()
+    return next((arg.chunk for arg in args if isinstance(arg, Delivery)), None)

@@ -1,0 +1,82 @@
+"""Tells clients which workers there are: slots, tasks, keys and versions, refreshed while the worker parent lives."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from time import time
+from typing import Any
+
+from redis import RedisError
+
+from manycore.protocol import keys
+from manycore.protocol.packing import python_version
+from manycore.worker.context import WorkerContext
+from manycore.worker.parent.periodic import PeriodicStep
+
+logger = logging.getLogger(__name__)
+
+
+class Heartbeat:
+    """Writes `mc:worker:<name>` and the index of workers. A worker that is silent disappears by TTL."""
+
+    def __init__(self, context: WorkerContext, name: str, slots: int, queues: list[str]) -> None:
+        self._context = context
+        self._name = name
+        own = [
+            (task_name, task) for task_name, task in context.app.tasks.items() if not task_name.startswith("celery.")
+        ]
+        tasks = {
+            task_name: getattr(task, "queue", None) or context.app.conf.task_default_queue for task_name, task in own
+        }
+        self._facts: dict[Any, Any] = {
+            "slots": slots,
+            "queues": json.dumps(queues),
+            "tasks": json.dumps(tasks),
+            "keys": json.dumps(context.keyring.ids),
+            "python": ".".join(map(str, python_version())),
+            "functions": int(context.settings.allow_functions),
+        }
+
+    def beat(self) -> None:
+        """Say that this worker lives. A server that is away is no reason to stop: the next beat tries again."""
+        pipe = self._context.redis.pipeline(transaction=False)
+        key = keys.worker(self._name)
+        pipe.hset(key, mapping=self._facts)
+        pipe.expire(key, keys.WORKER_TTL_SECONDS)
+        pipe.zadd(keys.WORKERS, {self._name: time()})
+        pipe.zremrangebyscore(keys.WORKERS, 0, time() - keys.WORKER_TTL_SECONDS)
+        pipe.expire(keys.WORKERS, keys.WORKER_TTL_SECONDS)
+        self._execute(pipe)
+
+    def leave(self) -> None:
+        """Say that this worker takes no more work."""
+        pipe = self._context.redis.pipeline(transaction=False)
+        pipe.delete(keys.worker(self._name))
+        pipe.zrem(keys.WORKERS, self._name)
+        self._execute(pipe)
+
+    def _execute(self, pipe: Any) -> None:
+        try:
+            pipe.execute()
+        except RedisError as exc:
+            logger.warning("The heartbeat did not reach Redis: %s", exc)
+
+
+class HeartbeatStep(PeriodicStep):
+    """Starts the heartbeat once the worker consumes, stops it when the worker does."""
+
+    def __init__(self, consumer: Any, **kwargs: Any) -> None:
+        super().__init__(consumer, **kwargs)
+        self._heartbeat: Heartbeat | None = None
+
+    def begin(self, consumer: Any) -> tuple[float, Callable[[], object]]:
+        queues = [queue.name for queue in consumer.task_consumer.queues]
+        self._heartbeat = Heartbeat(consumer.app.manycore, consumer.hostname, consumer.controller.concurrency, queues)
+        self._heartbeat.beat()
+        return keys.HEARTBEAT_SECONDS, self._heartbeat.beat
+
+    def end(self) -> None:
+        if self._heartbeat is not None:
+            self._heartbeat.leave()

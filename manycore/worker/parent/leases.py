@@ -1,0 +1,59 @@
+"""Keeps the leases of exactly this worker's deliveries, so that a long chunk is not taken for a lost one.
+
+kombu restores a message that has been unacknowledged for `visibility_timeout`, counted from its delivery. Renewing the
+score of our own deliveries makes that the time since their worker was last alive instead.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from time import time
+from typing import Any
+
+from redis import RedisError
+
+from manycore.worker.parent.periodic import PeriodicStep
+
+logger = logging.getLogger(__name__)
+RENEWALS_PER_LEASE = 5
+"""More survive a longer pause of the parent, fewer cost less."""
+
+
+class Leases:
+    """The leases of what a consumer has been delivered and has not acknowledged."""
+
+    def __init__(self, consumer: Any) -> None:
+        self._context = consumer.app.manycore
+        self._qos = consumer.task_consumer.channel.qos
+
+    def held(self) -> list[str]:
+        """The tags of the deliveries that this worker holds.
+
+        `QoS._delivered` is kombu's own record of them and has no public name; a test holds its shape.
+        """
+        return list(self._qos._delivered)
+
+    def renew(self) -> None:
+        """Move the leases to now. One that was restored meanwhile is left alone (`XX`)."""
+        try:
+            self._score(time())
+        except RedisError as exc:
+            logger.warning("The leases of %d deliveries could not be renewed: %s", len(self.held()), exc)
+
+    def let_go(self) -> None:
+        """End the leases now: the next look of any worker restores the messages. Raises redis-py's errors."""
+        self._score(0.0)
+
+    def _score(self, when: float) -> None:
+        tags = self.held()
+        if tags:
+            self._context.redis.zadd(self._qos.unacked_index_key, dict.fromkeys(tags, when), xx=True)
+
+
+class LeaseStep(PeriodicStep):
+    """Renews every few seconds, from the parent's event loop: a parent that hangs lets its leases go."""
+
+    def begin(self, consumer: Any) -> tuple[float, Callable[[], object]]:
+        interval = consumer.app.manycore.settings.lease_seconds / RENEWALS_PER_LEASE
+        return interval, Leases(consumer).renew

@@ -1,0 +1,57 @@
+"""Kills the children that run items of a batch that was cancelled with `terminate=True`.
+
+The batch's flag says so, as it does for a plain cancel; so it holds across restarts, and no broadcast can be missed. A
+killed child looks like any other death: its chunk comes again, sees the flag, and ends. The black box tells what a
+child runs now, so that none is killed for a chunk that it has just left.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from celery.worker import state
+from redis import RedisError
+
+from manycore.protocol import keys
+from manycore.worker import blackbox
+from manycore.worker.context import WorkerContext
+from manycore.worker.parent.periodic import PeriodicStep
+
+logger = logging.getLogger(__name__)
+LOOK_SECONDS = 0.5
+
+
+def terminate(context: WorkerContext) -> None:
+    """Kill the children that run what is to be terminated. It costs a round trip while chunks run, else nothing."""
+    running = [(r.delivery.chunk, r.worker_pid) for r in state.active_requests if getattr(r, "delivery", None)]
+    doomed = _doomed(context, {chunk.batch for chunk, _ in running})
+    for chunk, pid in running:
+        reading = blackbox.read(context.folder, pid) if chunk.batch in doomed and pid else None
+        if reading is not None and reading.chunk == chunk.id:
+            logger.warning("Process %d runs batch %s, which is cancelled: killed", pid, chunk.batch)
+            os.kill(pid, signal.SIGKILL)
+
+
+def _doomed(context: WorkerContext, batches: set[str]) -> set[str]:
+    if not batches:
+        return set()
+    pipe = context.redis.pipeline(transaction=False)
+    for batch in batches:
+        pipe.hget(keys.batch(batch), "cancelled")
+    try:
+        flags = pipe.execute()
+    except RedisError as exc:
+        logger.warning("What is to be terminated could not be asked: %s", exc)
+        return set()
+    return {batch for batch, flag in zip(batches, flags, strict=True) if flag == keys.TERMINATED}
+
+
+class TerminateStep(PeriodicStep):
+    """Looks every `LOOK_SECONDS`, from the parent's event loop: a child that holds the GIL cannot look for itself."""
+
+    def begin(self, consumer: Any) -> tuple[float, Callable[[], object]]:
+        return LOOK_SECONDS, lambda: terminate(consumer.app.manycore)

@@ -1,0 +1,182 @@
+"""kombu's Redis transport behind a gate: no message reaches kombu or Celery before its form and signature were checked.
+
+1. A task message is checked (`envelope`), opened and only then recorded as taken; what is refused is never requeued.
+2. What is remote control, and not JSON of the right form, is dropped.
+3. What cannot be restored when its lease has ended is put aside; it would hold up all that comes behind it.
+
+Chosen by Celery's own setting `broker_transport`. kombu has no public name for what is overridden here: a test holds
+the text of each, so that a new version of kombu is looked at.
+"""
+
+from __future__ import annotations
+
+import logging
+from binascii import Error as Base64Error
+from collections.abc import Callable
+from queue import Empty
+from ssl import CERT_REQUIRED
+from time import sleep
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import redis
+from kombu.transport import redis as kombu_redis
+from kombu.transport import virtual
+from kombu.utils.json import loads
+
+from manycore.errors import MessageRefused
+from manycore.protocol.broker import backend_url
+from manycore.worker.parent.envelope import Envelope, read_envelope
+from manycore.worker.parent.strategy import check_call, reason_of
+
+logger = logging.getLogger(__name__)
+LOST = (redis.ConnectionError, redis.TimeoutError, OSError, Empty)
+"""What is no message's fault. kombu counts KeyError as a lost connection, too: one in a message would be requeued."""
+PUT_BACK = """redis.call('del', KEYS[2]) return redis.call('rpush', KEYS[1], ARGV[1])"""
+"""A full server runs the script of one that has begun to write to its end; deleting nothing is a write, and allowed."""
+PAUSE_SECONDS = 0.25
+UNWRITABLE = (redis.OutOfMemoryError, redis.ReadOnlyError)
+"""What a server raises that answers and takes no writes: it is full, or a replica."""
+REPLIES = ".pidbox"
+"""How the queues end in which a client finds the answers to remote control; no worker consumes one."""
+
+
+class TaskMessage(virtual.Message):
+    """A message that is decoded when it is made: one that cannot be never becomes one."""
+
+    def __init__(self, payload: Any, channel: Any = None, **kwargs: Any) -> None:
+        try:
+            super().__init__(payload, channel=channel, **kwargs)  # type: ignore[no-untyped-call]
+        except Base64Error as exc:
+            raise MessageRefused("its body is not base64") from exc
+        if isinstance(payload, Envelope):
+            try:
+                decoded = self.decode()  # type: ignore[no-untyped-call]
+                check_call(decoded, self.headers["task"], self.headers["id"])
+            except MessageRefused:
+                raise
+            except Exception as exc:  # unpickling may raise anything; kombu wraps what our decoder raises
+                raise reason_of(exc) from exc
+
+
+class QoS(kombu_redis.QoS):
+    """kombu's record of deliveries, which survives an entry in `unacked` that is no message, and a full server."""
+
+    def restore_visible(self, start: int = 0, num: int = 10, interval: int = 10) -> None:
+        try:
+            super().restore_visible(start, num, interval)  # type: ignore[no-untyped-call]
+        except UNWRITABLE as exc:
+            logger.warning("Lost deliveries cannot be restored now: %s", exc)  # the next sweep tries again
+
+    def restore_unacked(self, client: Any = None) -> None:
+        """On a connection that is gone kombu has nothing to restore with: its AttributeError would end the worker."""
+        try:
+            super().restore_unacked(client)  # type: ignore[no-untyped-call]
+        except AttributeError:
+            logger.warning("%d deliveries are restored when their leases end", len(self._delivered), exc_info=True)
+
+    def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
+        try:
+            super().restore_by_tag(tag, client, leftmost)  # type: ignore[no-untyped-call]
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as exc:
+            self._put_aside(tag, client, exc)
+
+    def _put_aside(self, tag: Any, client: Any, exc: Exception) -> None:
+        with self.channel.conn_or_acquire(client) as client:
+            raw = client.hget(self.unacked_key, tag) or b""
+            self._remove_from_indices(tag, client.pipeline()).execute()  # type: ignore[no-untyped-call]
+        self.channel.refuse(self.unacked_key, raw, MessageRefused(f"it cannot be restored: {exc!r:.100}"))
+
+
+class Channel(kombu_redis.Channel):
+    """Takes in task messages only after a look at them. `refuse` and `max_message_bytes` are transport options."""
+
+    QoS = QoS
+    Message = TaskMessage
+    from_transport_options: Any = (*kombu_redis.Channel.from_transport_options, "refuse", "max_message_bytes")
+    refuse: Callable[[str, bytes, MessageRefused], None]
+    max_message_bytes: int
+
+    def _brpop_read(self, **options: Any) -> bool:
+        """kombu's own, but for `_take` in place of its last step."""
+        try:
+            try:
+                reply = self.client.parse_response(self.client.connection, "BRPOP", **options)
+            except self.connection_errors:
+                self.client.connection.disconnect()
+                raise
+            if not reply:
+                raise Empty
+            queue = reply[0].decode().rsplit(self.sep, 1)[0]
+            self._queue_cycle.rotate(queue)
+            self._take(queue, reply[1])
+            return True
+        finally:
+            self._in_poll: Any = None
+            self._flush_brpop_reauth()  # type: ignore[no-untyped-call]
+
+    def _take(self, queue: str, raw: bytes) -> None:
+        if queue.endswith(REPLIES):
+            self.connection._deliver(loads(raw), queue)
+            return
+        try:
+            envelope = read_envelope(raw, queue, max_message_bytes=self.max_message_bytes)
+            if envelope["properties"]["delivery_tag"] in self.qos._delivered:
+                # A copy of what runs here: under the same tag the first to end would end the lease of both.
+                envelope["properties"]["delivery_tag"] = str(uuid4())
+            self.connection._deliver(envelope, queue)
+        except MessageRefused as exc:
+            self.refuse(queue, raw, exc)
+        except redis.OutOfMemoryError:
+            self._put_back(queue, raw)
+
+    def _put_back(self, queue: str, raw: bytes) -> None:
+        """Return a message that a full server would not record as taken, and let others make room for a moment."""
+        logger.warning("The server is full: messages stay where they are until there is room")
+        self.client.eval(PUT_BACK, 2, queue, f"{queue}.put-back", raw)
+        sleep(PAUSE_SECONDS)
+
+    def _receive_one(self, c: Any) -> Any:
+        try:
+            return super()._receive_one(c)  # type: ignore[no-untyped-call]
+        except LOST:
+            raise
+        except Exception as exc:  # a boundary: anybody can publish anything to the channels of remote control
+            reason = exc if isinstance(exc, MessageRefused) else MessageRefused(f"{exc!r:.100}")
+            self.refuse("remote control", b"", reason)
+            raise Empty from exc
+
+    def _deliver_fanout_message(self, message: Any, exchange: str) -> Any:
+        if (message.get("headers") or {}).get("compression"):
+            raise MessageRefused("it is compressed")
+        return super()._deliver_fanout_message(message, exchange)  # type: ignore[no-untyped-call]
+
+    def _do_restore_message(
+        self, payload: Any, exchange: str, routing_key: str, pipe: Any, leftmost: bool = False
+    ) -> None:
+        if not isinstance(payload["headers"], dict) or not isinstance(payload["properties"], dict):
+            raise TypeError("it is no message")  # kombu would write all of it to the log, and forget it
+        super()._do_restore_message(payload, exchange, routing_key, pipe, leftmost)  # type: ignore[no-untyped-call]
+
+
+class Transport(kombu_redis.Transport):
+    """For `redis://` and `rediss://`."""
+
+    Channel = Channel
+
+
+class SocketTransport(Transport):
+    """For a unix socket. kombu would take the transport from `redis+socket://`; so it is kept from parsing."""
+
+    can_parse_url = True
+
+
+def transport_settings(url: str) -> dict[str, Any]:
+    """The Celery settings that choose this transport for the server at `url`."""
+    scheme = urlsplit(url).scheme
+    kind = SocketTransport if scheme == "unix" else Transport
+    chosen: dict[str, Any] = {"broker_url": backend_url(url), "broker_transport": f"{__name__}:{kind.__name__}"}
+    if scheme == "rediss":
+        chosen["broker_use_ssl"] = {"ssl_cert_reqs": CERT_REQUIRED}  # kombu asks for TLS by the transport's name
+    return chosen

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from manycore import Cluster, keys
+from manycore import Cluster
 from manycore.errors import WorkerCrashed
+from manycore.protocol import keys
 from tests.functions import busy, note_run, square
 from tests.integration.conftest import Server
 from tests.waiting import wait_until

@@ -15,8 +15,9 @@ from typing import Any, cast
 import pytest
 import redis
 
-from manycore import Cluster, keys, packing
+from manycore import Cluster
 from manycore.local.cluster import server_binary
+from manycore.protocol import keys, packing
 from manycore.protocol.codec import generate_key
 from manycore.quarantine.refused import MAX_ENTRIES, MAX_ENTRY_BYTES, RefusedMessages
 from ops.chaos.malformed import CONTROL, FORGERY, KINDS, MIB, Forge, Kind, changed, raw

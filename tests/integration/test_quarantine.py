@@ -9,12 +9,13 @@ from typing import Any, cast
 
 import pytest
 
-from manycore import Cluster, keys, poison
+from manycore import Cluster
 from manycore.errors import ItemTimeout, ManycoreError, NotInQuarantine, NotRetryable, WorkerCrashed
+from manycore.protocol import keys
 from manycore.protocol.codec import Keyring, generate_key
 from manycore.protocol.message import Chunk, ItemOptions
 from manycore.protocol.packing import pack
-from manycore.quarantine import Quarantine
+from manycore.quarantine import Quarantine, poison
 from manycore.quarantine.poison import MAX_PART_BYTES, Poison, PoisonItems, Unreadable
 from manycore.quarantine.refused import RefusedMessages
 from manycore.quarantine.reprieve import Retried

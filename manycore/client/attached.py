@@ -18,6 +18,15 @@ def attached_lane(record: Record, sink: Sink) -> tuple[Lane, str]:
     for parcel in parcels:
         indices = covers(parcel.chunk)
         if indices.start >= lane.ledger.sent_items:  # a chunk sent again repeats items of another
+            _skip_to(lane, indices.start)
             chunk = parcel.chunk
             lane.ledger.send(chunk.id, len(indices), 0, chunk.payload_token, parcel)
+    _skip_to(lane, record.total or 0)
     return lane, function
+
+
+def _skip_to(lane: Lane, index: int) -> None:
+    """Items that are in no chunk have their outcomes in the stream: refused, or answered before the last run began."""
+    hole = index - lane.ledger.sent_items
+    if hole > 0:
+        lane.ledger.send("", hole, 0, None)

@@ -25,12 +25,10 @@ from manycore.protocol.retry import DEFAULT_BACKOFF, Backoff, backoff_of
 
 if TYPE_CHECKING:
     from manycore.client.batch import Batch
-    from manycore.client.lane import Lane, Sink
     from manycore.client.results import MapResults
     from manycore.client.session import Session
     from manycore.client.sources import Input
     from manycore.local.cluster import LocalCluster
-    from manycore.protocol.message import ItemOptions
     from manycore.protocol.record import Record
     from manycore.protocol.settings import Settings
 
@@ -93,8 +91,10 @@ class Cluster(Executor):
         inbox = OrderedInbox()
         feed = Input.of(*iterables, chunksize=chunksize, buffersize=buffersize)
         options = ItemOptions("item" if len(iterables) == 1 else "star")
-        lane = self._start(f"map-{secrets.token_hex(6)}", fn, feed, options, inbox, ordered=True)
         session = self._session
+        session.check_open()
+        program = session.shipper.program(fn)
+        lane = session.start(f"map-{secrets.token_hex(6)}", feed, program, options, inbox, halt=NEVER, ordered=True)
         return MapResults(
             OrderedReading(
                 lane,
@@ -146,9 +146,12 @@ class Cluster(Executor):
         options = ItemOptions("star" if star else "item", retries, backoff_of(backoff), timeout)
         batch_id = id or f"batch-{secrets.token_hex(6)}"
         feed, policy = Input.of(items), Halt.parse(halt)
+        session = self._session
+        session.check_open()
+        program = session.shipper.program(fn, kwargs)  # what cannot be sent leaves an earlier run's record alone
         record, resumed = self._begin(id, fn, feed, accept_changes=on_change == "accept")
-        lane = self._start(
-            batch_id, fn, feed, options, inbox, kwargs=kwargs, halt=policy, record=record, resumed=resumed
+        lane = session.start(
+            batch_id, feed, program, options, inbox, halt=policy, ordered=False, record=record, resumed=resumed
         )
         return BatchClass(lane, inbox, name_of(fn), session=self._session, show_progress=progress)
 
@@ -188,27 +191,6 @@ class Cluster(Executor):
 
     def __repr__(self) -> str:
         return f"<Cluster at {self._session.place}>"
-
-    def _start(
-        self,
-        batch_id: str,
-        fn: Callable[..., Any] | str,
-        feed: Input,
-        options: ItemOptions,
-        sink: Sink,
-        *,
-        kwargs: dict[str, Any] | None = None,
-        halt: Halt = NEVER,
-        ordered: bool = False,
-        record: Record | None = None,
-        resumed: bool = False,
-    ) -> Lane:
-        session = self._session
-        session.check_open()
-        program = session.shipper.program(fn, kwargs)
-        return session.start(
-            batch_id, feed, program, options, sink, halt=halt, ordered=ordered, record=record, resumed=resumed
-        )
 
     def _begin(
         self, batch_id: str | None, fn: Callable[..., Any] | str, feed: Input, *, accept_changes: bool

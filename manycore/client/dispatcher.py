@@ -19,7 +19,7 @@ from kombu.exceptions import OperationalError
 from manycore.client import chunking
 from manycore.client.functions import DEFAULT_QUEUE
 from manycore.client.lane import Cut, Lane
-from manycore.errors import ConnectionFailed, ServerFull
+from manycore.errors import ConnectionFailed, ManycoreError, ServerFull
 from manycore.protocol import keys, packing
 from manycore.protocol.broker import AWAY, BRIEF_SECONDS, FULL, RECONNECT_SECONDS, Publisher, reason
 from manycore.protocol.codec import content_digest
@@ -139,7 +139,7 @@ class Dispatcher:
 
     def _send_next(self, lane: Lane) -> None:
         cut = lane.next_cut(self._fleet.slots(DEFAULT_QUEUE))
-        if cut is None:
+        if cut is None or lane.pass_over(cut):
             return
         runs, errors = packing.pack_runs(
             cut.items,
@@ -153,11 +153,21 @@ class Dispatcher:
         while position < len(cut.items):
             run = begin.get(position)
             if run is None:
-                lane.refuse(errors[position])
+                self._refuse(lane, cut.first + position, errors[position])
                 position += 1
             else:
                 self._send(lane, cut, run)
                 position = run.stop
+
+    def _refuse(self, lane: Lane, index: int, error: ManycoreError) -> None:
+        """The item cannot be sent. Whoever else gathers a named batch must know it too."""
+        record, unsent = lane.record, False
+        try:
+            if record is not None and lane.stop_error is None:
+                self._riding_out(lambda: record.refuse(index, error))
+        except ServerFull:
+            unsent = True
+        lane.refuse(error, unsent=unsent)
 
     def _send(self, lane: Lane, cut: Cut, run: Run) -> None:
         beside = lane.record is not None or len(run.body) > self._settings.inline_bytes

@@ -193,9 +193,21 @@ class Lane:
                 self._held.append(self.ledger.sent_items)
             return True
 
-    def refuse(self, error: BaseException) -> None:
-        """The next item cannot leave: `error` is its outcome."""
+    def pass_over(self, cut: Cut) -> bool:
+        """Whether an earlier run has answered all of a cut: then it does not leave."""
         with self.lock:
+            count = len(cut.items)
+            if self.record is None or self.ledger.answered.missing(cut.first, cut.first + count):
+                return False
+            self._in_hand -= count
+            self.ledger.send("", count, 0, None)
+            self.check_finished()
+            return True
+
+    def refuse(self, error: BaseException, *, unsent: bool = False) -> None:
+        """The next item cannot leave: `error` is its outcome. `unsent` if others cannot know of it."""
+        with self.lock:
+            self.unsent |= unsent
             if self.stop_error is not None or self.ended.is_set():
                 return
             self._in_hand -= 1

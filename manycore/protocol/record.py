@@ -8,6 +8,7 @@ missing, and another process can attach and gather the rest.
 from __future__ import annotations
 
 import pickle
+from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -17,11 +18,11 @@ from typing import Any, cast
 
 import redis
 
-from manycore.errors import BatchChanged, BatchIncomplete, UnknownBatch
+from manycore.errors import BatchChanged, BatchIncomplete, ManycoreError, NotPicklable, UnknownBatch
 from manycore.protocol import keys
 from manycore.protocol.codec import Keyring
-from manycore.protocol.message import Chunk, open_chunk, seal_chunk
-from manycore.protocol.packing import dumps, name_of
+from manycore.protocol.message import Block, Chunk, open_chunk, seal_block, seal_chunk
+from manycore.protocol.packing import dump_error, dumps, name_of, pack
 from manycore.protocol.parcel import Parcel, Program
 
 ENTRIES_PER_READ = 32
@@ -77,6 +78,14 @@ class Record:
         program = pickle.dumps((parcel.program.queue, parcel.program.shadow))
         pipe.hset(key, str(parcel.chunk.first), seal_chunk(self._keyring, parcel.chunk, program))
         pipe.expire(key, self._ttl)
+
+    def refuse(self, index: int, error: ManycoreError) -> None:
+        """Write the outcome of an item that cannot be sent, as a worker would: others who gather the batch need it."""
+        block = Block(self._id, "", range(index, index + 1), 0, "", array("f", [0.0]), {0: dump_error(error, "")})
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.xadd(keys.outcomes(self._id), {b"o": seal_block(self._keyring, block, pack([None]))})
+        pipe.expire(keys.outcomes(self._id), self._ttl)
+        pipe.execute()
 
     def complete(self, total: int) -> None:
         """Note that every item has been sent: from here on, others can finish the batch."""
@@ -134,7 +143,10 @@ def covers(chunk: Chunk) -> range:
 def _fingerprint(items: Iterable[Any]) -> str:
     state = blake2b(digest_size=16)
     for item in items:
-        state.update(dumps(item, "An item of a named batch"))
+        try:
+            state.update(dumps(item))
+        except NotPicklable as exc:  # its outcome will say so
+            state.update(type(exc).__name__.encode())
     return state.hexdigest()
 
 

@@ -1,0 +1,82 @@
+"""A named batch again, or from elsewhere: what is sent, what stays, and that the results stand at their places."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from manycore import Cluster
+from manycore.errors import NotPicklable
+from tests.functions import square
+from tests.integration.conftest import Server
+from tests.waiting import wait_until
+
+StartWorker = Callable[..., Any]
+Connect = Callable[..., Cluster]
+
+
+def sent_whole(server: Server, batch: str) -> None:
+    client = server.client()
+    wait_until(lambda: client.hexists(f"mc:batch:{batch}", "total"), "all of it is sent")
+
+
+@pytest.mark.parametrize("hole", [0, 2, 4])
+def test_attaching_to_a_batch_with_an_argument_that_could_not_be_sent(
+    server: Server, start_worker: StartWorker, connect: Connect, hole: int
+) -> None:
+    start_worker()
+    items: list[Any] = [1, 2, 3, 4, 5]
+    items[hole] = threading.Lock()
+    first = connect().batch(str, items, id="holed").gather(return_exceptions=True)
+    sent_whole(server, "holed")
+    second = connect().attach("holed").gather(return_exceptions=True)
+    assert len(first) == len(second) == 5
+    assert isinstance(first[hole], NotPicklable)
+    assert isinstance(second[hole], NotPicklable)
+    del first[hole], second[hole]
+    assert first == second == [str(item) for place, item in enumerate(items) if place != hole]
+
+
+def test_a_detached_batch_with_an_argument_that_could_not_be_sent_ends(
+    start_worker: StartWorker, connect: Connect
+) -> None:
+    cluster = connect()
+    cluster.batch(str, [1, threading.Lock(), 3], id="left").detach()
+    start_worker(audit_seconds="0.2")
+    watched = connect()
+    results = watched.attach("left").gather(return_exceptions=True)
+    assert [results[0], type(results[1]), results[2]] == ["1", NotPicklable, "3"]
+    wait_until(lambda: not watched._session.redis.exists("mc:detached"), "no worker has to look after it")
+
+
+def test_a_finished_batch_again_sends_nothing(server: Server, start_worker: StartWorker, connect: Connect) -> None:
+    start_worker()
+    cluster = connect()
+    items = [bytes([n]) * 50_000 for n in range(100)]
+    assert cluster.batch(len, items, id="again").gather() == [50_000] * 100
+    sent_whole(server, "again")
+    client = server.client()
+    before = client.info("commandstats")
+    batch = cluster.batch(len, items, id="again")
+    assert batch.gather() == [50_000] * 100
+    wait_until(lambda: client.hexists("mc:batch:again", "total"), "all of it is noted as sent")
+    after = client.info("commandstats")
+    calls = [after.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("set", "lpush")]
+    assert calls == [before.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("set", "lpush")]
+    assert client.keys("mc:again:in:*") == []
+    assert connect().attach("again").gather() == [50_000] * 100
+
+
+def test_a_batch_that_cannot_be_sent_leaves_the_earlier_run_alone(
+    server: Server, start_worker: StartWorker, connect: Connect
+) -> None:
+    start_worker()
+    cluster = connect()
+    cluster.batch(square, range(10), id="kept").gather()
+    sent_whole(server, "kept")
+    with pytest.raises(NotPicklable):
+        cluster.batch(square, range(10), id="kept", kwargs={"lock": threading.Lock()})
+    assert cluster.attach("kept").gather() == [n * n for n in range(10)]

@@ -135,3 +135,10 @@ class CannotArrive:
 
 def _refuse() -> None:
     raise RuntimeError("not here")
+
+
+def die(folder: str) -> None:
+    """Leave a mark in `folder`, then end the process."""
+    with (Path(folder) / "deaths").open("a") as file:
+        file.write("x")
+    os._exit(7)

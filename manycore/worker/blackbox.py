@@ -21,6 +21,9 @@ _SIZE = 4096
 _ID_AT = 16
 _FACTS = Struct("<qqq?")
 _FACTS_AT = _SIZE - 32
+_FUNCTION_AT = _SIZE // 2
+NOBODY, FUNCTION = -1, -2
+"""Notes that are no position: nothing of the chunk runs; its function is being rebuilt."""
 MAX_TRACE_BYTES = 16_384
 
 
@@ -38,14 +41,31 @@ class Reading:
     trace: str = ""
     death: str = field(default="", compare=False)
     """Which process died: the same death is counted once, however often it is noted. Empty if nobody can tell."""
+    function: str = ""
+    """The digest of the shipped function that was being rebuilt: then no item ran, and `index` is none."""
 
     @property
     def batch(self) -> str:
         return self.chunk.rpartition(".")[0]
 
+    @property
+    def field(self) -> str:
+        """Under which field of the batch's strikes its death is counted."""
+        return function_field(self.function) if self.function else str(self.index)
+
+    @property
+    def guilty(self) -> str:
+        """What was running, for the log."""
+        return f"The rebuilding of function {self.function}" if self.function else f"Item {self.index}"
+
+
+def function_field(digest: str) -> str:
+    return f"function {digest}"
+
 
 class BlackBox:
-    """A child's own box. `note[0] = position` records that this item is about to run.
+    """A child's own box. `note[0] = position` records that this item is about to run, from its rebuilding to
+    the pickling of its result; `FUNCTION` that the chunk's function is being rebuilt.
 
     A thread of a worker of threads has one too, which nobody reads: when its process dies, the whole worker does.
     """
@@ -61,31 +81,35 @@ class BlackBox:
 
     def begin(self, chunk: Chunk, *, suspect: bool = False) -> None:
         """Say which chunk the notes are about; -1 until its first item runs."""
-        self.note[0] = -1
+        self.note[0] = NOBODY
         _FACTS.pack_into(self._map, _FACTS_AT, chunk.first, chunk.start, chunk.stop, suspect)
-        encoded = chunk.id.encode()
+        encoded, function = chunk.id.encode(), (chunk.function or "").encode()
         self._map[8:_ID_AT] = len(encoded).to_bytes(8, "little")
         self._map[_ID_AT : _ID_AT + len(encoded)] = encoded
+        self._map[_FUNCTION_AT : _FUNCTION_AT + 1 + len(function)] = bytes((len(function),)) + function
 
     def end(self) -> None:
         """Say that no item is running."""
-        self.note[0] = -1
+        self.note[0] = NOBODY
 
 
 def read(folder: Path, pid: int) -> Reading | None:
-    """What the box of a child says; None if there is none, or no item was running."""
+    """What the box of a child says; None if there is none, or nothing of a chunk was running."""
     try:
         data = _box(folder, pid).read_bytes()
         text = _trace(folder, pid).read_bytes()[:MAX_TRACE_BYTES].decode(errors="replace")
     except OSError:
         return None
     position = int.from_bytes(data[:8], "little", signed=True)
-    if position < 0 or len(data) < _SIZE:
+    if position == NOBODY or len(data) < _SIZE:
         return None
     length = int.from_bytes(data[8:_ID_AT], "little")
     first, start, stop, suspect = _FACTS.unpack_from(data, _FACTS_AT)
     name = data[_ID_AT : _ID_AT + length].decode(errors="replace")
     items, death = range(first + start, first + stop), f"{folder.name}/{pid}"  # a worker's folder has a random name
+    if position == FUNCTION:
+        end = _FUNCTION_AT + 1 + data[_FUNCTION_AT]
+        return Reading(name, FUNCTION, items, suspect, text, death, data[_FUNCTION_AT + 1 : end].decode())
     return Reading(name, first + position, items, suspect, text, death)
 
 

@@ -16,7 +16,7 @@ from manycore.errors import ItemTimeout, ManycoreError, WorkerCrashed
 from manycore.protocol import keys
 from manycore.protocol.message import Chunk
 from manycore.protocol.resume import Resume
-from manycore.worker.blackbox import Reading
+from manycore.worker.blackbox import Reading, function_field
 
 HARD_GRACE_SECONDS = 1.0
 """How long an item may go on at most after its soft limit: to clean up, or because it cannot be interrupted."""
@@ -41,7 +41,7 @@ class Strike:
 
 
 def record(redis: Redis, reading: Reading, cause: str, ttl: int) -> Strike:
-    """Count one more death of the item that the black box names, and settle what careful mode had noted.
+    """Count one more death of what the black box names, an item or its function, and settle what careful mode noted.
 
     A suspect chunk may have run before, to a death that nothing could name: it counts with the first strike, unless
     another item of the chunk has one, which then tells why the chunk came again.
@@ -53,13 +53,13 @@ def record(redis: Redis, reading: Reading, cause: str, ttl: int) -> Strike:
     pipe.hget(keys.progress(batch), reading.chunk)
     pipe.hget(keys.claims(batch), str(index))
     fields, progress, claimed = pipe.execute()
-    known = parse(fields)
-    if reading.death and index in known and known[index].death == reading.death:
-        return known[index]  # noted before, and only the answer to that got lost
-    explained = not known.keys().isdisjoint(reading.items)
-    count = known[index].count if index in known else int(reading.suspect and not explained)
+    before = _strike(fields.get(reading.field.encode()))
+    if before is not None and reading.death and before.death == reading.death:
+        return before  # noted before, and only the answer to that got lost
+    explained = not parse(fields).keys().isdisjoint(reading.items)
+    count = before.count if before is not None else int(reading.suspect and not explained)
     strike = Strike(count + 1, cause, reading.trace, reading.death)
-    pipe.hset(key, str(index), json.dumps(asdict(strike)))
+    pipe.hset(key, reading.field, json.dumps(asdict(strike)))
     pipe.expire(key, ttl)
     if int(claimed or 0) > 0:
         pipe.hincrby(keys.claims(batch), str(index), -1)  # it is under way no more
@@ -71,4 +71,13 @@ def record(redis: Redis, reading: Reading, cause: str, ttl: int) -> Strike:
 
 def parse(fields: dict[bytes, bytes]) -> dict[int, Strike]:
     """The strikes of a batch by item index, from its hash."""
-    return {int(index): Strike(**json.loads(value)) for index, value in fields.items()}
+    return {int(name): strike for name, value in fields.items() if name.isdigit() and (strike := _strike(value))}
+
+
+def of_function(fields: dict[bytes, bytes], digest: str) -> Strike | None:
+    """The strike of a shipped function, out of the strikes of its batch: it killed who rebuilt it."""
+    return _strike(fields.get(function_field(digest).encode()))
+
+
+def _strike(value: bytes | None) -> Strike | None:
+    return Strike(**json.loads(value)) if value is not None else None

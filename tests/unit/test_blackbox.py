@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from manycore.protocol.message import Chunk, ItemOptions
 from manycore.worker import blackbox
-from manycore.worker.blackbox import MAX_TRACE_BYTES, BlackBox, Reading
+from manycore.worker.blackbox import FUNCTION, MAX_TRACE_BYTES, BlackBox, Reading
 
 
 def chunk_of(name: str) -> Chunk:
@@ -81,3 +82,11 @@ def test_a_child_without_a_box_is_no_error(tmp_path: Path) -> None:
 
 def test_only_its_owner_may_read_a_box(box: BlackBox, tmp_path: Path) -> None:
     assert (tmp_path / f"{os.getpid()}.box").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_function_that_is_rebuilt_is_named_by_its_digest(box: BlackBox, tmp_path: Path) -> None:
+    box.begin(replace(chunk_of("batch.chunk"), function="d1ge57"))
+    box.note[0] = FUNCTION
+    reading = blackbox.read(tmp_path, os.getpid())
+    assert reading is not None
+    assert (reading.field, reading.guilty) == ("function d1ge57", "The rebuilding of function d1ge57")

@@ -17,13 +17,15 @@ from manycore.protocol.packing import dump_error
 from manycore.protocol.resume import CAREFUL_SECONDS, Resume
 from manycore.protocol.serializer import Delivery
 from manycore.worker import strikes
-from manycore.worker.blackbox import Reading
+from manycore.worker.blackbox import FUNCTION, Reading
 from manycore.worker.child.claims import Claims
 from manycore.worker.child.memory import bounded
 from manycore.worker.child.quarantine import set_aside
 from manycore.worker.child.run import ChunkRun, Doomed, bind, careful, guard, limited
-from manycore.worker.context import WorkerContext
+from manycore.worker.context import Function, WorkerContext
 from manycore.worker.strikes import Strike
+
+UNSEEN = "its whole worker died with it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,8 @@ def prepare(
     fetched = _fetch(context, delivery.chunk, redelivered=redelivered, known=known is not None)
     resume = Resume.parse(fetched.progress) if fetched.progress else None
     chunk = resume.of(delivery.chunk) if resume else delivery.chunk
-    function, kwargs = known or context.function(chunk.function or "", fetched.function)
+    context.box.begin(chunk, suspect=redelivered or chunk.suspect)
+    function, kwargs = known or _load_function(context, chunk, fetched, resume, careful=redelivered)
     payload = delivery.payload if chunk.payload_token is None else _checked(chunk, fetched.payload)
     where = f"worker {context.name}"
     items = packing.unpack(payload, "The argument", where)[chunk.start : chunk.stop]
@@ -64,7 +67,7 @@ def prepare(
     if chunk.options.timeout is not None:
         call = limited(call, chunk.options.timeout, context.box)
     struck = strikes.parse(fetched.strikes)
-    if resume and resume.running is not None:
+    if resume and resume.running is not None and resume.running != FUNCTION:
         struck[chunk.index(resume.running)] = _strike_unseen(context, chunk, resume.running)
 
     def put_aside(position: int, strike: Strike) -> None:
@@ -84,8 +87,32 @@ def prepare(
         call = guard(call)
     if fetched.cancelled:
         run.cancel(fetched.cancelled)
-    context.box.begin(chunk, suspect=suspect)
     return run, call
+
+
+def _load_function(
+    context: WorkerContext, chunk: Chunk, fetched: _Fetched, resume: Resume | None, *, careful: bool
+) -> Function:
+    """Rebuild the chunk's function under a note of its own: if that kills the process, the function is to blame.
+
+    With `careful` it is noted in Redis as well, so that the death of a whole worker names it.
+    """
+    digest = chunk.function or ""
+    strike = strikes.of_function(fetched.strikes, digest)
+    if resume and resume.running == FUNCTION:
+        reading = Reading(chunk.id, FUNCTION, _items_of(chunk), suspect=True, function=digest)
+        strike = strikes.record(context.redis, reading, UNSEEN, context.settings.batch_ttl_seconds)
+    if strike is not None and strike.count >= context.settings.max_executions:
+        raise WorkerCrashed(strike.count, f"{strike.cause}, each time that its function was rebuilt")
+    if careful:
+        key, noted = keys.progress(chunk.batch), Resume(chunk.start, chunk.stop, FUNCTION)
+        context.redis.hset(key, chunk.id, str(noted))
+        context.redis.expire(key, context.settings.batch_ttl_seconds)
+    context.box.note[0] = FUNCTION
+    try:
+        return context.function(digest, fetched.function)
+    finally:
+        context.box.end()
 
 
 def _fetch(context: WorkerContext, chunk: Chunk, *, redelivered: bool, known: bool) -> _Fetched:
@@ -115,9 +142,12 @@ def _checked(chunk: Chunk, payload: bytes | None) -> bytes:
 
 def _strike_unseen(context: WorkerContext, chunk: Chunk, position: int) -> Strike:
     """Count the death of a whole worker on the item that was noted as running: nobody was left to say how it died."""
-    items = range(chunk.index(chunk.start), chunk.index(chunk.stop - 1) + 1)
-    reading = Reading(chunk.id, chunk.index(position), items, suspect=True)
-    return strikes.record(context.redis, reading, "its whole worker died with it", context.settings.batch_ttl_seconds)
+    reading = Reading(chunk.id, chunk.index(position), _items_of(chunk), suspect=True)
+    return strikes.record(context.redis, reading, UNSEEN, context.settings.batch_ttl_seconds)
+
+
+def _items_of(chunk: Chunk) -> range:
+    return range(chunk.index(chunk.start), chunk.index(chunk.stop - 1) + 1)
 
 
 def _doom(claims: Claims, items: list[Any], struck: dict[int, Strike]) -> tuple[bool, dict[int, Strike]]:

@@ -30,11 +30,11 @@ def note(context: WorkerContext, pid: int, reading: Reading, cause: str) -> None
         except redis.ConnectionError:
             strike = strikes.record(context.redis, reading, cause, ttl)  # it was cut: the next connection is new
     except redis.RedisError as exc:
-        logger.warning("The death of item %d of batch %s is noted later: %s", reading.index, reading.batch, exc)
+        logger.warning("A death (%s, batch %s) is noted later: %s", reading.guilty, reading.batch, exc)
         return
     blackbox.remove(context.folder, pid)
     logger.error(
-        "Item %d of batch %s killed its process (%s), time %d", reading.index, reading.batch, strike.cause, strike.count
+        "%s of batch %s killed its process (%s), time %d", reading.guilty, reading.batch, strike.cause, strike.count
     )
 
 

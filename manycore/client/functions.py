@@ -7,7 +7,7 @@ from hashlib import blake2b
 from typing import Any
 
 from manycore.errors import FunctionsNotAllowed, UnknownTask
-from manycore.protocol import codec, packing
+from manycore.protocol import codec, packing, wire
 from manycore.protocol.broker import FUNCTION_TASK
 from manycore.protocol.codec import Keyring
 from manycore.protocol.parcel import Program
@@ -61,4 +61,4 @@ class FunctionShipper:
             "python": packing.python_version(),
             "by_value": packing.needs_same_python(blob),
         }
-        return Program(task, queue, name, digest, self._keyring.seal(codec.FUNCTION, head, blob))
+        return Program(task, queue, name, digest, self._keyring.seal(codec.FUNCTION, wire.written(head), blob))

@@ -16,7 +16,7 @@ import redis
 from celery import Celery
 
 from manycore.errors import MessageRefused, NotUnpicklable, VersionMismatch
-from manycore.protocol import codec, packing
+from manycore.protocol import codec, packing, wire
 from manycore.protocol.broker import Publisher, connect
 from manycore.protocol.codec import Keyring
 from manycore.protocol.settings import Settings
@@ -89,9 +89,10 @@ class WorkerContext:
     def _load(self, digest: str, sealed: bytes | None) -> Function:
         if sealed is None:
             raise MessageRefused(f"its function {digest} is no longer in Redis (MANYCORE_BATCH_TTL_SECONDS)")
-        head, blob = self.keyring.open(codec.FUNCTION, sealed)
-        if head["digest"] != digest:
-            raise MessageRefused(f"its function is {head['digest']}, the message names {digest}")
+        opened, blob = self.keyring.open(codec.FUNCTION, sealed)
+        head = wire.read(opened)
+        if head.get("digest") != digest:
+            raise MessageRefused(f"its function is {head.get('digest')}, the message names {digest}")
         ours = packing.python_version()
         if head["by_value"] and tuple(head["python"]) != ours:
             theirs, here = (f"Python {major}.{minor}" for major, minor in (head["python"], ours))

@@ -14,17 +14,19 @@ from manycore.task import task
 if TYPE_CHECKING:
     from manycore.client.batch import Batch
     from manycore.client.cluster import Cluster
+    from manycore.client.code import Code
     from manycore.client.future import Future
     from manycore.client.outcome import Outcome
     from manycore.client.progress import Progress
     from manycore.protocol.retry import Backoff
 
-__all__ = ["Backoff", "Batch", "Cluster", "Future", "Outcome", "Progress", "task"]
+__all__ = ["Backoff", "Batch", "Cluster", "Code", "Future", "Outcome", "Progress", "task"]
 
 _HOMES = {
     "Backoff": "protocol.retry",
     "Batch": "client.batch",
     "Cluster": "client.cluster",
+    "Code": "client.code",
     "Future": "client.future",
     "Outcome": "client.outcome",
     "Progress": "client.progress",

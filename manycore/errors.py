@@ -103,6 +103,15 @@ class PayloadTooLarge(ManycoreError, ValueError):
     )
 
 
+class CodeTooLarge(ManycoreError, ValueError):
+    """The caller's own modules, and the data files that go with them, are above the size limit."""
+
+    summary = (
+        "The modules to send have {0:,} files with {1:,} bytes, the limit is {2:,} bytes. The largest: {3}. Leave some "
+        "at home by code=Code(exclude=[...]), or send no code at all by code='off' if the workers have it installed."
+    )
+
+
 class UnknownTask(ManycoreError, LookupError):
     """A task name that the workers do not know."""
 

@@ -25,6 +25,7 @@ from manycore.protocol.retry import DEFAULT_BACKOFF, Backoff, backoff_of
 
 if TYPE_CHECKING:
     from manycore.client.batch import Batch
+    from manycore.client.code import Code
     from manycore.client.results import MapResults
     from manycore.client.session import Session
     from manycore.client.sources import Input
@@ -41,16 +42,19 @@ class Cluster(Executor):
 
     `url` is `redis://`, `rediss://` or `unix://`; it defaults to MANYCORE_URL (or MANYCORE_URL_FILE). Without one, an
     embedded server and `workers` processes (one for each granted CPU) are started, and ended with this object.
+    `code` says which of the caller's own modules go along: "auto" (all that are not installed), "off", or a `Code`.
     Functions must be safe to run twice: after a crash an item may run again.
 
     Raises `ConnectionFailed`, `AuthenticationFailed`, `SigningKeyMissing`, `SigningKeyMismatch`, `SettingsError`, or
     `LocalClusterFailed`.
     """
 
-    def __init__(self, url: str | None = None, *, workers: int | None = None) -> None:
+    def __init__(self, url: str | None = None, *, workers: int | None = None, code: Code | str = "auto") -> None:
+        from manycore.client.code import Code
+
         if workers is not None and (not isinstance(workers, int) or workers < 1):
             raise SettingsError(f"workers={workers!r}: a local cluster needs at least one worker process.")
-        self._session = _connect(url, workers)
+        self._session = _connect(url, workers, Code.of(code))
         weakref.finalize(self, _release, self._session).atexit = False
 
     def submit(self, fn: Callable[..., T] | str, /, *args: Any, **kwargs: Any) -> Future[T]:
@@ -205,7 +209,7 @@ class Cluster(Executor):
         return record, self._session.begin(record, identity, accept_changes=accept_changes)
 
 
-def _connect(url: str | None, workers: int | None) -> Session:
+def _connect(url: str | None, workers: int | None, code: Code | None) -> Session:
     """The session for an address, or for a new local cluster. Heavy imports happen while that one starts."""
     local = None if url else _start_local(workers)
     try:
@@ -217,7 +221,7 @@ def _connect(url: str | None, workers: int | None) -> Session:
             local.wait_for_server()
         else:
             settings = load_settings(url=url)
-        return Session(settings, local)
+        return Session(settings, local, code)
     except BaseException:
         if local is not None:
             local.stop()

@@ -184,6 +184,7 @@ class Dispatcher:
             payload_digest=content_digest(run.body) if beside else b"",
             total=lane.source.total,
             ephemeral=lane.ephemeral,
+            code=cut.program.code.digest if cut.program.code else None,
         )
         parcel = Parcel(chunk, cut.program, run.body)
         if not lane.sending(chunk.id, len(chunk), len(run.body), chunk.payload_token, parcel):
@@ -199,7 +200,8 @@ class Dispatcher:
 
     def send_again(self, parcel: Parcel, indices: range) -> None:
         """Send the items of these indices once more: their message is gone. Raises what the server's absence raises."""
-        self._shipped.pop(parcel.program.digest or "", None)  # what it names may be gone too
+        for digest in parcel.program.references:  # they may be gone too
+            self._shipped.pop(digest, None)
         self._put(parcel, [parcel.again(indices.start, indices.stop)])
 
     def _put(self, parcel: Parcel, parts: list[Parcel], record: Record | None = None) -> None:
@@ -211,10 +213,10 @@ class Dispatcher:
             record.note(pipe, parcel)
         if chunk.payload_token is not None and body:
             pipe.set(keys.payload(chunk.batch, chunk.payload_token), body, ex=ttl)
-        digest = program.digest or ""
-        if program.sealed is not None and monotonic() > self._shipped.get(digest, 0.0):
-            pipe.set(keys.reference(digest), program.sealed, ex=ttl)
-            self._shipped[digest] = monotonic() + ttl / 2
+        for digest, sealed in program.references.items():
+            if monotonic() > self._shipped.get(digest, 0.0):
+                pipe.set(keys.reference(digest), sealed, ex=ttl)
+                self._shipped[digest] = monotonic() + ttl / 2
         if len(pipe):
             pipe.execute()
         inline = body if chunk.payload_token is None else b""

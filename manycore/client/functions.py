@@ -1,4 +1,4 @@
-"""Decides how a function reaches the workers: by its task name, or shipped by value, once per batch."""
+"""Decides how a function reaches the workers: by task name, or shipped, once per batch, with the caller's modules."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any
 
+from manycore.client.code import CodeShipper
 from manycore.errors import FunctionsNotAllowed, UnknownTask
-from manycore.protocol import codec, packing, wire
+from manycore.protocol import codec, packing
+from manycore.protocol.archive import Archive
 from manycore.protocol.broker import FUNCTION_TASK
 from manycore.protocol.codec import Keyring
 from manycore.protocol.parcel import Program
@@ -21,15 +23,18 @@ DEFAULT_QUEUE = "cpu"
 class FunctionShipper:
     """Makes programs out of what callers pass."""
 
-    def __init__(self, keyring: Keyring, fleet: Fleet, settings: Settings) -> None:
+    def __init__(self, keyring: Keyring, fleet: Fleet, settings: Settings, code: CodeShipper) -> None:
         self._keyring = keyring
+        self._code = code
         self._fleet = fleet
         self._limit = settings.max_item_bytes
 
-    def program(self, function: Callable[..., Any] | str, kwargs: dict[str, Any] | None = None) -> Program:
-        """How `function` runs on the workers, with `kwargs` added to each call.
+    def program(
+        self, function: Callable[..., Any] | str, kwargs: dict[str, Any] | None = None, *, briefly: bool = False
+    ) -> Program:
+        """How `function` runs on the workers, with `kwargs` added to each call; `briefly` is for a caller in a hurry.
 
-        Raises `UnknownTask` for a name that no worker knows, `FunctionsNotAllowed`, `NotPicklable` or
+        Raises `UnknownTask` for a name that no worker knows, `FunctionsNotAllowed`, `NotPicklable`, `CodeTooLarge` or
         `PayloadTooLarge` for a function that cannot be shipped, `TypeError` for what is no function.
         """
         if isinstance(function, str):
@@ -44,21 +49,34 @@ class FunctionShipper:
         name = packing.name_of(function)
         if not self._fleet.allows_functions:
             raise FunctionsNotAllowed(name)
-        return self._shipped(FUNCTION_TASK, info.fleet if info else DEFAULT_QUEUE, name, function, kwargs or {})
+        code = self._code.current(briefly=briefly)
+        return self._shipped(FUNCTION_TASK, info.fleet if info else DEFAULT_QUEUE, name, function, kwargs or {}, code)
+
+    def submitted(self, function: Callable[..., Any] | str) -> Program:
+        """The same for a call of `submit`, of which there are many."""
+        return self.program(function, briefly=True)
 
     def _named(self, task: str, queue: str, kwargs: dict[str, Any] | None) -> Program:
+        # Without code: a task is the workers' own, and so are the modules that it knows.
         return self._shipped(task, queue, task, None, kwargs) if kwargs else Program(task, queue)
 
     def _shipped(
-        self, task: str, queue: str, name: str, function: Callable[..., Any] | None, kwargs: dict[str, Any]
+        self,
+        task: str,
+        queue: str,
+        name: str,
+        function: Callable[..., Any] | None,
+        kwargs: dict[str, Any],
+        code: Archive | None = None,
     ) -> Program:
         blob = packing.dumps((function, kwargs), f"The function {name}")
         packing.check_size(len(blob), self._limit, f"The function {name} with what it refers to")
-        digest = blake2b(blob, digest_size=16).hexdigest()
+        # The same function with other modules is another one.
+        digest = blake2b(blob, digest_size=16, key=code.digest.encode() if code else b"").hexdigest()
         head = {
             "digest": digest,
             "name": name,
             "python": packing.python_version(),
             "by_value": packing.needs_same_python(blob),
         }
-        return Program(task, queue, name, digest, self._keyring.seal(codec.FUNCTION, wire.written(head), blob))
+        return Program(task, queue, name, digest, self._keyring.seal(codec.FUNCTION, head, blob), code)

@@ -15,6 +15,7 @@ import threading
 from time import monotonic
 
 from manycore.client.attached import attached_lane
+from manycore.client.code import Code, CodeShipper
 from manycore.client.dispatcher import Dispatcher
 from manycore.client.functions import FunctionShipper
 from manycore.client.halt import Halt
@@ -45,7 +46,7 @@ AFTER_SHUTDOWN = "cannot schedule new futures after shutdown"
 class Session:
     """Connects at construction. Raises `ConnectionFailed`, `AuthenticationFailed` or `SigningKeyMismatch`."""
 
-    def __init__(self, settings: Settings, local: LocalCluster | None = None) -> None:
+    def __init__(self, settings: Settings, local: LocalCluster | None = None, code: Code | None = None) -> None:
         self.settings = settings
         self.local = local
         self._keyring = settings.keyring()
@@ -54,7 +55,7 @@ class Session:
             self.redis.ping()
         self.fleet = Fleet(self.redis, self._keyring, expected_slots=local.slots if local else None)
         self.fleet.workers()
-        self.shipper = FunctionShipper(self._keyring, self.fleet, settings)
+        self.shipper = FunctionShipper(self._keyring, self.fleet, settings, CodeShipper(self._keyring, code))
         self._idle = threading.Event()
         self._closed = False
         self._close_lock = threading.Lock()
@@ -71,7 +72,7 @@ class Session:
         self._watch = Watch(self._auditor, self.dispatcher, self.fleet, settings, local)
         self.stream = OutcomeStream(self.redis, self._keyring)
         self.reader = Reader(self.redis, self._brief, self.stream, settings, f"session-{self.id}", self._look_around)
-        self._submits = SubmitSource(self.shipper.program)
+        self._submits = SubmitSource(self.shipper.submitted)
         self._submit_lane: Lane | None = None
         # As the standard library's executors do: a program that ends finishes what it has submitted.
         atexit.register(self._finish_at_exit)
@@ -98,7 +99,7 @@ class Session:
             with self._lock:
                 lane = self._submit_lane
                 if lane is None or lane.ended.is_set():  # the first one, or the last one failed with its connection
-                    source = SubmitSource(self.shipper.program)
+                    source = SubmitSource(self.shipper.submitted)
                     lane = Lane(f"submit-{secrets.token_hex(6)}", source, FutureSink(source.futures))
                     self.open(lane)
                     self._submit_lane, self._submits = lane, source

@@ -129,7 +129,7 @@ def refresh(client: redis.Redis, lanes: Iterable[Lane], ttl_seconds: int) -> Non
 
 def keys_in_use(lane: Lane) -> set[str]:
     """The keys without which the rest of a batch could not run, or could not be gathered."""
-    programs = {sent.parcel.program.digest for sent in lane.ledger.open if sent.parcel is not None}
+    chunks = [sent.parcel.chunk for sent in lane.ledger.open if sent.parcel is not None]
     found = {keys.payload(lane.id, token) for token in lane.ledger.open_payloads()}
-    found |= {keys.reference(digest) for digest in programs if digest}
+    found |= {keys.reference(digest) for chunk in chunks for digest in (chunk.function, chunk.code) if digest}
     return found | set(keys.owned_by(lane.id))

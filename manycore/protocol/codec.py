@@ -25,8 +25,9 @@ _DIGEST_BYTES = 32
 _PREFIX = Struct(f">3s1s{_KEY_ID_BYTES}s{_DIGEST_BYTES}sI")
 _SIGNED_FROM = _PREFIX.size - 4
 
-CHUNK, CALL, OUTCOMES, FUNCTION, POISON = b"C", b"P", b"O", b"F", b"Q"
-"""The kinds of message: a chunk, a plain Celery call or result, outcomes, a shipped function, a quarantined item."""
+CHUNK, CALL, OUTCOMES, FUNCTION, POISON, CODE = b"C", b"P", b"O", b"F", b"Q", b"A"
+"""The kinds of message: a chunk, a plain Celery call or result, outcomes, a shipped function, a quarantined item, an
+archive of source."""
 
 
 class Opened(NamedTuple):

@@ -10,7 +10,8 @@
 | `mc:<id>:progress`   | hash   | worker children  | chunk id -> how far it is; batch TTL                       |
 | `mc:<id>:strikes`    | hash   | worker parent    | item -> how often and how it killed its worker; batch TTL  |
 | `mc:<id>:claims`     | hash   | worker children  | struck item -> how often it runs now; batch TTL            |
-| `mc:ref:<digest>`    | string | client           | a shipped function with its keyword arguments; batch TTL   |
+| `mc:ref:<digest>`    | string | client           | a shipped function with its keyword arguments, or an       |
+|                      |        |                  | archive of the client's modules; batch TTL                 |
 | `mc:worker:<name>`   | hash   | worker parent    | slots, tasks, versions; `WORKER_TTL_SECONDS`, refreshed    |
 | `mc:workers`         | zset   | worker parent    | worker name -> last heartbeat (epoch); as above            |
 | `mc:detached`        | zset   | client, workers  | named batch that workers look after -> since when; batch TTL |

@@ -1,7 +1,7 @@
 """What crosses the wire: a chunk of items on its way out, a block of outcomes on its way back.
 
-Both are frozen, both carry the wire version in their head (`wire`), and neither is read before its signature has been
-checked. A chunk that is split or resumed keeps its payload and changes only the positions to run.
+Both are frozen, both carry the wire version in their sealed form (`codec`), and neither is read before its signature
+has been checked. A chunk that is split, resumed or retried keeps its payload and changes only the positions to run.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from manycore.errors import MessageRefused
-from manycore.protocol import codec, wire
+from manycore.protocol import codec
 from manycore.protocol.codec import Keyring
 from manycore.protocol.retry import Backoff
 
@@ -38,8 +38,7 @@ class Chunk:
     `first` is the index of the payload's item 0, unless `indices` names each one. `start` and `stop` bound the
     positions in the payload that this message still has to run. The payload travels inline or, when it is large,
     under a Redis key of its own (`payload_token`), vouched for by `payload_digest`. A `suspect` chunk is sent again,
-    since its message got lost: perhaps with the process that ran it. `attempt` counts the executions that the caller
-    asked for, `postponed` how often it came and was not run.
+    since its message got lost: perhaps with the process that ran it. `code` names the archive of the caller's modules.
     """
 
     id: str
@@ -57,7 +56,7 @@ class Chunk:
     attempt: int = 1
     ephemeral: bool = False
     suspect: bool = False
-    postponed: int = 0
+    code: str | None = None
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -106,9 +105,7 @@ class Block:
     cancelled: bool = False
 
 
-_CHUNK_FIELDS = tuple(entry.name for entry in fields(Chunk) if entry.name != "options")
-_BACKOFF_FIELDS = tuple(entry.name for entry in fields(Backoff))
-_BLOCK_FIELDS = tuple(entry.name for entry in fields(Block) if entry.name not in ("indices", "seconds"))
+_CHUNK_FIELDS = tuple(entry.name for entry in fields(Chunk))
 
 
 def new_chunk_id(batch: str) -> str:
@@ -119,28 +116,26 @@ def seal_chunk(keyring: Keyring, chunk: Chunk, payload: bytes | memoryview) -> b
     """Sign a chunk with its inline payload, empty when that travels beside it."""
     options = chunk.options
     backoff = options.backoff
-    head = {name: getattr(chunk, name) for name in _CHUNK_FIELDS}
-    head["options"] = {"form": options.form, "retries": options.retries, "timeout": options.timeout}
-    head["backoff"] = {name: getattr(backoff, name) for name in _BACKOFF_FIELDS}
-    return keyring.seal(codec.CHUNK, wire.written(head), payload)
+    head = {name: getattr(chunk, name) for name in _CHUNK_FIELDS if name != "options"}
+    head["options"] = (options.form, options.retries, options.timeout)
+    head["backoff"] = (backoff.initial, backoff.factor, backoff.maximum, backoff.jitter)
+    return keyring.seal(codec.CHUNK, head, payload)
 
 
 def open_chunk(keyring: Keyring, message: bytes, *, max_bytes: int | None = None) -> tuple[Chunk, memoryview]:
     """Verify a chunk's message; gives the chunk and its inline payload. Raises `MessageRefused`."""
     head, payload = keyring.open(codec.CHUNK, message, max_bytes=max_bytes)
-    held = wire.read(head)
-    backoff = wire.record(Backoff, held.get("backoff", {}))
-    options = wire.record(ItemOptions, held.get("options", {}), backoff=backoff)
-    return wire.record(Chunk, held, options=options), payload
+    form, retries, timeout = head.pop("options")
+    options = ItemOptions(form, retries, Backoff(*head.pop("backoff")), timeout)
+    return Chunk(options=options, **head), payload
 
 
 def seal_block(keyring: Keyring, block: Block, values: bytes) -> bytes:
     """Sign a block of outcomes with its packed values."""
     indices = block.indices
     span: Any = (indices.start, indices.stop) if isinstance(indices, range) else list(indices)
-    head = {name: getattr(block, name) for name in _BLOCK_FIELDS}
-    head |= {"indices": span, "seconds": block.seconds.tobytes()}
-    return keyring.seal(codec.OUTCOMES, wire.written(head), values)
+    head = (block.batch, block.chunk, span, block.attempt, block.worker, block.seconds.tobytes(), block.errors)
+    return keyring.seal(codec.OUTCOMES, (*head, block.cancelled), values)
 
 
 def open_block(keyring: Keyring, message: bytes, batch: str) -> tuple[Block, memoryview]:
@@ -149,10 +144,8 @@ def open_block(keyring: Keyring, message: bytes, batch: str) -> tuple[Block, mem
     Raises `MessageRefused`, also for a genuine block of another batch: a replay.
     """
     head, values = keyring.open(codec.OUTCOMES, message)
-    held = wire.read(head)
-    owner = held.get("batch")
+    owner, chunk, span, attempt, worker, seconds, errors, cancelled = head
     if owner != batch:
         raise MessageRefused(f"it belongs to batch {owner!r}, and was found in the stream of {batch!r}")
-    span = held.get("indices", ())
     indices = range(*span) if isinstance(span, tuple) else span
-    return wire.record(Block, held, indices=indices, seconds=array("f", held.get("seconds", b""))), values
+    return Block(owner, chunk, indices, attempt, worker, array("f", seconds), errors, cancelled), values

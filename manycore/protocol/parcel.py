@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from manycore.protocol.archive import Archive
 from manycore.protocol.message import Chunk
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What the chunks of a batch run: a task, and perhaps a function (with keyword arguments) shipped to it."""
+    """What the chunks of a batch run: a task, and perhaps a function (with keyword arguments) shipped to it.
+
+    `code` is the archive of the caller's own modules, from which the function is imported.
+    """
 
     task: str
     queue: str
     shadow: str | None = None
     digest: str | None = None
     sealed: bytes | None = None
+    code: Archive | None = None
+
+    @property
+    def references(self) -> dict[str, bytes]:
+        """What the chunks name by its digest and must find in Redis, as far as it is here: digest -> sealed."""
+        found = {self.digest: self.sealed} if self.digest and self.sealed else {}
+        return found | ({self.code.digest: self.code.sealed} if self.code else {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from hashlib import blake2b
 from time import time
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from redis import Redis
 
 from manycore.errors import MessageRefused
-from manycore.protocol import codec, keys, wire
+from manycore.protocol import codec, keys
 from manycore.protocol.codec import Keyring
 from manycore.protocol.message import Chunk, open_chunk, seal_chunk
 
@@ -72,22 +72,18 @@ class Poison:
         return f"its arguments have {self.payload_bytes:,} bytes, up to {MAX_PART_BYTES:,} are kept"
 
     def sealed(self, keyring: Keyring) -> bytes:
-        head = {name: getattr(self, name) for name in _HEAD_FIELDS}
-        for name in ("queue", "shadow", "cause"):
-            head[name] = head[name] and head[name][:MAX_TEXT]
-        head["too_large"] = self.payload is None
-        return keyring.seal(codec.POISON, wire.written(head), seal_chunk(keyring, self.chunk, self.payload or b""))
+        texts = self.queue[:MAX_TEXT], self.shadow and self.shadow[:MAX_TEXT], self.cause[:MAX_TEXT]
+        head = (self.when, *texts, self.executions, self.trace, self.payload_bytes, self.payload is None, self.function)
+        return keyring.seal(codec.POISON, head, seal_chunk(keyring, self.chunk, self.payload or b""))
 
     @classmethod
     def opened(cls, keyring: Keyring, message: bytes) -> Poison:
         """Verify a kept item. Raises `MessageRefused`."""
         head, body = keyring.open(codec.POISON, message)
-        held = wire.read(head)
+        when, queue, shadow, cause, executions, trace, size, too_large, function = head
         chunk, payload = open_chunk(keyring, bytes(body))
-        return wire.record(cls, held, chunk=chunk, payload=None if held.get("too_large") else bytes(payload))
-
-
-_HEAD_FIELDS = tuple(entry.name for entry in fields(Poison) if entry.name not in ("chunk", "payload"))
+        kept = None if too_large else bytes(payload)
+        return cls(when, chunk, queue, shadow, cause, executions, trace, size, kept, function)
 
 
 @dataclass(frozen=True, slots=True)

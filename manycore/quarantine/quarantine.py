@@ -162,12 +162,17 @@ class Quarantine:
         self.close()
 
     def _obstacle(self, entry: Entry) -> str | None:
-        """Why an entry cannot be retried. A function that is not kept with its item may be gone by now."""
-        if isinstance(entry, Poison) and entry.chunk.function is not None and entry.function is None:
-            with typed_errors(self._settings):
-                if not self._redis.exists(keys.reference(entry.chunk.function)):
-                    return "its function was too large to be kept with it, and is no longer in Redis"
+        """Why an entry cannot be retried. What is not kept with its item may be gone by now."""
+        if isinstance(entry, Poison):
+            if entry.function is None and self._is_gone(entry.chunk.function):
+                return "its function was too large to be kept with it, and is no longer in Redis"
+            if self._is_gone(entry.chunk.code):
+                return "the modules that it needs are no longer in Redis"
         return entry.obstacle
+
+    def _is_gone(self, digest: str | None) -> bool:
+        with typed_errors(self._settings):
+            return digest is not None and not self._redis.exists(keys.reference(digest))
 
 
 def _by_kind(ids: Sequence[str]) -> tuple[list[str], list[str]]:

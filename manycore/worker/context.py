@@ -8,6 +8,7 @@ import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,14 @@ from typing import Any
 import redis
 from celery import Celery
 
-from manycore.errors import MessageRefused, NotUnpicklable, VersionMismatch
-from manycore.protocol import codec, packing, wire
+from manycore.errors import FunctionsNotAllowed, MessageRefused, NotUnpicklable, VersionMismatch
+from manycore.protocol import codec, keys, packing
+from manycore.protocol.archive import open_archive
 from manycore.protocol.broker import Publisher, connect
 from manycore.protocol.codec import Keyring
 from manycore.protocol.settings import Settings
 from manycore.worker.blackbox import BlackBox
+from manycore.worker.code import CodeStore, Imports
 
 CACHED_FUNCTIONS = 64
 Function = tuple[Callable[..., Any] | None, dict[str, Any]]
@@ -36,6 +39,7 @@ class WorkerContext:
         self.keyring = keyring
         self.folder = Path(tempfile.mkdtemp(prefix="manycore-worker-", dir=settings.run_folder))
         self._functions: OrderedDict[str, Function] = OrderedDict()
+        self._code_of: dict[str, str | None] = {}
         self._loading = threading.Lock()
         self._local = threading.local()
 
@@ -65,6 +69,32 @@ class WorkerContext:
         """What outcomes call this process: `<host>/<pid>`."""
         return f"{os.uname().nodename}/{os.getpid()}"
 
+    @cached_property
+    def imports(self) -> Imports:
+        """From whose modules this process imports; made in the child, which has a `sys.modules` of its own."""
+        return Imports(CodeStore(self.folder / "code"), self._forget)
+
+    def importing(self, code: str | None) -> AbstractContextManager[None]:
+        """Import from the archive of this digest meanwhile. Raises what fetching it does."""
+        return self.imports.of(code, lambda: self._fetch_code(code or ""))
+
+    def _fetch_code(self, digest: str) -> dict[str, bytes]:
+        """Raises `MessageRefused`, `FunctionsNotAllowed`, or redis-py's errors."""
+        if not self.settings.allow_functions:
+            raise FunctionsNotAllowed("a function of the client's own modules")
+        sealed: Any = self.redis.get(keys.reference(digest))
+        if sealed is None:
+            raise MessageRefused(f"its archive of code {digest} is no longer in Redis (MANYCORE_BATCH_TTL_SECONDS)")
+        return open_archive(self.keyring, sealed, digest)
+
+    def _forget(self, code: str) -> list[Function]:
+        """Drop the functions that were built from modules which are dropped; gives them, to end later."""
+        with self._loading:
+            gone = [digest for digest, of in self._code_of.items() if of == code]
+            for digest in gone:
+                del self._code_of[digest]
+            return [self._functions.pop(digest) for digest in gone if digest in self._functions]
+
     def cached(self, digest: str | None) -> Function | None:
         """The shipped function of this digest if it is here already; no function at all for None."""
         if digest is None:
@@ -74,25 +104,26 @@ class WorkerContext:
                 self._functions.move_to_end(digest)
             return self._functions.get(digest)
 
-    def function(self, digest: str, sealed: bytes | None) -> Function:
-        """The shipped function of this digest, from its sealed form; threads share it.
+    def function(self, digest: str, sealed: bytes | None, code: str | None = None) -> Function:
+        """The shipped function of this digest, from its sealed form and the modules of `code`; threads share it.
 
         Raises `MessageRefused`, `VersionMismatch`, or `NotUnpicklable` when it cannot be rebuilt here.
         """
         with self._loading:
             if digest not in self._functions:
                 self._functions[digest] = self._load(digest, sealed)
+                self._code_of[digest] = code
                 while len(self._functions) > CACHED_FUNCTIONS:
-                    self._functions.popitem(last=False)
+                    oldest, _ = self._functions.popitem(last=False)
+                    self._code_of.pop(oldest, None)
             return self._functions[digest]
 
     def _load(self, digest: str, sealed: bytes | None) -> Function:
         if sealed is None:
             raise MessageRefused(f"its function {digest} is no longer in Redis (MANYCORE_BATCH_TTL_SECONDS)")
-        opened, blob = self.keyring.open(codec.FUNCTION, sealed)
-        head = wire.read(opened)
-        if head.get("digest") != digest:
-            raise MessageRefused(f"its function is {head.get('digest')}, the message names {digest}")
+        head, blob = self.keyring.open(codec.FUNCTION, sealed)
+        if head["digest"] != digest:
+            raise MessageRefused(f"its function is {head['digest']}, the message names {digest}")
         ours = packing.python_version()
         if head["by_value"] and tuple(head["python"]) != ours:
             theirs, here = (f"Python {major}.{minor}" for major, minor in (head["python"], ours))
@@ -100,7 +131,6 @@ class WorkerContext:
         try:
             function, kwargs = pickle.loads(blob)
         except Exception as exc:  # importing a user's module may raise anything
-            raise NotUnpicklable(
-                f"The function {head['name']}", f"worker {self.name}", f"{type(exc).__name__}: {exc}"
-            ) from exc
+            where = f"worker {self.name} (Python {ours[0]}.{ours[1]})"
+            raise NotUnpicklable(f"The function {head['name']}", where, f"{type(exc).__name__}: {exc}") from exc
         return function, kwargs

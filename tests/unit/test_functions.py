@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 
+from manycore.client.code import CodeShipper
 from manycore.client.functions import FunctionShipper
 from manycore.errors import FunctionsNotAllowed, NotPicklable, PayloadTooLarge, UnknownTask
 from manycore.protocol import codec, packing
@@ -42,7 +43,7 @@ class Workers:
 
 def shipper(*known: str, allows_functions: bool = True, limit: int = 10**6) -> FunctionShipper:
     fleet = cast(Fleet, Workers(set(known), allows_functions))
-    return FunctionShipper(RING, fleet, load_settings(max_item_bytes=limit))
+    return FunctionShipper(RING, fleet, load_settings(max_item_bytes=limit), CodeShipper(RING, None))
 
 
 def plain(value: int) -> int:

@@ -110,7 +110,7 @@ def _load_function(
         context.redis.expire(key, context.settings.batch_ttl_seconds)
     context.box.note[0] = FUNCTION
     try:
-        return context.function(digest, fetched.function)
+        return context.function(digest, fetched.function, chunk.code)
     finally:
         context.box.end()
 

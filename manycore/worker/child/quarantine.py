@@ -26,6 +26,7 @@ def set_aside(
     """Keep the items at these positions of `payload`; each has one entry, however often its chunk comes again."""
     try:
         function = _function(context.redis, chunk.function)
+        _keep(context.redis, chunk.code)
         items = _items(chunk, payload, crashed, queue, shadow, function)
         PoisonItems(context.redis, context.keyring).add(items)
     except Exception:  # a boundary: whatever goes wrong here must not cost the items their outcomes
@@ -74,14 +75,14 @@ def _function(redis: Any, digest: str | None) -> bytes | None:
     """The sealed function, unless it is large: then its own key is made to last as long as the quarantine."""
     if digest is None:
         return None
-    key = keys.reference(digest)
-    pipe = redis.pipeline(transaction=False)
-    pipe.strlen(key)
-    pipe.ttl(key)
-    size, ttl = pipe.execute()
-    if size <= MAX_PART_BYTES:
-        sealed: bytes | None = redis.get(key)
+    if redis.strlen(keys.reference(digest)) <= MAX_PART_BYTES:
+        sealed: bytes | None = redis.get(keys.reference(digest))
         return sealed
-    if ttl < keys.QUARANTINE_TTL_SECONDS:
-        redis.expire(key, keys.QUARANTINE_TTL_SECONDS)
+    _keep(redis, digest)
     return None
+
+
+def _keep(redis: Any, digest: str | None) -> None:
+    """Let what a chunk names by this digest last as long as the quarantine."""
+    if digest is not None and redis.ttl(keys.reference(digest)) < keys.QUARANTINE_TTL_SECONDS:
+        redis.expire(keys.reference(digest), keys.QUARANTINE_TTL_SECONDS)

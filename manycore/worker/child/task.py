@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 from celery import Task
@@ -52,14 +54,22 @@ class ManycoreTask(Task):
         queue = delivered.get("routing_key") or context.app.conf.task_default_queue
         redelivered, shadow = bool(delivered.get("redelivered")), self.request.shadow
         courier = Courier.for_thread(_local, context)
-        try:
-            run, call = courier.riding_out(
-                lambda: prepare(context, delivery, self.run, redelivered=redelivered, queue=queue, shadow=shadow)
-            )
-        except ConnectionFailed as exc:
-            raise Reject(exc, requeue=True) from exc  # a server that is away is no outcome of any item
-        except ManycoreError as exc:
-            return self._refuse(courier, chunk, exc)
+        with ExitStack() as modules:
+            try:
+                courier.riding_out(lambda: modules.enter_context(context.importing(chunk.code)))
+                run, call = courier.riding_out(
+                    lambda: prepare(context, delivery, self.run, redelivered=redelivered, queue=queue, shadow=shadow)
+                )
+            except ConnectionFailed as exc:
+                raise Reject(exc, requeue=True) from exc  # a server that is away is no outcome of any item
+            except ManycoreError as exc:
+                return self._refuse(courier, chunk, exc)
+            self._execute(context, courier, run, call, queue)
+        return run.summary()
+
+    def _execute(
+        self, context: WorkerContext, courier: Courier, run: ChunkRun, call: Callable[[Any], Any], queue: str
+    ) -> None:
         courier.watch(run, queue)
         finished = False
         while not finished:
@@ -68,7 +78,6 @@ class ManycoreTask(Task):
             finally:
                 context.box.end()
                 finished = self._finish(courier, run)
-        return run.summary()
 
     def _finish(self, courier: Courier, run: ChunkRun) -> bool:
         try:

@@ -1,0 +1,94 @@
+"""The caller's own modules as they are now, on their way to the workers: `Code` says which, `CodeShipper` sends them.
+
+What is installed (the standard library, site-packages) is taken for there; everything else that this process has
+imported, or could import by name from what it has, goes along as source. Nothing is executed to find out. A file is
+read again only when it changes: an edit is seen by the next batch, and without one nothing is read.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from time import monotonic
+
+from manycore.client.datafiles import find_data
+from manycore.client.modules import Found, find_modules
+from manycore.errors import CodeTooLarge, SettingsError
+from manycore.protocol import archive
+from manycore.protocol.archive import Archive
+from manycore.protocol.codec import Keyring
+
+LARGEST_SHOWN = 5
+FRESH_SECONDS = 1.0
+"""How long a whole look serves `submit`: what is imported meanwhile for the first time goes with the next one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Which files travel beside the modules: `include` and `exclude` are globs, relative to the modules' roots.
+
+    `Code(include=["data/*.json"])` sends those files too; `exclude=["tests/*"]` keeps modules and data at home. What
+    looks like a secret, version control, virtual environments and caches never travel, whatever the globs say.
+    """
+
+    include: tuple[str, ...] | list[str] = ()
+    exclude: tuple[str, ...] | list[str] = ()
+
+    @classmethod
+    def of(cls, value: Code | str) -> Code | None:
+        """Read `Cluster(code=...)`: "auto", "off" (None), or a `Code`. Raises `SettingsError` for anything else."""
+        if isinstance(value, cls):
+            return value
+        if value == "auto":
+            return cls()
+        if value == "off":
+            return None
+        raise SettingsError(f'code={value!r:.80}: use "auto", "off", or manycore.Code(include=[...], exclude=[...]).')
+
+
+class CodeShipper:
+    """Of one session. Threads may share it."""
+
+    def __init__(self, keyring: Keyring, code: Code | None) -> None:
+        self._keyring = keyring
+        self._code = code
+        self._lock = threading.Lock()
+        self._found: Found | None = None
+        self._archive: Archive | None = None
+        self._looked_at = float("-inf")
+
+    def current(self, *, briefly: bool = False) -> Archive | None:
+        """The archive of the modules as they are, None if there are none. Raises `CodeTooLarge`.
+
+        `briefly` looks for edits alone where a whole look was made a moment ago: `submit` comes here often.
+        """
+        if self._code is None:
+            return None
+        with self._lock:
+            if not (briefly and self._is_fresh()):
+                self._look(self._code)
+                self._looked_at = monotonic()
+            return self._archive
+
+    def _is_fresh(self) -> bool:
+        found = self._found
+        return found is not None and monotonic() - self._looked_at < FRESH_SECONDS and not found.edited()
+
+    def _look(self, code: Code) -> None:
+        found = find_modules(code.exclude)
+        found = found.with_data(find_data(found.roots, code.include, code.exclude))
+        if self._found is not None and found.files == self._found.files:
+            return
+        files = found.read()
+        check_size({path: len(content) for path, content in files.items()})
+        self._archive = Archive.of(self._keyring, files) if files else None
+        self._found = found
+
+
+def check_size(sizes: dict[str, int]) -> None:
+    """Raise `CodeTooLarge` with the largest files when all of them are more than an archive may hold."""
+    total = sum(sizes.values())
+    if total > archive.MAX_BYTES or len(sizes) > archive.MAX_FILES:
+        largest = sorted(sizes.items(), key=lambda item: item[1], reverse=True)[:LARGEST_SHOWN]
+        shown = ", ".join(f"{path} ({size:,})" for path, size in largest)
+        raise CodeTooLarge(len(sizes), total, archive.MAX_BYTES, shown)

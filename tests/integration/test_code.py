@@ -1,0 +1,296 @@
+"""What runs here runs on the cluster: the caller's own modules travel, and are what they were at the call."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from textwrap import dedent
+from time import perf_counter
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from manycore import Cluster, Code
+from manycore.errors import FunctionsNotAllowed, MessageRefused, NotUnpicklable
+from manycore.protocol import codec, keys
+from manycore.protocol.archive import Archive
+from manycore.protocol.codec import Keyring
+from tests.integration.conftest import Server
+
+StartWorker = Callable[..., Any]
+SCRIPT = """
+from manycore import Cluster
+import mylib
+
+class Pair:
+    def __init__(self, left):
+        self.left = left
+
+def main():
+    with Cluster() as cluster:
+        print(cluster.submit(mylib.double, 21).result(timeout=30))
+        print(cluster.batch(lambda n: mylib.Point(n).x, range(3)).gather())
+        print([p.x for p in cluster.map(mylib.moved, [mylib.Point(1), mylib.Point(2)])])
+
+if __name__ == "__main__":
+    main()
+"""
+MYLIB = """
+import helper_of_mylib
+
+def double(n):
+    return helper_of_mylib.twice(n)
+
+class Point:
+    def __init__(self, x):
+        self.x = x
+
+def moved(point):
+    return Point(point.x + 10)
+"""
+PRINTS = "42\n[0, 1, 2]\n[11, 12]\n"
+
+
+def write(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(dedent(text))
+    return folder
+
+
+def run(folder: Path, *command: str, **env: str) -> str:
+    """What a program prints that is run in `folder`, in a process of its own."""
+    known = {name: value for name, value in os.environ.items() if not name.startswith("PYTHONPATH")}
+    done = subprocess.run(
+        [sys.executable, *command], cwd=folder, env=known | env, capture_output=True, text=True, timeout=50
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+PROGRAMS: dict[str, tuple[dict[str, str], list[str]]] = {
+    "a module beside the script": (
+        {"script.py": SCRIPT, "mylib.py": MYLIB, "helper_of_mylib.py": "def twice(n):\n    return 2 * n\n"},
+        ["script.py"],
+    ),
+    "a package with relative imports, by -m": (
+        {
+            "app/__init__.py": "",
+            "app/deep/__init__.py": "",
+            "app/deep/mylib.py": MYLIB.replace("import helper", "from .. import helper"),
+            "app/helper_of_mylib.py": "def twice(n):\n    return 2 * n\n",
+            "app/main.py": SCRIPT.replace("import mylib", "from .deep import mylib"),
+        },
+        ["-m", "app.main"],
+    ),
+    "a notebook's cells": (
+        {
+            "notebook.py": "import sys; sys.path.insert(0, '')\ncells = open('cells.txt').read().split('# %%')\n"
+            "for cell in cells:\n    exec(compile(cell, '<cell>', 'exec'), globals())\n",
+            "cells.txt": SCRIPT.replace("class Pair", "# %%\nclass Pair").replace("if __name__", "# %%\nif __name__"),
+            "mylib.py": MYLIB,
+            "helper_of_mylib.py": "def twice(n):\n    return 2 * n\n",
+        },
+        ["notebook.py"],
+    ),
+    "a module from a file that is on no path": (
+        {
+            "script.py": SCRIPT.replace(
+                "import mylib",
+                "import sys, importlib.util as util\n"
+                "spec = util.spec_from_file_location('mylib', 'elsewhere/file.py')\n"
+                "mylib = sys.modules['mylib'] = util.module_from_spec(spec)\n"
+                "spec.loader.exec_module(mylib)\n",
+            ),
+            "elsewhere/file.py": MYLIB,
+            "helper_of_mylib.py": "def twice(n):\n    return 2 * n\n",
+        },
+        ["script.py"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("where", ["local cluster", "at an address"])
+def test_a_program_runs_unchanged(
+    name: str, where: str, server: Server, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    files, command = PROGRAMS[name]
+    folder = write(tmp_path / "project", files)
+    env = {}
+    if where == "at an address":
+        start_worker(slots=2)
+        env = {"MANYCORE_URL": server.url, "MANYCORE_KEY": server.key}
+    assert run(folder, *command, **env) == PRINTS
+
+
+def helper_of_this_test(number: int) -> int:
+    return number + 1
+
+
+def test_a_function_of_a_test_module_runs(start_worker: StartWorker, connect: Callable[..., Cluster]) -> None:
+    """pytest imports it under a name that no worker could import."""
+    start_worker()
+    assert connect().submit(helper_of_this_test, 1).result(timeout=20) == 2
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """Write `edited.py` anew, and import what it says now."""
+    monkeypatch.syspath_prepend(str(tmp_path / "project"))
+    path = tmp_path / "project" / "edited.py"
+    path.parent.mkdir()
+
+    def edit(text: str) -> ModuleType:
+        path.write_text(text)
+        made = ModuleType("edited")
+        made.__file__ = str(path)
+        exec(compile(text, str(path), "exec"), vars(made))
+        monkeypatch.setitem(sys.modules, "edited", made)
+        return made
+
+    return edit
+
+
+def test_twenty_edits_are_each_seen_by_every_slot_at_once(
+    start_worker: StartWorker, connect: Callable[..., Cluster], module: Callable[[str], ModuleType]
+) -> None:
+    start_worker(slots=2)
+    cluster = connect()
+    times = []
+    for edit in range(20):
+        version = module(f"import os, time\ndef f(n):\n    time.sleep(0.01)\n    return {edit}, os.getpid()\n")
+        before = perf_counter()
+        batch = cluster.batch(version.f, range(12))
+        next(batch.as_completed())
+        times.append(perf_counter() - before)
+        assert {value for value, _ in batch.gather()} == {edit}
+    print(f"from edit to first result: {median(times):.3f} s")
+    assert median(times) < 5
+
+
+def test_a_batch_under_way_goes_on_with_its_own_code(
+    start_worker: StartWorker, connect: Callable[..., Cluster], module: Callable[[str], ModuleType]
+) -> None:
+    start_worker()
+    cluster = connect()
+    first = cluster.batch(module("import time\ndef f(n):\n    time.sleep(0.02)\n    return 1\n").f, range(30))
+    second = cluster.batch(module("def f(n):\n    return 2\n").f, range(30))
+    assert (set(first.gather()), set(second.gather())) == ({1}, {2})
+
+
+def test_two_clients_with_different_code_of_one_name_never_meet(
+    server: Server, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    start_worker(slots=2)
+    program = """
+    import sys
+    from manycore import Cluster
+    import mylib
+    with Cluster() as cluster:
+        for _ in range(int(sys.argv[1])):
+            assert set(cluster.batch(mylib.answer, range(4)).gather()) == {mylib.ANSWER}
+    print(mylib.ANSWER)
+    """
+    found: dict[str, str] = {}
+
+    def client(answer: str) -> None:
+        lib = f"ANSWER = {answer!r}\ndef answer(n):\n    import mylib\n    return mylib.ANSWER\n"
+        folder = write(tmp_path / answer, {"script.py": program, "mylib.py": lib})
+        found[answer] = run(folder, "script.py", "200", MANYCORE_URL=server.url, MANYCORE_KEY=server.key)
+
+    threads = [threading.Thread(target=client, args=(answer,)) for answer in ("left", "right")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert found == {"left": "left\n", "right": "right\n"}
+
+
+def test_data_files_travel_if_they_are_asked_for(
+    server: Server, start_worker: StartWorker, connect: Callable[..., Cluster], module: Callable[[str], ModuleType]
+) -> None:
+    start_worker()
+    version = module(
+        "import pathlib\ndef read(n):\n    return (pathlib.Path(__file__).parent / 'data/a.txt').read_text()\n"
+    )
+    path = Path(str(version.__file__)).parent / "data" / "a.txt"
+    path.parent.mkdir()
+    path.write_text("hello")
+    connect()
+    with Cluster(server.url, code=Code(include=["data/*.txt"])) as cluster:
+        assert cluster.submit(version.read, 0).result(timeout=20) == "hello"
+
+
+def test_without_code_it_is_said_what_is_missing(
+    server: Server, start_worker: StartWorker, connect: Callable[..., Cluster], module: Callable[[str], ModuleType]
+) -> None:
+    start_worker()
+    connect()
+    with Cluster(server.url, code="off") as cluster, pytest.raises(NotUnpicklable, match="No module named 'edited'"):
+        cluster.submit(module("def f(n):\n    return n\n").f, 1).result(timeout=20)
+
+
+def test_what_the_workers_python_cannot_read_is_a_clear_error(
+    start_worker: StartWorker, connect: Callable[..., Cluster], module: Callable[[str], ModuleType]
+) -> None:
+    start_worker()
+    version = module("def f(n):\n    return n\n")
+    Path(str(version.__file__)).write_text("def f(n):\n    return n ?? 0\n")
+    with pytest.raises(NotUnpicklable, match=r"Python 3\.\d+\).*SyntaxError"):
+        connect().submit(version.f, 1).result(timeout=20)
+
+
+def test_workers_of_registered_tasks_only_refuse_it(
+    server: Server, start_worker: StartWorker, connect: Callable[..., Cluster], module: Callable[[str], ModuleType]
+) -> None:
+    start_worker(allow_functions="0", tasks="tests.functions")
+    cluster = connect()
+    with pytest.raises(FunctionsNotAllowed):
+        cluster.submit(module("def f(n):\n    return n\n").f, 1).result(timeout=20)
+
+
+def forged(keyring: Keyring, files: Any) -> bytes:
+    return keyring.seal(codec.CODE, {"version": 1, "digest": "d" * 32, "files": files}, b"x")
+
+
+@pytest.mark.parametrize(
+    "sealed",
+    [
+        lambda ring: forged(ring, [("../../evil.py", 1)]),
+        lambda ring: forged(ring, [("os.py", 1)]),
+        lambda ring: forged(ring, [("a.py", 2**40)]),
+        lambda ring: Archive.of(Keyring([b"another key, long enough"]), {"a.py": b""}).sealed,
+        lambda ring: b"junk",
+    ],
+    ids=["a path upwards", "a standard module", "a bomb", "a stranger's", "junk"],
+)
+def test_a_hostile_archive_is_refused_and_the_worker_goes_on(
+    sealed: Callable[[Keyring], bytes],
+    server: Server,
+    start_worker: StartWorker,
+    connect: Callable[..., Cluster],
+    module: Callable[[str], ModuleType],
+    tmp_path: Path,
+) -> None:
+    worker = start_worker()
+    cluster = connect()
+    version = module("def f(n):\n    return n\n")
+    archive = cluster._session.shipper.program(version.f).code
+    assert archive is not None
+    ring = Keyring.parse(server.key)
+    server.client().set(keys.reference(archive.digest), sealed(ring), ex=60)
+    cluster._session.dispatcher._shipped[archive.digest] = float("inf")  # it is there already, as far as it knows
+    with pytest.raises(MessageRefused):
+        cluster.submit(version.f, 1).result(timeout=20)
+    assert not list(tmp_path.rglob("evil.py"))
+    assert worker.poll() is None
+    with Cluster(server.url, code="off") as other:
+        assert other.submit(abs, -1).result(timeout=20) == 1

@@ -1,0 +1,192 @@
+"""Which modules travel: those of this process that are not installed, with all that they import."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from manycore.client.code import Code, CodeShipper
+from manycore.client.datafiles import find_data
+from manycore.client.modules import find_modules, imports_of, is_installed
+from manycore.errors import CodeTooLarge, SettingsError
+from manycore.protocol import archive
+from manycore.protocol.archive import open_archive
+from manycore.protocol.codec import Keyring, generate_key
+
+KEYRING = Keyring([generate_key().encode()])
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder on the path whose modules are gone from this process afterwards."""
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def write(folder: Path, **modules: str) -> None:
+    for name, text in modules.items():
+        path = folder / (name.replace("__of__", "/") + ".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def found(*prefixes: str) -> set[str]:
+    return {path for path in find_modules().files if path.startswith(prefixes)}
+
+
+def test_a_module_beside_the_script_travels(project: Path) -> None:
+    write(project, tm_one="x = 1")
+    importlib.import_module("tm_one")
+    assert found("tm_") == {"tm_one.py"}
+
+
+def test_so_does_what_it_imports_inside_a_function(project: Path) -> None:
+    write(
+        project,
+        tm_one="def f():\n    import tm_two as two, os\n    from tm_three import x\n",
+        tm_two="",
+        tm_three="x=1",
+    )
+    importlib.import_module("tm_one")
+    assert found("tm_") == {"tm_one.py", "tm_two.py", "tm_three.py"}
+
+
+def test_a_package_travels_whole(project: Path) -> None:
+    write(
+        project, tm_pkg__of____init__="", tm_pkg__of__a="", tm_pkg__of__sub__of____init__="", tm_pkg__of__sub__of__b=""
+    )
+    importlib.import_module("tm_pkg.a")
+    assert found("tm_") == {f"tm_pkg/{name}.py" for name in ("__init__", "a", "sub/__init__", "sub/b")}
+
+
+def test_of_a_namespace_package_travels_what_is_imported(project: Path) -> None:
+    write(project, tm_space__of__a="", tm_space__of__b="")
+    importlib.import_module("tm_space.a")
+    assert found("tm_") == {"tm_space/a.py"}
+
+
+def test_a_module_that_was_loaded_from_a_file_travels_under_its_own_name(project: Path) -> None:
+    write(project, whatever="x = 1")
+    spec = importlib.util.spec_from_file_location("tm_given.name", project / "whatever.py")
+    assert spec is not None
+    sys.modules["tm_given.name"] = importlib.util.module_from_spec(spec)
+    assert found("tm_") == {"tm_given/name.py"}
+
+
+def test_neither_the_standard_library_nor_what_is_installed_nor_we_ourselves_travel() -> None:
+    files = find_modules().files
+    assert not [
+        path for path in files if path.split("/")[0].removesuffix(".py") in {"json", "pytest", "celery", "manycore"}
+    ]
+    assert is_installed(os.__file__)
+    assert is_installed(str(pytest.__file__))
+
+
+def test_version_control_caches_and_virtual_environments_of_a_package_stay(project: Path) -> None:
+    write(project, tm_pkg__of____init__="")
+    for folder in (".git", "__pycache__", "node_modules", "env"):
+        write(project, **{f"tm_pkg__of__{folder}__of__x": ""})
+    (project / "tm_pkg" / "env" / "pyvenv.cfg").touch()
+    importlib.import_module("tm_pkg")
+    assert found("tm_") == {"tm_pkg/__init__.py"}
+
+
+def test_odd_things_in_sys_modules_do_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Odd:
+        def __getattr__(self, name: str) -> object:
+            raise RuntimeError(name)
+
+    for name, thing in {"tm_odd": Odd(), "tm_none": None, "tm_number": 7}.items():
+        monkeypatch.setitem(sys.modules, name, thing)
+    assert found("tm_") == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("import a", {"a"}),
+        ("import a.b, c as d", {"a", "c"}),
+        ("    from a.b import c", {"a"}),
+        ("from .a import b\nfrom . import c", set()),
+        ("import json, os.path", set()),
+        ("x = 'import a'  # import b", set()),
+        ("try:\n\timport a\nexcept ImportError: pass", {"a"}),
+    ],
+)
+def test_the_imports_of_a_file_are_read_as_text(tmp_path: Path, text: str, names: set[str]) -> None:
+    path = tmp_path / "m.py"
+    path.write_text(text)
+    assert imports_of(str(path), (0, 0)) == names
+
+
+def test_an_edit_gives_another_archive_and_no_edit_the_same(project: Path) -> None:
+    write(project, tm_one="x = 1")
+    importlib.import_module("tm_one")
+    shipper = CodeShipper(KEYRING, Code())
+    first, again = shipper.current(), shipper.current()
+    assert first is not None
+    assert again is first
+    write(project, tm_one="x = 22")
+    second = shipper.current()
+    assert second is not None
+    assert open_archive(KEYRING, second.sealed, second.digest)["tm_one.py"] == b"x = 22"
+    assert second.digest != first.digest
+
+
+def test_a_module_that_went_away_is_left_out(project: Path) -> None:
+    write(project, tm_one="", tm_two="")
+    importlib.import_module("tm_one")
+    importlib.import_module("tm_two")
+    (project / "tm_two.py").unlink()
+    assert found("tm_") == {"tm_one.py"}
+
+
+def test_code_can_be_off() -> None:
+    assert CodeShipper(KEYRING, Code.of("off")).current() is None
+
+
+@pytest.mark.parametrize("value", ["on", "", None, True, 7])
+def test_any_other_value_is_an_error(value: object) -> None:
+    with pytest.raises(SettingsError, match="auto"):
+        Code.of(value)  # type: ignore[arg-type]
+
+
+def test_too_much_code_names_the_largest_files(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "MAX_BYTES", 100)
+    write(project, tm_big="#" * 90, tm_small="#" * 20)
+    importlib.import_module("tm_big")
+    importlib.import_module("tm_small")
+    with pytest.raises(CodeTooLarge, match=r"The largest: "):
+        CodeShipper(KEYRING, Code()).current()
+
+
+SECRETS = [
+    ".env", ".env.local", "server.key", "cert.pem", "id_rsa", "secrets/url", ".git/config", ".ssh/id", ".netrc",
+    "my_credentials.json", "venv/x.json", "api_token.txt", "__pycache__/m.pyc", "deep/.hidden/x.json",
+]  # fmt: skip
+
+
+def test_secrets_never_travel_whatever_the_globs_say(tmp_path: Path) -> None:
+    for name in [*SECRETS, "data/a.json", "plain.txt"]:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "out.json").symlink_to("/etc/hostname")
+    data = find_data([str(tmp_path)], ["**/*", "**/.*", ".*", "*"], [])
+    assert set(data) == {"data/a.json", "plain.txt"}
+
+
+def test_data_files_come_by_glob_and_stay_by_glob(tmp_path: Path) -> None:
+    for name in ("data/a.json", "data/b.json", "data/c.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert set(find_data([str(tmp_path)], ["data/*.json"], ["data/b*"])) == {"data/a.json"}

@@ -1,0 +1,136 @@
+"""A process imports from one archive at a time, and neither archive ever sees the other's modules, or the worker's."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from manycore.worker import code
+from manycore.worker.code import CodeStore, Imports
+
+NAME = "travelling_module"
+
+
+def source(value: int) -> Callable[[], dict[str, bytes]]:
+    return lambda: {f"{NAME}.py": b"VALUE = %d\n" % value}
+
+
+def none() -> dict[str, bytes]:
+    raise AssertionError("it is here already")
+
+
+@pytest.fixture
+def imports(tmp_path: Path) -> Iterator[Imports]:
+    before = list(sys.path)
+    yield Imports(CodeStore(tmp_path / "code"), lambda digest: None)
+    sys.path[:] = before
+    sys.modules.pop(NAME, None)
+
+
+def value() -> int:
+    return int(importlib.import_module(NAME).VALUE)
+
+
+def test_a_module_is_imported_from_the_archive(imports: Imports) -> None:
+    with imports.of("a", source(1)):
+        assert value() == 1
+
+
+def test_it_is_fetched_once(imports: Imports) -> None:
+    for fetch in (source(1), none):
+        with imports.of("a", fetch):
+            assert value() == 1
+
+
+def test_another_process_of_the_host_finds_it(tmp_path: Path, imports: Imports) -> None:
+    with imports.of("a", source(1)):
+        assert CodeStore(tmp_path / "code").path("a", none).is_dir()
+
+
+def test_two_archives_do_not_meet(imports: Imports) -> None:
+    for _ in range(3):
+        for digest, number in (("a", 1), ("b", 2)):
+            with imports.of(digest, source(number)):
+                assert value() == number
+
+
+def test_a_module_keeps_its_state_for_the_archives_next_turn(imports: Imports) -> None:
+    with imports.of("a", source(1)):
+        first = importlib.import_module(NAME)
+    with imports.of("b", source(2)):
+        assert importlib.import_module(NAME) is not first
+    with imports.of("a", none):
+        assert importlib.import_module(NAME) is first
+
+
+def test_the_workers_own_module_of_that_name_comes_back(imports: Imports) -> None:
+    own = sys.modules[NAME] = ModuleType(NAME)
+    with imports.of("a", source(1)):
+        assert value() == 1
+    with imports.of("b", lambda: {"another_travelling_module.py": b""}):
+        assert sys.modules[NAME] is own
+
+
+def test_what_is_dropped_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(code, "KEPT_IMPORTS", 1)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    gone: list[str] = []
+    imports = Imports(CodeStore(tmp_path / "code"), gone.append)
+    for number, digest in enumerate("abc"):
+        with imports.of(digest, source(number)):
+            assert value() == number
+    assert gone == ["a"]
+    sys.modules.pop(NAME, None)
+
+
+def test_the_oldest_archives_leave_when_there_are_too_many_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code, "KEPT_BYTES", 25)
+    store = CodeStore(tmp_path / "code")
+    for digest in "abc":
+        store.path(digest, lambda: {"m.py": b"0123456789"})
+        store.let_go(digest)
+    other = CodeStore(tmp_path / "code")
+    other.path("d", lambda: {"m.py": b"0123456789"})
+    kept = {place.name for place in (tmp_path / "code").iterdir() if place.is_dir()}
+    assert kept == {"c", "d"}
+
+
+def test_one_that_is_in_use_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(code, "KEPT_BYTES", 5)
+    user = CodeStore(tmp_path / "code")
+    user.path("a", lambda: {"m.py": b"0123456789"})
+    CodeStore(tmp_path / "code").path("b", lambda: {"m.py": b"0123456789"})
+    assert (tmp_path / "code" / "a" / "m.py").exists()
+
+
+def test_what_could_not_be_fetched_leaves_nothing(tmp_path: Path) -> None:
+    def fail() -> dict[str, bytes]:
+        raise OSError("away")
+
+    with pytest.raises(OSError, match="away"):
+        CodeStore(tmp_path / "code").path("a", fail)
+    assert [place.name for place in (tmp_path / "code").iterdir() if place.is_dir()] == []
+
+
+def test_threads_take_turns_by_archive(imports: Imports) -> None:
+    found: list[bool] = []
+
+    def use(digest: str, number: int) -> None:
+        for _ in range(20):
+            with imports.of(digest, source(number)):
+                found.append(value() == number)
+
+    threads = [threading.Thread(target=use, args=args) for args in [("a", 1), ("b", 2), ("a", 1), ("c", 3)]]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert found == [True] * 80

@@ -13,7 +13,8 @@ from celery import Celery
 
 from manycore.errors import SettingsError
 from manycore.protocol import serializer
-from manycore.protocol.broker import backend_url, create_app
+from manycore.protocol.address import Address
+from manycore.protocol.broker import create_app
 from manycore.protocol.settings import load_settings
 
 
@@ -26,4 +27,4 @@ def celery_app() -> Celery:
     if settings.url is None:
         raise SettingsError("There is no cluster to call. Set MANYCORE_URL to the address of its server.")
     serializer.install(settings.keyring(), max_message_bytes=settings.max_message_bytes)
-    return create_app(settings, "manycore.plain", backend=backend_url(settings.url))
+    return create_app(settings, "manycore.plain", backend=Address.parse(settings.url).backend_url)

@@ -1,7 +1,8 @@
 """`manycore env`: what a client must export to reach the compose stack of this machine.
 
-The stack's secrets are in a volume. This copies those of the client into a folder that only its user may read, and
-prints the address of the published port. It needs Docker, not the stack's Python packages.
+The stack's secrets are in a volume. This copies those of the client into a folder that only its user may read, with
+the address of the published port, and prints where they are: no password is shown, or inherited
+by other programs. It needs Docker, not the stack's Python packages.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-c
 )
 def env(directory: Path, secrets: Path | None) -> None:
     """Print the exports for a client of the running stack: eval "$(manycore env)"."""
+    click.echo("unset MANYCORE_URL")  # it would win over the file
     for name, value in client_environment(directory, secrets).items():
         click.echo(f"export {name}={shlex.quote(value)}")
 
@@ -52,9 +54,8 @@ def client_environment(directory: Path, secrets: Path | None = None) -> dict[str
     for name in ("url", "key"):
         (folder / name).chmod(0o600)
     published = _docker("compose", "port", "redis", "6379", cwd=project)
-    url = _at((folder / "url").read_text().strip(), published)
-    (folder / "url").write_text(url + "\n")
-    return {"MANYCORE_URL": url, "MANYCORE_KEY_FILE": str(folder / "key")}
+    (folder / "url").write_text(_at((folder / "url").read_text().strip(), published) + "\n")
+    return {"MANYCORE_URL_FILE": str(folder / "url"), "MANYCORE_KEY_FILE": str(folder / "key")}
 
 
 def _project(start: Path) -> Path:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from manycore.protocol.settings import Settings
 
 T = TypeVar("T")
+MAX_WORKERS = 4_096
 _BATCH_ID = re.compile(r"[A-Za-z0-9_:-]{1,120}")
 
 
@@ -52,8 +53,8 @@ class Cluster(Executor):
     def __init__(self, url: str | None = None, *, workers: int | None = None, code: Code | str = "auto") -> None:
         from manycore.client.code import Code
 
-        if workers is not None and (not isinstance(workers, int) or workers < 1):
-            raise SettingsError(f"workers={workers!r}: a local cluster needs at least one worker process.")
+        if workers is not None and (type(workers) is not int or not 1 <= workers <= MAX_WORKERS):
+            raise SettingsError(f"workers={workers!r}: give the number of worker processes, from 1 to {MAX_WORKERS:,}.")
         self._session = _connect(url, workers, Code.of(code))
         weakref.finalize(self, _release, self._session).atexit = False
 

@@ -30,7 +30,15 @@ from manycore.errors import BatchCancelled, BatchDetached, BatchIncomplete, Loca
 from manycore.local.cluster import LocalCluster
 from manycore.protocol import keys
 from manycore.protocol.audit import Auditor
-from manycore.protocol.broker import BRIEF_SECONDS, FULL, Publisher, connect, create_app, typed_errors
+from manycore.protocol.broker import (
+    BRIEF_SECONDS,
+    FULL,
+    Publisher,
+    check_server_kind,
+    connect,
+    create_app,
+    typed_errors,
+)
 from manycore.protocol.message import ItemOptions
 from manycore.protocol.parcel import Program
 from manycore.protocol.record import Identity, Record
@@ -53,6 +61,8 @@ class Session:
         self.redis = connect(settings)
         with typed_errors(settings):
             self.redis.ping()
+            if local is None:
+                check_server_kind(self.redis, settings)
         self.fleet = Fleet(self.redis, self._keyring, expected_slots=local.slots if local else None)
         self.fleet.workers()
         self.shipper = FunctionShipper(self._keyring, self.fleet, settings, CodeShipper(self._keyring, code))

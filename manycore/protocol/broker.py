@@ -5,20 +5,24 @@ Clients use it to publish only; `manycore.worker.app` adds what workers need. Im
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from urllib.parse import parse_qs, urlsplit
+from typing import Any
 
 import redis
 from celery import Celery
 from celery.app.control import Control
+from celery.loaders.app import AppLoader
 from kombu import Queue
 from kombu.exceptions import BatchPublishError
+from kombu.pools import ProducerPool
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from manycore.errors import AuthenticationFailed, ConnectionFailed, ServerFull
+from manycore.errors import AuthenticationFailed, ConnectionFailed, ServerFull, SettingsError
+from manycore.protocol.address import Address
 from manycore.protocol.codec import CONTENT_TYPE, Keyring
 from manycore.protocol.message import Chunk, seal_chunk
 from manycore.protocol.settings import Settings, redacted
@@ -43,6 +47,9 @@ AWAY = (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError, redis.ex
 FULL = redis.OutOfMemoryError
 """What redis-py raises when the server has no memory left for this command."""
 MAX_SOCKET_READ = 65_536
+MAX_PRODUCERS = 10
+OLDEST_SERVER = (6, 2)
+"""Of Redis; every Valkey calls itself 7.2 there."""
 
 
 def reason(exc: BaseException) -> str:
@@ -75,11 +82,39 @@ class JsonControl(Control):
         self.mailbox.serializer = "json"
 
 
-def create_app(settings: Settings, name: str = "manycore", **options: object) -> Celery:
+class OurLoader(AppLoader):
+    """Reads no configuration of the surroundings: neither CELERY_CONFIG_MODULE nor a celeryconfig.py is ours."""
+
+    def read_configuration(self, env: str = "") -> dict[str, Any]:
+        return {}
+
+
+class OurCelery(Celery):
+    """A Celery application that talks to the server that it was given, whatever the environment says.
+
+    Celery prefers CELERY_BROKER_URL, CELERY_RESULT_BACKEND, CELERY_LOADER and their like, which may be another
+    project's, to its own configuration. Here each of them is told outright, so that there is nothing left to look up.
+    """
+
+    def __init__(self, name: str, *, broker: str, backend: str = "disabled", **options: Any) -> None:
+        self._address = broker
+        self.backend_cls = backend  # wins, unlike the setting `result_backend`
+        super().__init__(name, broker=broker, backend=backend, loader=OurLoader, fixups=[], **options)
+
+    def connection_for_read(self, url: str | None = None, **kwargs: Any) -> Any:
+        return super().connection_for_read(url or self._address, **kwargs)
+
+    def connection_for_write(self, url: str | None = None, **kwargs: Any) -> Any:
+        return super().connection_for_write(url or self._address, **kwargs)
+
+
+def create_app(settings: Settings, name: str = "manycore", *, broker: str | None = None, **options: Any) -> Celery:
     """A Celery application for `settings.url`, with the queues, the leases and the refusal of anything unsigned."""
-    app = Celery(name, control=JsonControl, set_as_current=False, **options)
+    address = Address.parse(settings.url or "")
+    broker = broker or address.broker_url
+    app = OurCelery(name, broker=broker, control=JsonControl, set_as_current=False, **options)
     app.conf.update(
-        broker_url=broker_url(settings.url or ""),
+        broker_use_ssl=dict(address.tls) if address.tls else False,
         broker_connection_retry_on_startup=True,
         broker_transport_options={
             "visibility_timeout": settings.lease_seconds,
@@ -100,29 +135,13 @@ def create_app(settings: Settings, name: str = "manycore", **options: object) ->
     return app
 
 
-def broker_url(url: str) -> str:
-    """The address as kombu writes it: it says `redis+socket://` where redis-py says `unix://`."""
-    return f"redis+{_socket_url(url)}" if urlsplit(url).scheme == "unix" else url
-
-
-def backend_url(url: str) -> str:
-    """The address as Celery's result backend writes it: it says `socket://` where redis-py says `unix://`."""
-    return _socket_url(url) if urlsplit(url).scheme == "unix" else url
-
-
-def _socket_url(url: str) -> str:
-    parts = urlsplit(url)
-    database = parse_qs(parts.query).get("db", ["0"])[0]
-    return f"socket://{parts.netloc}{parts.path}?virtual_host={database}"
-
-
 def connect(settings: Settings, seconds: float = SOCKET_SECONDS) -> redis.Redis:
     """A Redis client for outcomes and state, which waits `seconds` for an answer.
 
     It never retries by itself: callers know what a repeat would mean.
     """
     return redis.Redis.from_url(
-        settings.url or "",
+        Address.parse(settings.url or "").redis_url,
         socket_timeout=seconds,
         socket_connect_timeout=min(seconds, 5.0),
         retry=Retry(NoBackoff(), 0),
@@ -131,16 +150,55 @@ def connect(settings: Settings, seconds: float = SOCKET_SECONDS) -> redis.Redis:
     )
 
 
+def check_server_kind(client: redis.Redis, settings: Settings) -> None:
+    """Refuse what answers but cannot work: a node of a cluster, a Sentinel, a server that is too old.
+
+    Raises `SettingsError`, or redis-py's errors.
+    """
+    try:
+        server: dict[str, Any] = client.info("server")
+    except redis.exceptions.NoPermissionError:
+        return  # this user may not ask; what does not work says so later
+    place = redacted(settings.url or "")
+    mode = server.get("redis_mode", "standalone")
+    if mode != "standalone":
+        raise SettingsError(
+            f"The server at {place} runs in {mode} mode, which manycore does not support: a batch's keys would lie on "
+            "several nodes. Give the address of a single server (cluster-enabled no), with a replica if you like."
+        )
+    version = str(server.get("redis_version", ""))
+    if _version(version) < OLDEST_SERVER:
+        raise SettingsError(f"The server at {place} is Redis {version}. manycore needs 6.2 or newer, or Valkey.")
+
+
+def _version(text: str) -> tuple[int, ...]:
+    parts = text.split(".")[:2]
+    return tuple(map(int, parts)) if all(part.isdigit() for part in parts) else OLDEST_SERVER
+
+
 class Publisher:
-    """Publishes chunks as Celery messages. One for each thread that publishes: a connection of its own."""
+    """Publishes chunks as Celery messages, on connections of its own: one for each thread that publishes at a time."""
 
     def __init__(self, app: Celery, keyring: Keyring) -> None:
         self._app = app
         self._keyring = keyring
+        self._opened: tuple[int, Any, ProducerPool] | None = None
 
     def close(self) -> None:
-        """Close the connections that were used."""
+        """Close the connections that were used. kombu's own pools, one for all applications, would keep them."""
+        opened, self._opened = self._opened, None
+        if opened is not None and opened[0] == os.getpid():
+            opened[1].force_close_all()
         self._app.close()
+
+    def _producers(self) -> ProducerPool:
+        """The producers of this process: a connection that was opened before a fork belongs to the parent."""
+        opened = self._opened
+        if opened is None or opened[0] != os.getpid():
+            connections = self._app.connection_for_write().Pool(limit=MAX_PRODUCERS)
+            # No lock, which a fork could leave locked: of two threads that come first, one drops its empty pool.
+            self._opened = opened = os.getpid(), connections, ProducerPool(connections, limit=MAX_PRODUCERS)
+        return opened[2]
 
     def publish(
         self,
@@ -163,7 +221,7 @@ class Publisher:
         self, chunks: Sequence[tuple[Chunk, bytes | memoryview]], queue: str, shadow: str | None, delay_seconds: float
     ) -> None:
         eta = datetime.now(UTC) + timedelta(seconds=delay_seconds) if delay_seconds > 0 else None
-        with self._app.producer_pool.acquire(block=True) as producer, producer.batch():
+        with self._producers().acquire(block=True) as producer, producer.batch():
             for chunk, payload in chunks:
                 message = self._app.amqp.as_task_v2(
                     chunk.id,

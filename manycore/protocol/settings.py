@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,17 +13,21 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from manycore.errors import SettingsError, SigningKeyMissing
+from manycore.protocol.address import Address
 from manycore.protocol.codec import Keyring
 
 MIB = 1024 * 1024
+PREFIX = "MANYCORE_"
+OTHERS = frozenset({"MANYCORE_PULL", "MANYCORE_PULSE_FILE"})
+"""Variables of the stack that look like one of these; a test holds it against the stack's files."""
 
 
 class Settings(BaseSettings):
     """One process's settings. Sizes are in bytes, times in seconds."""
 
-    model_config = SettingsConfigDict(env_prefix="MANYCORE_", env_ignore_empty=True, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore")
 
-    url: str | None = Field(None, description="redis://, rediss:// or unix:// address of the server")
+    url: str | None = Field(None, repr=False, description="redis://, rediss:// or unix:// address of the server")
     url_file: Path | None = Field(None, description="file with the address, which holds a password; `url` wins")
     key: SecretStr | None = Field(None, description="signing keys, the signing one first")
     key_file: Path | None = Field(None, description="file with the signing keys; wins over `key`")
@@ -45,6 +52,13 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
 
+    @field_validator("url")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value is not None:
+            Address.parse(value)  # whoever asks for the server, in whatever words, is told the same
+        return value and value.strip()
+
     def keyring(self) -> Keyring:
         """The signing keys. Raises `SigningKeyMissing` without one, `SettingsError` for an unusable one."""
         if self.key_file is not None:
@@ -59,16 +73,34 @@ def load_settings(**overrides: Any) -> Settings:
 
     Raises `SettingsError` naming each bad one.
     """
+    _refuse_misspelt(os.environ)
+    given = {name: value for name, value in overrides.items() if value is not None}
+    settings = _checked(given)
+    if settings.url is None and settings.url_file is not None:
+        return _checked(given | {"url": _read("address file", settings.url_file)})
+    return settings
+
+
+def _checked(given: dict[str, Any]) -> Settings:
     try:
-        settings = Settings(**{name: value for name, value in overrides.items() if value is not None})
+        return Settings(**given)
     except ValidationError as exc:
         found = "; ".join(
-            f"MANYCORE_{'_'.join(map(str, error['loc'])).upper()}: {error['msg']}" for error in exc.errors()
+            f"MANYCORE_{'_'.join(map(str, error['loc'])).upper()}: {error['msg'].removeprefix('Value error, ')}"
+            for error in exc.errors(include_input=False, include_url=False)
         )
-        raise SettingsError(f"These settings cannot work: {found}.") from None
-    if settings.url is None and settings.url_file is not None:
-        return settings.model_copy(update={"url": _read("address file", settings.url_file).strip()})
-    return settings
+        raise SettingsError(f"These settings cannot work: {found}{'' if found.endswith('.') else '.'}") from None
+
+
+def _refuse_misspelt(environment: Mapping[str, str]) -> None:
+    """A setting that is nearly one of ours would be ignored in silence. What is quite different is somebody else's."""
+    known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
+    for name in sorted(environment):
+        if not name.startswith(PREFIX) or name in known or name in OTHERS:
+            continue
+        close = get_close_matches(name, known, n=1, cutoff=0.9)
+        if close:
+            raise SettingsError(f"There is no setting {name}. Did you mean {close[0]}?")
 
 
 def _read(what: str, path: Path) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from manycore.local.cpus import granted_cpus
-from manycore.worker.app import create_worker_app
 from manycore.worker.launch import launch
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "show_default": True})
@@ -29,7 +31,7 @@ def main(
 ) -> None:
     """Run a worker. Further options go to `celery worker` as they are."""
     launch(
-        create_worker_app,
+        _make_app,
         pool=pool,
         slots=slots or granted_cpus(),
         queue=queue,
@@ -37,6 +39,12 @@ def main(
         loglevel=loglevel,
         options=celery_options,
     )
+
+
+def _make_app() -> Celery:
+    from manycore.worker.app import create_worker_app  # imports Celery, which reads the environment
+
+    return create_worker_app()
 
 
 if __name__ == "__main__":

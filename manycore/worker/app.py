@@ -19,7 +19,8 @@ from celery import Celery, signals
 from manycore.errors import FunctionsNotAllowed, ManycoreError, SettingsError, UnknownTask
 from manycore.local.lifeline import die_with_parent
 from manycore.protocol import serializer
-from manycore.protocol.broker import FUNCTION_TASK, backend_url, create_app
+from manycore.protocol.address import Address
+from manycore.protocol.broker import FUNCTION_TASK, create_app
 from manycore.protocol.settings import Settings, load_settings
 from manycore.task import TaskInfo, task_info
 from manycore.worker.context import WorkerContext
@@ -36,12 +37,17 @@ from manycore.worker.parent.watchman import WatchStep
 def create_worker_app(settings: Settings | None = None) -> Celery:
     """The application of a worker: tasks, signed messages, outcomes, leases. Raises `SettingsError`."""
     settings = settings or load_settings()
+    if settings.url is None:
+        raise SettingsError("There is no server to work for. Set MANYCORE_URL_FILE or MANYCORE_URL to its address.")
     keyring = settings.keyring()
     serializer.install(keyring, max_message_bytes=settings.max_message_bytes)
+    address = Address.parse(settings.url)
+    gate = transport_settings(address)
     app = create_app(
         settings,
+        broker=gate["broker_url"],
         task_cls="manycore.worker.child.task:ManycoreTask",
-        backend=f"manycore.worker.parent.backend:OutcomeBackend+{backend_url(settings.url or '')}",
+        backend=f"manycore.worker.parent.backend:OutcomeBackend+{address.backend_url.removeprefix('redis+')}",
     )
     app.conf.update(
         broker_connection_max_retries=None,  # a worker waits for its server as long as it takes
@@ -55,7 +61,7 @@ def create_worker_app(settings: Settings | None = None) -> Celery:
         worker_send_task_events=True,
     )
     context = app.manycore = WorkerContext(app, settings, keyring)
-    app.conf.update(transport_settings(settings.url or ""))
+    app.conf.update(gate)
     app.conf.broker_transport_options |= {
         "refuse": partial(refuse_raw, context),
         "max_message_bytes": settings.max_message_bytes,

@@ -12,7 +12,7 @@ from typing import Any
 import redis
 
 from manycore.errors import AuthenticationFailed, ConnectionFailed, SettingsError
-from manycore.protocol.broker import SWEEP_SECONDS, connect
+from manycore.protocol.broker import SWEEP_SECONDS, check_server_kind, connect
 from manycore.protocol.keys import HEARTBEAT_SECONDS
 from manycore.protocol.settings import Settings, redacted
 
@@ -47,6 +47,7 @@ def check_server(settings: Settings) -> None:
     client = connect(settings)
     try:
         client.ping()
+        check_server_kind(client, settings)
         memory: dict[str, Any] = client.info("memory")
         persistence: dict[str, Any] = client.info("persistence")
     except redis.AuthenticationError as exc:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
-from celery import Celery
 
 from manycore.errors import ManycoreError
+from manycore.worker.foreign import Foreign
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 BLAS_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -35,6 +38,11 @@ def launch(
     for variable in BLAS_VARIABLES:
         # One thread for each slot: slots times BLAS threads would oversubscribe the cores. The user's value wins.
         os.environ.setdefault(variable, "1")
+    foreign = Foreign()  # before Celery is imported, if nobody has yet
+    from celery import signals
+
+    # Items run in children, or in threads of this process.
+    (signals.worker_process_init if pool == "prefork" else signals.worker_ready).connect(foreign.give_back, weak=False)
     try:
         app = make_app()  # after the variables: tasks may import NumPy
     except ManycoreError as exc:

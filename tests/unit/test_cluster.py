@@ -10,7 +10,7 @@ from manycore import Cluster
 from manycore.errors import SettingsError
 
 
-@pytest.mark.parametrize("workers", [0, -1, 1.5, "2"])
+@pytest.mark.parametrize("workers", [0, -1, 1.5, 2.0, "2", True, 10**6])
 def test_a_local_cluster_needs_a_worker(workers: Any) -> None:
-    with pytest.raises(SettingsError, match="needs at least one worker process"):
+    with pytest.raises(SettingsError, match="give the number of worker processes"):
         Cluster(workers=workers)

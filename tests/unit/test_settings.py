@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from manycore.errors import SettingsError, SigningKeyMissing
 from manycore.protocol.codec import Keyring
-from manycore.protocol.settings import load_settings, redacted
+from manycore.protocol.settings import Settings, load_settings, redacted
 
 KEY, OTHER = "a-key-of-16-bytes-or-more", "another-key-of-16-bytes"
 
@@ -125,3 +126,34 @@ def test_a_key_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_an_address_is_shown_without_its_password(url: str, shown: str) -> None:
     assert redacted(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("MANYCORE_LEASE_SECOND", "MANYCORE_LEASE_SECONDS"),
+        ("MANYCORE_KEYFILE", "MANYCORE_KEY_FILE"),
+        ("MANYCORE_MAX_ITEMS_BYTES", "MANYCORE_MAX_ITEM_BYTES"),
+    ],
+)
+def test_a_misspelt_setting_is_not_ignored(monkeypatch: pytest.MonkeyPatch, name: str, meant: str) -> None:
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(SettingsError, match=f"no setting {name}. Did you mean {meant}"):
+        load_settings()
+
+
+def test_variables_of_the_stack_are_no_misspelt_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(__file__).parents[2]
+    text = "".join((root / name).read_text() for name in (".env.example", "docker-compose.yml"))
+    for name in set(re.findall("MANYCORE_[A-Z_]+[A-Z]", text)) - {
+        f"MANYCORE_{f.upper()}" for f in Settings.model_fields
+    }:
+        monkeypatch.setenv(name, "1")
+    load_settings()
+
+
+def test_an_address_file_is_checked_as_an_address_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("redis://:pa#ss@host\n")
+    monkeypatch.setenv("MANYCORE_URL_FILE", str(tmp_path / "url"))
+    with pytest.raises(SettingsError, match="percent-encoded"):
+        load_settings()

@@ -12,7 +12,13 @@ from typing import Any
 import pytest
 from kombu import Connection
 from kombu.transport import redis, virtual
+from redis import SSLConnection
 
+from manycore.protocol import serializer
+from manycore.protocol.address import Address
+from manycore.protocol.broker import create_app
+from manycore.protocol.codec import Keyring
+from manycore.protocol.settings import load_settings
 from manycore.worker.parent import transport
 
 KNOWN = {
@@ -50,10 +56,8 @@ def test_kombu_is_as_we_know_it(function: Callable[..., Any]) -> None:
     ],
 )
 def test_each_address_has_its_transport(url: str, kind: type, host: str) -> None:
-    chosen = transport.transport_settings(url)
-    connection = Connection(
-        chosen["broker_url"], transport=chosen["broker_transport"], ssl=chosen.get("broker_use_ssl", False)
-    )
+    chosen = transport.transport_settings(Address.parse(url))
+    connection = Connection(chosen["broker_url"], transport=chosen["broker_transport"])
     assert connection.get_transport_cls() is kind
     assert (connection.hostname, connection.clone().hostname) == (host, host)
     assert connection.clone().get_transport_cls() is kind
@@ -61,10 +65,19 @@ def test_each_address_has_its_transport(url: str, kind: type, host: str) -> None
 
 def test_tls_is_not_lost_and_is_checked() -> None:
     """kombu speaks TLS when the transport is called `rediss`; ours is not, and without this it would speak plainly."""
-    chosen = transport.transport_settings("rediss://example")
-    assert chosen["broker_use_ssl"] == {"ssl_cert_reqs": CERT_REQUIRED}
-    asked = Connection("rediss://example?ssl_cert_reqs=none", transport=chosen["broker_transport"], ssl=CERT_REQUIRED)
-    assert asked.ssl == {"ssl_cert_reqs": 0}
+    address = Address.parse("rediss://example")
+    gate = transport.transport_settings(address)
+    app = create_app(load_settings(url=address.redis_url), broker=gate["broker_url"], backend=address.backend_url)
+    app.conf.update(gate)
+    serializer.install(Keyring([b"k" * 16]), max_message_bytes=1_000_000)
+    connection = app.connection_for_read()
+    assert connection.get_transport_cls() is transport.Transport
+    channel = transport.Channel.__new__(transport.Channel)
+    channel.connection = connection.get_transport_cls()(client=connection)
+    asked: dict[str, Any] = channel._connparams()  # type: ignore[no-untyped-call]
+    assert issubclass(asked["connection_class"], SSLConnection)
+    assert asked["ssl_cert_reqs"] == "required"
+    assert app.backend.connparams["ssl_cert_reqs"] is CERT_REQUIRED
 
 
 def test_a_connection_that_is_gone_does_not_end_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:

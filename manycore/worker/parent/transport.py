@@ -14,10 +14,8 @@ import logging
 from binascii import Error as Base64Error
 from collections.abc import Callable
 from queue import Empty
-from ssl import CERT_REQUIRED
 from time import sleep
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import redis
@@ -26,7 +24,7 @@ from kombu.transport import virtual
 from kombu.utils.json import loads
 
 from manycore.errors import MessageRefused
-from manycore.protocol.broker import backend_url
+from manycore.protocol.address import Address
 from manycore.worker.parent.envelope import Envelope, read_envelope
 from manycore.worker.parent.strategy import check_call, reason_of
 
@@ -172,11 +170,8 @@ class SocketTransport(Transport):
     can_parse_url = True
 
 
-def transport_settings(url: str) -> dict[str, Any]:
-    """The Celery settings that choose this transport for the server at `url`."""
-    scheme = urlsplit(url).scheme
-    kind = SocketTransport if scheme == "unix" else Transport
-    chosen: dict[str, Any] = {"broker_url": backend_url(url), "broker_transport": f"{__name__}:{kind.__name__}"}
-    if scheme == "rediss":
-        chosen["broker_use_ssl"] = {"ssl_cert_reqs": CERT_REQUIRED}  # kombu asks for TLS by the transport's name
-    return chosen
+def transport_settings(address: Address) -> dict[str, Any]:
+    """The Celery settings that choose this transport for the server at `address`."""
+    if address.path is None:
+        return {"broker_url": address.broker_url, "broker_transport": f"{__name__}:{Transport.__name__}"}
+    return {"broker_url": address.socket_url, "broker_transport": f"{__name__}:{SocketTransport.__name__}"}

@@ -26,9 +26,9 @@ from manycore.protocol.retry import DEFAULT_BACKOFF, Backoff, backoff_of
 if TYPE_CHECKING:
     from manycore.client.batch import Batch
     from manycore.client.code import Code
+    from manycore.client.inputs import Input
     from manycore.client.results import MapResults
     from manycore.client.session import Session
-    from manycore.client.sources import Input
     from manycore.local.cluster import LocalCluster
     from manycore.protocol.record import Record
     from manycore.protocol.settings import Settings
@@ -80,14 +80,15 @@ class Cluster(Executor):
     ) -> MapResults[T]:
         """Apply `fn` to each item, or to the items of several iterables side by side; results come in order.
 
-        Work starts at once. An input that is not in memory is pulled by a thread, only as far ahead as the workers
-        need, and at most `buffersize` items beyond what was read. `chunksize` is never needed; given, each message has
+        Work starts at once. What is in memory is taken as it is now. Any other input is pulled by a thread, in the
+        context of this call, only as far ahead as the workers need, and at most `buffersize` items beyond what was
+        read. `chunksize` is never needed; given, each message has
         that many items. Raises `TimeoutError` from the iterator when a result is not there `timeout` seconds after
         this call.
         """
+        from manycore.client.inputs import Input
         from manycore.client.results import MapResults, OrderedReading
         from manycore.client.sinks import OrderedInbox
-        from manycore.client.sources import Input
         from manycore.protocol.message import ItemOptions
 
         _check_count("chunksize", chunksize)
@@ -141,8 +142,8 @@ class Cluster(Executor):
         is raised at once.
         """
         from manycore.client.batch import Batch as BatchClass
+        from manycore.client.inputs import Input
         from manycore.client.sinks import Inbox
-        from manycore.client.sources import Input
         from manycore.protocol.message import ItemOptions
         from manycore.protocol.packing import name_of
 

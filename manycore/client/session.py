@@ -19,10 +19,11 @@ from manycore.client.code import Code, CodeShipper
 from manycore.client.dispatcher import Dispatcher
 from manycore.client.functions import FunctionShipper
 from manycore.client.halt import Halt
+from manycore.client.inputs import Input
 from manycore.client.lane import Lane, Sink
 from manycore.client.reader import Reader
 from manycore.client.sinks import FutureSink
-from manycore.client.sources import Input, ReadySource, SubmitSource
+from manycore.client.sources import ReadySource, SubmitSource
 from manycore.client.stream import OutcomeStream
 from manycore.client.tidy import Tidier
 from manycore.client.watch import Watch

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import Any
@@ -12,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manycore.client.sources import MIN_SUBMIT_ITEMS, Input, PulledSource, ReadySource, SubmitSource
+from manycore.client.pulled import PulledSource
+from manycore.client.sources import MIN_SUBMIT_ITEMS, ReadySource, SubmitSource
 from manycore.errors import UnknownTask
 from manycore.protocol.message import ItemOptions
 from manycore.protocol.parcel import Program
@@ -53,15 +53,6 @@ def test_a_given_chunksize_is_kept() -> None:
     assert [len(cut) for cut in drained(ready_source(range(25), chunksize=10))] == [10, 10, 5]
 
 
-def test_an_input_that_shrinks_while_it_is_read_ends() -> None:
-    items = list(range(20))
-    source = ready_source(items, chunksize=5)
-    assert len(taken(source)) == 5
-    del items[8:]
-    assert [len(cut) for cut in drained(source)] == [3]
-    assert source.exhausted()
-
-
 def test_an_input_in_memory_waits_for_its_reader() -> None:
     consumed = 0
     source = ready_source(range(10), chunksize=4, limit=lambda: consumed + 3)
@@ -78,33 +69,6 @@ def test_a_closed_source_gives_no_more() -> None:
     source.close()
     assert taken(source) == []
     assert source.exhausted()
-
-
-@pytest.mark.parametrize("items", [[1], (1,), {1: 2}, {1}, range(3), "ab", b"ba", deque([1])])
-def test_what_is_in_memory_needs_no_thread(items: Any) -> None:
-    source = Input.of(items).source(PROGRAM, OPTIONS, wake=_nobody, limit=lambda: 0)
-    assert isinstance(source, ReadySource)
-    assert taken(source, 9) == list(items)
-
-
-class Listed(list[int]):
-    """A list that may do anything when it is iterated over."""
-
-
-@pytest.mark.parametrize("items", [iter([1]), (n for n in range(3)), Listed([1])])
-def test_anything_else_is_pulled(items: Any) -> None:
-    assert isinstance(Input.of(items).source(PROGRAM, OPTIONS, wake=_nobody, limit=lambda: 0), PulledSource)
-
-
-def test_several_inputs_go_side_by_side_to_the_end_of_the_shortest() -> None:
-    feed = Input.of([1, 2, 3], "ab")
-    assert (list(feed.items), feed.length) == ([(1, "a"), (2, "b")], 2)
-    assert Input.of([1, 2], iter("ab")).length is None
-    assert Input.of(chunksize=1).length == 0
-
-
-def _nobody() -> None:
-    """Nobody has to be woken."""
 
 
 class Pulling:
@@ -220,13 +184,6 @@ def test_an_inputs_error_is_kept_and_ends_it(items: tuple[int, ...]) -> None:
     assert pulling.take_all() == list(items)
     assert isinstance(pulling.source.error, LookupError)
     pulling.join()
-
-
-def test_what_cannot_be_iterated_over_is_an_error_of_the_input() -> None:
-    source = PulledSource(5, PROGRAM, OPTIONS, wake=_nobody)  # type: ignore[arg-type]
-    source._pull(5)  # type: ignore[arg-type]
-    assert isinstance(source.error, TypeError)
-    assert source.exhausted()
 
 
 def test_closing_ends_the_thread_and_empties_the_source() -> None:

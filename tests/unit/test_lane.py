@@ -198,6 +198,7 @@ class LaneMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "lane"):
             return
+        self.arrive(list(self.sent), set())  # a full window would keep the rest from leaving
         while self.hand or self.lane.ready(SLOTS):
             if not self.hand:
                 self.cut()

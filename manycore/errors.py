@@ -78,6 +78,18 @@ class LocalClusterFailed(ManycoreError):
 
     summary = "The local cluster stopped: {0}\nThe end of its log:\n{1}"
 
+    def __str__(self) -> str:
+        return super().__str__() if len(self.args) != 1 else f"The local cluster cannot start: {self.args[0]}."
+
+
+class ForkedCluster(ManycoreError, RuntimeError):
+    """A cluster that was used in a forked child of the process that made it."""
+
+    summary = (
+        "This Cluster was made by process {0} and belongs to it: a forked child has neither its threads nor its "
+        "connections. Make a Cluster of its own in the child."
+    )
+
 
 class NotPicklable(ManycoreError, PicklingError):
     """A function, an argument, a result or an exception that cannot travel."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
+import os
 import secrets
 import sys
 import threading
@@ -27,7 +28,14 @@ from manycore.client.sources import ReadySource, SubmitSource
 from manycore.client.stream import OutcomeStream
 from manycore.client.tidy import Tidier
 from manycore.client.watch import Watch
-from manycore.errors import BatchCancelled, BatchDetached, BatchIncomplete, LocalClusterFailed, SettingsError
+from manycore.errors import (
+    BatchCancelled,
+    BatchDetached,
+    BatchIncomplete,
+    ForkedCluster,
+    LocalClusterFailed,
+    SettingsError,
+)
 from manycore.local.cluster import LocalCluster
 from manycore.protocol import keys
 from manycore.protocol.audit import Auditor
@@ -68,6 +76,7 @@ class Session:
         self.fleet.workers()
         self.shipper = FunctionShipper(self._keyring, self.fleet, settings, CodeShipper(self._keyring, code))
         self._idle = threading.Event()
+        self._owner = os.getpid()
         self._closed = False
         self._close_lock = threading.Lock()
         self._closing = False
@@ -97,7 +106,9 @@ class Session:
         self.dispatcher.add(lane)
 
     def check_open(self) -> None:
-        """Raise what keeps new work from being taken: a shutdown, or a local cluster that is down."""
+        """Raise what keeps new work from being taken: a fork, a shutdown, or a local cluster that is down."""
+        if self._forked():
+            raise ForkedCluster(self._owner)
         if self._broken is not None:
             raise self._broken
         if self._closing:
@@ -225,8 +236,14 @@ class Session:
             self._tidier.forget(lane)
         self._tidier.work()
 
+    def _forked(self) -> bool:
+        """Whether this is a child that the session's process forked: its threads are not here, nothing here is ours."""
+        return os.getpid() != self._owner
+
     def begin_close(self, *, cancel: bool) -> None:
         """Take no new work; close once what is out has ended, or at once with `cancel`."""
+        if self._forked():
+            return
         with self._lock:
             self._closing = True
             lanes = list(self._lanes)
@@ -254,6 +271,8 @@ class Session:
 
     def drain(self) -> None:
         """Close once what is out has ended; interrupted (Ctrl-C), give it up and close at once."""
+        if self._forked():
+            return
         try:
             self._idle.wait()
         finally:
@@ -264,6 +283,8 @@ class Session:
 
     def close(self) -> None:
         """Close now; whatever is still out is given up. Safe to call again, and from any thread but the reader's."""
+        if self._forked():
+            return
         with self._close_lock:
             if not self._closed:
                 self._closed = True

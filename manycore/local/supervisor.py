@@ -1,8 +1,11 @@
-"""The process behind a local cluster: starts its server and its worker, restarts the worker, ends both with itself.
+"""The processes behind a local cluster: they start its server and its worker, restart the worker, and end both.
 
-`python -m manycore.local.supervisor FOLDER` reads `FOLDER/cluster.json`. Its standard input is a pipe from the
-client: when that closes, because the client closed it or died, everything stops. It imports neither Celery nor redis:
-it must be there first and cost nothing.
+The first, the keeper, does nothing but wait for the second, the supervisor, which does the work. Each inherits the
+orphans of what runs below it, and each ends all of it when the other is gone: so whatever items left behind ends with
+the cluster, also when one of the two is killed.
+
+`FOLDER/cluster.json` says what to run. Standard input is a pipe from the client: when it says so or closes it, or dies,
+everything stops. This imports neither Celery nor redis: it must be there first and cost nothing.
 """
 
 from __future__ import annotations
@@ -18,81 +21,140 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from manycore.local.lifeline import die_with_parent
+from manycore.local.interpreter import STARTING
+from manycore.local.lifeline import adopt_orphans, die_with_parent, end_descendants
 
 POLL_SECONDS = 0.1
 MIN_LIFE_SECONDS = 3.0
 """A worker that lives shorter than this did not start properly."""
 MAX_FAILED_STARTS = 3
+PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)
+"""Python ignores these itself, and gives them back to the programs that it starts."""
 
 
 class Supervisor:
     """Holds the server and the worker of one local cluster."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, keeper: int) -> None:
         self._folder = folder
+        self._keeper = keeper
         config: dict[str, Any] = json.loads((folder / "cluster.json").read_text())
         self._server_command: list[str] = config["server"]
         self._worker_command: list[str] = config["worker"]
         self._worker_env: dict[str, str] = os.environ | config["env"]
-        self._log = (folder / "worker.log").open("ab")
+        self._wanted_by = [sys.stdin.fileno(), *_handle(config["client"])]
         self._failed_starts = 0
 
-    def run(self) -> int:
-        """Run until the client is gone (0), the server dies (1), or the worker cannot be kept alive (2)."""
-        server = self._start(self._server_command, dict(os.environ), self._folder / "server.log")
+    def run(self) -> str | None:
+        """Run until nobody wants it (None); else gives what could not be kept alive: the server or the worker."""
+        # An unknown locale of the user's would end the server.
+        locale = os.environ | {"LC_ALL": "C"}
+        server = self._start("server", self._server_command, locale, self._folder / "server.conf")
         worker = self._start_worker()
-        try:
-            while not _closed(sys.stdin.fileno(), POLL_SECONDS):
-                if server.poll() is not None:
-                    return 1
-                if worker.poll() is not None:
-                    self._failed_starts = (
-                        0 if monotonic() - self._started > MIN_LIFE_SECONDS else self._failed_starts + 1
-                    )
-                    if self._failed_starts >= MAX_FAILED_STARTS:
-                        return 2
-                    worker = self._start_worker()
-            return 0
-        finally:
-            # Everything is gathered or given up by now, and Celery's own shutdown would take seconds. The worker's
-            # children die with it (`lifeline`).
-            for process in (worker, server):
-                process.kill()
-                process.wait()
+        while not _any_ready(self._wanted_by, POLL_SECONDS) and os.getppid() == self._keeper:
+            ended = _reap()
+            if server in ended:
+                return "server"
+            if worker in ended:
+                if self._starts_in_vain():
+                    return "worker"
+                worker = self._start_worker()
+        return None
 
-    def _start_worker(self) -> subprocess.Popen[bytes]:
+    def _starts_in_vain(self) -> bool:
+        lived = monotonic() - self._started
+        self._failed_starts = 0 if lived > MIN_LIFE_SECONDS else self._failed_starts + 1
+        return self._failed_starts >= MAX_FAILED_STARTS
+
+    def _start_worker(self) -> int:
         self._started = monotonic()
-        return self._start(self._worker_command, self._worker_env, self._folder / "worker.log")
+        return self._start("worker", self._worker_command, self._worker_env, Path(os.devnull))
 
-    def _start(self, command: list[str], env: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    def _start(self, name: str, command: list[str], env: dict[str, str], given: Path) -> int:
         own_pid = os.getpid()
-        with log.open("ab") as output:
-            return subprocess.Popen(
-                command,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                preexec_fn=lambda: die_with_parent(own_pid),
-            )
 
+        def prepare() -> None:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            die_with_parent(own_pid)
 
-def _closed(descriptor: int, seconds: float) -> bool:
-    """Whether the pipe's other end is closed, after waiting `seconds` for it."""
-    readable, _, _ = select.select([descriptor], [], [], seconds)
-    return bool(readable) and not os.read(descriptor, 1024)
+        with (self._folder / f"{name}.log").open("ab") as log, given.open("rb") as stdin:
+            process = subprocess.Popen(command, env=env, stdin=stdin, stdout=log, stderr=log, preexec_fn=prepare)
+        process.returncode = 0  # it is waited for here, with the orphans, and not by its object
+        return process.pid
 
 
 def main() -> int:
-    """Supervise the cluster in the folder given on the command line, and leave no file of it behind."""
-    folder = Path(sys.argv[1])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the client's to handle; it closes the pipe
-    code = Supervisor(folder).run()
-    if code == 0:
+    """Keep the cluster of the folder given on the command line until nobody wants it; leave no process of it behind."""
+    folder = Path(sys.argv[2])
+    os.environ.pop(STARTING, None)  # an item may start a cluster of its own
+    _forget_signals()
+    adopt_orphans()
+    keeper = os.getpid()
+    supervisor = os.fork()
+    if supervisor == 0:
+        os._exit(_supervise(folder, keeper))
+    status = _wait_for(supervisor)
+    end_descendants()
+    if status == 0:
         shutil.rmtree(folder, ignore_errors=True)
-    return code
+    return status
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _supervise(folder: Path, keeper: int) -> int:
+    adopt_orphans()  # a fork does not inherit it
+    try:
+        ended = Supervisor(folder, keeper).run()
+    except BaseException as exc:  # the boundary of this process: os._exit would say nothing
+        sys.excepthook(type(exc), exc, exc.__traceback__)
+        return 1
+    # Everything is gathered or given up by now, and Celery's own shutdown would take seconds.
+    end_descendants()
+    if ended is None:
+        return 0
+    (folder / "ended").write_text(ended)
+    return 1
+
+
+def _wait_for(pid: int) -> int:
+    """The exit code of our child `pid`, 128 and more for a signal; orphans that end meanwhile are reaped."""
+    while True:
+        found, status = os.wait()
+        if found == pid:
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code
+
+
+def _reap() -> set[int]:
+    """The children that have ended, orphans among them."""
+    ended: set[int] = set()
+    while True:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return ended
+        if pid == 0:
+            return ended
+        ended.add(pid)
+
+
+def _forget_signals() -> None:
+    """What the client ignores or blocks (SIGCHLD!) would be inherited by all that is started here."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    for number in signal.valid_signals():
+        if number not in PYTHON_IGNORES and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the client's to handle; it closes the pipe
+
+
+def _handle(client: int) -> list[int]:
+    """What becomes readable when the client ends, though a child that it forked holds on to its end of the pipe."""
+    try:
+        return [os.pidfd_open(client)]
+    except ProcessLookupError:
+        return [os.open(os.devnull, os.O_RDONLY)]  # it has ended already
+    except (AttributeError, OSError):
+        return []  # not Linux, or an old one: the pipe has to do
+
+
+def _any_ready(descriptors: list[int], seconds: float) -> bool:
+    return bool(select.select(descriptors, [], [], seconds)[0])

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import redis
 
-from manycore.local.cluster import server_binary
 from manycore.local.lifeline import die_with_parent
+from manycore.local.server import server_binary
 from manycore.protocol.broker import AWAY
 from ops.chaos.processes import wait_until
 

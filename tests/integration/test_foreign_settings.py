@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from manycore.local.cluster import server_binary
+from manycore.local.server import server_binary
 from tests.integration.conftest import ROOT, Server
 from tests.waiting import wait_until
 

@@ -16,7 +16,7 @@ import pytest
 import redis
 
 from manycore import Cluster
-from manycore.local.cluster import server_binary
+from manycore.local.server import server_binary
 from manycore.protocol import keys, packing
 from manycore.protocol.codec import generate_key
 from manycore.quarantine.refused import MAX_ENTRIES, MAX_ENTRY_BYTES, RefusedMessages

@@ -7,7 +7,7 @@ from pathlib import Path
 from kombu import Connection
 from kombu.transport.redis import Channel, QoS
 
-from manycore.local.cluster import server_binary
+from manycore.local.server import server_binary
 from manycore.protocol.broker import PRIORITY_SUFFIXES, UNACKED
 
 

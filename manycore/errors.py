@@ -46,6 +46,15 @@ class SigningKeyMismatch(ManycoreError):
     )
 
 
+class SigningKeyUnknown(SigningKeyMismatch):
+    """Workers sign with a key that this client does not have: it could not read a result of theirs."""
+
+    summary = (
+        "A worker signs its results with key {0}, this client has {1} and would refuse them. Add that key to "
+        "MANYCORE_KEY_FILE (or MANYCORE_KEY) here; when keys are rotated, it is accepted everywhere before it signs."
+    )
+
+
 class MessageRefused(ManycoreError):
     """A message whose signature, version, size or content does not hold."""
 

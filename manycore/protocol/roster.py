@@ -12,7 +12,7 @@ from typing import Any
 
 import redis
 
-from manycore.errors import SigningKeyMismatch
+from manycore.errors import SigningKeyMismatch, SigningKeyUnknown
 from manycore.protocol import keys
 from manycore.protocol.broker import AWAY
 from manycore.protocol.codec import Keyring
@@ -41,6 +41,7 @@ class Fleet:
     def __init__(self, client: redis.Redis, keyring: Keyring, *, expected_slots: int | None = None) -> None:
         self._redis = client
         self._key = keyring.ids[0]
+        self._known = keyring.ids
         self._expected = expected_slots
         self._lock = threading.Lock()
         self._workers: list[Worker] = []
@@ -48,13 +49,16 @@ class Fleet:
         self.last_slots = expected_slots or 2
 
     def workers(self) -> list[Worker]:
-        """The live workers. Raises `SigningKeyMismatch` when none of them accepts this client's key."""
+        """The live workers. Raises `SigningKeyMismatch` when none accepts this client's key, or one signs with another."""
         with self._lock:
             if monotonic() - self._seen_at > FRESH_SECONDS or not self._workers:
                 self._look()
             found = self._workers
         if found and all(self._key not in worker.keys for worker in found):
             raise SigningKeyMismatch(self._key, ", ".join(sorted({key for worker in found for key in worker.keys})))
+        for worker in found:
+            if worker.keys[:1] and worker.keys[0] not in self._known:
+                raise SigningKeyUnknown(worker.keys[0], ", ".join(self._known))
         return found
 
     def slots(self, queue: str) -> int:

@@ -49,7 +49,7 @@ class Fleet:
         self.last_slots = expected_slots or 2
 
     def workers(self) -> list[Worker]:
-        """The live workers. Raises `SigningKeyMismatch` when none accepts this client's key, or one signs with another."""
+        """The live workers. Raises `SigningKeyMismatch` when none accepts our key, or one signs with none of ours."""
         with self._lock:
             if monotonic() - self._seen_at > FRESH_SECONDS or not self._workers:
                 self._look()

@@ -160,7 +160,7 @@ def check_server_kind(client: redis.Redis, settings: Settings) -> None:
     except redis.exceptions.NoPermissionError:
         return  # this user may not ask; what does not work says so later
     place = redacted(settings.url or "")
-    mode = server.get("redis_mode", "standalone")
+    mode = server.get("redis_mode") or server.get("server_mode") or "standalone"  # Valkey 9 has the second name
     if mode != "standalone":
         raise SettingsError(
             f"The server at {place} runs in {mode} mode, which manycore does not support: a batch's keys would lie on "

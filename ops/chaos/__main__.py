@@ -6,6 +6,7 @@ Exit code: 0 if every promise was kept, 1 if not, 130 after Ctrl-C.
 from __future__ import annotations
 
 import secrets
+import shlex
 import signal
 import sys
 from dataclasses import dataclass
@@ -15,12 +16,14 @@ from typing import Any, NoReturn
 import click
 
 from ops.chaos import report
+from ops.chaos.doors.all import DOORS
 from ops.chaos.faults import FAULTS
 from ops.chaos.mix import Plan, Result, run_mix
 from ops.chaos.rig import AUDIT_SECONDS, LEASE_SECONDS
 from ops.chaos.scenarios.brpop_gap import brpop_gap
 from ops.chaos.scenarios.client_kills import client_kills
 from ops.chaos.scenarios.leases import long_item, recovery
+from ops.chaos.scenarios.local import kill_local, local
 from ops.chaos.scenarios.server_trouble import redis_pause, redis_restarts
 from ops.chaos.vanilla import Vanilla, run_vanilla
 
@@ -31,10 +34,17 @@ from ops.chaos.vanilla import Vanilla, run_vanilla
 @click.option("--fault", "names", multiple=True, type=click.Choice(list(FAULTS)), help="Only these. [default: all]")
 @click.option("--kills", type=int, default=None, help="Stop after so many SIGKILLs of busy workers, not by time.")
 @click.option("--min-items", type=int, default=0, help="With --kills: and not before so many items.")
-@click.option("--items", type=click.IntRange(1), default=2000, help="Items a batch.")
+@click.option("--door", "door_names", multiple=True, type=click.Choice(list(DOORS)), help="Only these. [default: all]")
+@click.option(
+    "--items", type=click.IntRange(1), default=1000, help="Items of a named batch; other doors take their part."
+)
 @click.option("--gap", "gap_seconds", type=float, default=0.8, help="Mean seconds between two faults.")
 @click.option("--settle", "settle_seconds", type=float, default=90.0, help="Seconds to end in, after the last fault.")
+@click.option(
+    "--silent", "silent_seconds", type=float, default=90.0, help="Seconds of silence that make a client hang."
+)
 @click.option("--vanilla/--no-vanilla", default=True, help="Whether plain Celery is measured beside it.")
+@click.option("--local", "local_rounds", default=3, help="How often each part of a local cluster is killed after it.")
 @click.option("--setting", "pairs", multiple=True, metavar="NAME=VALUE", help="A MANYCORE_ setting of all processes.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), default=None, help="Write all figures there.")
 @click.pass_context
@@ -43,8 +53,10 @@ def main(
     /,
     seed: int | None,
     names: tuple[str, ...],
+    door_names: tuple[str, ...],
     pairs: tuple[str, ...],
     vanilla: bool,
+    local_rounds: int,
     json_path: Path | None,
     **options: Any,
 ) -> None:
@@ -52,12 +64,13 @@ def main(
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # ends all that was started, like Ctrl-C
     seed = secrets.randbelow(10**6) if seed is None else seed
     settings = dict(pair.split("=", 1) for pair in pairs)
-    context.obj = Setup(seed, settings, json_path)
+    context.obj = Setup(seed, settings, json_path, local_rounds)
     click.echo(f"seed {seed}")
     click.echo(f"lease {LEASE_SECONDS:g} s (production: 30 s), audit {AUDIT_SECONDS:g} s (5 s), to see many of both")
     if context.invoked_subcommand is None:
         faults = [FAULTS[name] for name in names or FAULTS]
-        context.obj.mix(Plan(seed, faults, settings=settings, **options), vanilla=vanilla)
+        doors = [DOORS[name] for name in door_names or DOORS]
+        context.obj.mix(Plan(seed, faults, doors, settings=settings, **options), vanilla=vanilla)
 
 
 @dataclass(frozen=True)
@@ -67,10 +80,21 @@ class Setup:
     seed: int
     settings: dict[str, str]
     json_path: Path | None
+    local_rounds: int
+
+    @property
+    def command(self) -> str:
+        """What repeats this run: the same faults in the same order."""
+        given = sys.argv[1:]
+        seed = [] if "--seed" in given else ["--seed", str(self.seed)]
+        return shlex.join(["python", "-m", "ops.chaos", *seed, *given])
 
     def mix(self, plan: Plan, *, vanilla: bool) -> NoReturn:
         """Run the mix, and vanilla beside it; say what came of both."""
         result = run_mix(plan, click.echo)
+        if self.local_rounds:
+            click.echo("local: a cluster of the client's own, parts of which are killed")
+            kill_local(result.verdict, self.seed, self.settings, self.local_rounds)
         self._print(result)
         beside = None
         if vanilla:
@@ -85,9 +109,14 @@ class Setup:
         self._end(result)
 
     def _print(self, result: Result) -> None:
-        for part in (report.table_of(result), report.figures_of(result.verdict), report.pace_of(result)):
+        for part in (
+            report.table_of(result),
+            report.doors_of(result.verdict),
+            report.figures_of(result.verdict),
+            report.pace_of(result),
+        ):
             click.echo("\n".join(part) + "\n")
-        click.echo("\n".join(report.conclusion_of(result.verdict, result.folder)))
+        click.echo("\n".join(report.conclusion_of(result.verdict, result.folder, self.command)))
 
     def _end(self, result: Result, vanilla: Vanilla | None = None) -> NoReturn:
         if self.json_path:
@@ -144,6 +173,14 @@ def long_item_command(setup: Setup, seconds: float, lease: float) -> None:
 def client_kills_command(setup: Setup, kills: int) -> None:
     """SIGKILL the client at random moments of submit and gather."""
     setup.conclude(client_kills(setup.seed, setup.settings, kills))
+
+
+@main.command("local")
+@click.option("--rounds", default=3, help="How often each part is killed.")
+@click.pass_obj
+def local_command(setup: Setup, rounds: int) -> None:
+    """SIGKILL the supervisor, the server and the worker of a local cluster under its client's calls."""
+    setup.conclude(local(setup.seed, setup.settings, rounds))
 
 
 @main.command("kills")

@@ -1,69 +1,33 @@
 """The faults, one small function each. A fault strikes, yields the seconds until it goes on, and undoes itself.
 
 A fault for which there is no target (no busy worker, no client) ends without `hit.strike`, and is not counted.
+Those of the server are in `troubles`.
 """
 
 from __future__ import annotations
 
 import os
-import random
 import signal
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from signal import SIGCONT, SIGKILL, SIGSTOP
 from time import monotonic
-from typing import TypeAlias
+
+import redis
 
 from manycore.protocol.broker import AWAY, PRIORITY_SUFFIXES, QUEUES
-from ops.chaos.host import Host
-from ops.chaos.load import Load
 from ops.chaos.malformed import CONTROL, KINDS, Forge, raw
 from ops.chaos.proxy import Moment
-from ops.chaos.rig import LEASE_SECONDS, Rig
+from ops.chaos.rig import LEASE_SECONDS
+from ops.chaos.stage import LOOK_SECONDS, PATIENCE_SECONDS, Hit, Stage, Steps
+from ops.chaos.troubles import fail_snapshot, fill_server, load_slowly, pause_server, refuse_writes, restart_server
 
-Steps: TypeAlias = Generator[float, None, None]
-LOOK_SECONDS = 0.02
-PATIENCE_SECONDS = 5.0
-"""How long a fault waits for its target."""
 CONTROL_CHANNEL = "/0.celery.pidbox"
 LONGEST_STOP_SECONDS = 1.5 * LEASE_SECONDS
-LONGEST_PAUSE_SECONDS = 4.0
-LONGEST_DOWN_SECONDS = 1.5
+APART_SECONDS = 20.0
+LONGEST_APART_SECONDS = 3 * LEASE_SECONDS
 BURST = 20
-
-
-@dataclass
-class Hit:
-    """One injection: when it struck, when it was undone (or what it killed), on the monotonic clock."""
-
-    fault: str
-    at: float = 0.0
-    until: float = 0.0
-    killed: tuple[int, ...] = ()
-
-    def strike(self, killed: Iterable[int] = ()) -> None:
-        self.at = self.until = monotonic()
-        self.killed = tuple(killed)
-
-    def undone(self) -> None:
-        self.until = monotonic()
-
-
-@dataclass
-class Stage:
-    """What faults act on. All chance comes from `dice`."""
-
-    rig: Rig
-    load: Load
-    dice: random.Random
-
-    def busy_host(self) -> Generator[float, None, Host | None]:
-        """Wait for a host that runs an item."""
-        deadline = monotonic() + PATIENCE_SECONDS
-        while (host := self.rig.busy_host(self.dice)) is None and monotonic() < deadline:
-            yield LOOK_SECONDS
-        return host
 
 
 def kill_child(stage: Stage, hit: Hit) -> Steps:
@@ -78,14 +42,14 @@ def kill_child(stage: Stage, hit: Hit) -> Steps:
 def kill_parent(stage: Stage, hit: Hit) -> Steps:
     host = yield from stage.busy_host()
     if host is not None:
-        hit.strike(stage.rig.busy_children(host))
+        hit.strike(stage.rig.busy_children(host), host.processes())
         host.signal(SIGKILL)
 
 
 def kill_host(stage: Stage, hit: Hit) -> Steps:
     host = yield from stage.busy_host()
     if host is not None:
-        hit.strike(stage.rig.busy_children(host))
+        hit.strike(stage.rig.busy_children(host), host.processes())
         host.signal_all(SIGKILL)
 
 
@@ -109,25 +73,14 @@ def stop_host(stage: Stage, hit: Hit) -> Steps:
         yield from _frozen(stage, hit, host.signal_all)
 
 
-def restart_server(stage: Stage, hit: Hit) -> Steps:
-    server = stage.rig.server
-    if server.answers():  # one at a time
-        hit.strike()
-        server.kill()
-        yield stage.dice.uniform(0.0, LONGEST_DOWN_SECONDS)
-        server.start()
-        while not server.answers():
-            yield LOOK_SECONDS
-        hit.undone()
-
-
-def pause_server(stage: Stage, hit: Hit) -> Steps:
-    if stage.rig.server.answers():
-        hit.strike()
-        stage.rig.server.pause()
-        yield stage.dice.uniform(0.2, LONGEST_PAUSE_SECONDS)
-        stage.rig.server.resume()
-        hit.undone()
+def set_clock_apart(stage: Stage, hit: Hit) -> Steps:
+    """The clock of one host runs ahead of the others', or behind, by many leases."""
+    host = stage.dice.choice(stage.rig.all_hosts())
+    hit.strike()
+    host.set_clock(stage.dice.choice((-APART_SECONDS, APART_SECONDS)))
+    yield stage.dice.uniform(LEASE_SECONDS / 2, LONGEST_APART_SECONDS)
+    host.set_clock(0.0)
+    hit.undone()
 
 
 def cut_connections(stage: Stage, hit: Hit) -> Steps:
@@ -173,7 +126,7 @@ def throw_malformed(stage: Stage, hit: Hit) -> Steps:
     """A burst of malformed messages at each queue, where they are taken first, and one at remote control."""
     dice, forge = stage.dice, Forge(stage.rig.key)
     yield 0.0
-    with suppress(*AWAY), stage.rig.server.client() as client:
+    with suppress(*AWAY, redis.ResponseError), stage.rig.server.client() as client:
         for queue in QUEUES:
             kinds = dice.sample(sorted(KINDS), BURST)
             client.rpush(queue + dice.choice(PRIORITY_SUFFIXES), *(raw(KINDS[kind](forge)) for kind in kinds))
@@ -202,6 +155,11 @@ FAULTS = {
         Fault("stop-host", stop_host),
         Fault("restart-server", restart_server),
         Fault("pause-server", pause_server),
+        Fault("loading", load_slowly),
+        Fault("no-replicas", refuse_writes),
+        Fault("failed-snapshot", fail_snapshot),
+        Fault("full-server", fill_server),
+        Fault("clock-apart", set_clock_apart),
         Fault("cut-connections", cut_connections),
         Fault("cut-in-gap", cut_in_gap, weight=2),
         Fault("kill-client", kill_client),

@@ -11,20 +11,27 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
+from struct import Struct
 
 from manycore.local.lifeline import die_with_parent
 from ops.chaos.processes import children_of
+
+CLOCK = Struct("d")
+"""As `clock/sitecustomize.py` reads it: seconds ahead of the machine's clock."""
 
 
 class Host:
     """Starts at construction. Signals to what is gone already are no error."""
 
-    def __init__(self, name: str, command: list[str], env: dict[str, str], folder: Path) -> None:
+    def __init__(self, name: str, command: list[str], env: dict[str, str], folder: Path, *, forks: bool = True) -> None:
         self.name = name
+        self._forks = forks
         self.retired = False
         self.starts = 0
         self._command = command
-        self._env = env
+        self._clock = folder / f"{name}.clock"
+        self.set_clock(0.0)
+        self._env = env | {"CHAOS_CLOCK": str(self._clock)}
         self._log = folder / f"{name}.log"
         self.start()
 
@@ -50,8 +57,17 @@ class Host:
         return self._process.poll() is None
 
     def children(self) -> list[int]:
-        """The pids of its slots."""
-        return children_of(self.pid)
+        """The processes that run items: its children, or itself if its slots are threads."""
+        return children_of(self.pid) if self._forks else [self.pid]
+
+    def processes(self) -> list[int]:
+        """All of it."""
+        return [self.pid, *children_of(self.pid)]
+
+    def set_clock(self, seconds: float) -> None:
+        """Put the clock of all of its processes ahead of the machine's, from now on."""
+        with self._clock.open("r+b" if self._clock.exists() else "wb") as file:
+            file.write(CLOCK.pack(seconds))
 
     def signal(self, signum: Signals) -> None:
         """To the parent alone."""

@@ -1,4 +1,7 @@
-"""Keeps clients working: each runs one named batch after another, and one that was killed runs the same batch again."""
+"""Keeps clients working: each goes through one door after another, and one that was killed is run again.
+
+A client of which nothing is heard for too long hangs: it is made to say where its threads are, and counts as broken.
+"""
 
 from __future__ import annotations
 
@@ -6,28 +9,42 @@ import os
 import random
 import signal
 import subprocess
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Event
+from time import monotonic
 
 from manycore.local.lifeline import die_with_parent
-from ops.chaos.client import RUN_AGAIN, Order
+from ops.chaos.doors.all import DOORS
+from ops.chaos.doors.door import Door
+from ops.chaos.order import ARRIVALS, RUN_AGAIN, Order
 from ops.chaos.rig import Rig
+from ops.chaos.runs import Tail
 
 ERROR_BYTES = 1500
+STACKS_BYTES = 12_000
+STACKS_SECONDS = 0.5
+"""How long a client has to write down where its threads are."""
 
 
 @dataclass
 class Caller:
-    """One client process after another; `order` is the batch it has in hand, None once it has ended."""
+    """One client process after another; `order` is what it has in hand, None once it has ended."""
 
     order: Order | None = None
     process: subprocess.Popen[bytes] | None = None
     kills: int = 0
+    heard_at: float = 0.0
 
 
 @dataclass
 class Load:
-    """`items` a batch, and `hanging` ones beside them. `failures` are the clients that ended with an error."""
+    """`lanes` clients side by side. `items` says how large an order is; each door makes its own of it.
+
+    `failures` are the clients that ended with an error, `hung` those that did not end.
+    """
 
     rig: Rig
     seed: int
@@ -35,33 +52,43 @@ class Load:
     hanging: int = 1
     seconds: float | None = None
     lanes: int = 2
+    doors: Sequence[Door] = (DOORS["named"],)
+    silent_seconds: float = float("inf")
     finished: list[Order] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    hung: list[Order] = field(default_factory=list)
     closing: bool = False
-    runs_again: int = 0
-    _begun: int = 0
+    runs_again: Counter[str] = field(default_factory=Counter)
+    begun: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.callers = [Caller() for _ in range(self.lanes)]
+        self._deck = self._deal(random.Random(self.seed))
+        self._tail = Tail(self.rig.folder / ARRIVALS)
 
     def begin(self) -> None:
-        """Give each client a batch."""
+        """Give each client an order."""
         for caller in self.callers:
             caller.order = caller.order or self._next()
         self.tend()
 
     def tend(self) -> None:
-        """Take note of clients that ended, and start what is due."""
+        """Take note of clients that ended or are silent, and start what is due."""
+        self._listen()
         for caller in self.callers:
             if caller.process is not None and caller.process.poll() is not None:
                 self._ended(caller, caller.process.returncode)
+            elif caller.process is not None and monotonic() - caller.heard_at > self.silent_seconds:
+                self._hangs(caller, f"was silent for {self.silent_seconds:g} s")
             if caller.process is None and (caller.order is not None or not self.closing):
-                caller.order = caller.order or self._next()
+                order = caller.order or self._next()
+                caller.order = replace(order, run=order.run + 1)
                 caller.process = self._start(caller.order)
+                caller.heard_at = monotonic()
 
     @property
     def done(self) -> bool:
-        """Whether every batch that was begun is gathered (or its client failed)."""
+        """Whether everything that was begun is gathered (or its client failed)."""
         return all(caller.order is None for caller in self.callers)
 
     def unfinished(self) -> list[Order]:
@@ -72,7 +99,7 @@ class Load:
         return any(order.connected.exists() for order in self.unfinished())
 
     def kill_one(self, dice: random.Random) -> bool:
-        """SIGKILL a client; it is run again with the same batch. Says whether there was one."""
+        """SIGKILL a client; it is run again with the same order. Says whether there was one."""
         running = [caller for caller in self.callers if caller.process is not None and caller.process.poll() is None]
         if not running:
             return False
@@ -82,6 +109,12 @@ class Load:
             caller.process.kill()
         return True
 
+    def give_up(self) -> None:
+        """The time is over: who has not ended hangs."""
+        for caller in self.callers:
+            if caller.process is not None and caller.process.poll() is None:
+                self._hangs(caller, "did not end")
+
     def end(self) -> None:
         """Kill the clients."""
         for caller in self.callers:
@@ -89,35 +122,67 @@ class Load:
                 caller.process.kill()
                 caller.process.wait()
 
+    def _deal(self, dice: random.Random) -> Iterator[Door]:
+        """Doors without end: each round has each one, in another order."""
+        while True:
+            hand = list(self.doors)
+            dice.shuffle(hand)
+            yield from hand
+
     def _next(self) -> Order:
-        self._begun += 1
-        name = f"chaos-{self.seed}-{self._begun}"
-        return Order(name, self.seed, self.items, self.hanging, str(self.rig.folder), self.seconds)
+        door = next(self._deck)
+        self.begun[door.name] += 1
+        number = self.begun.total()
+        name = f"chaos-{self.seed}-{number}-{door.name}"
+        size, folder = door.size(self.items), str(self.rig.folder)
+        return Order(name, door.name, 1000 * self.seed + number, size, folder, self.hanging, self.seconds, run=0)
 
     def _start(self, order: Order) -> subprocess.Popen[bytes]:
         own_pid = os.getpid()
         with self._log(order).open("ab") as log:
             return subprocess.Popen(
                 order.command(),
-                env=self.rig.env,
+                env=self.rig.client_env,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
                 preexec_fn=lambda: die_with_parent(own_pid),
             )
 
+    def _listen(self) -> None:
+        heard = {note.pid for note in self._tail.read()}
+        for caller in self.callers:
+            if caller.process is not None and caller.process.pid in heard:
+                caller.heard_at = monotonic()
+
     def _ended(self, caller: Caller, code: int) -> None:
-        caller.process = None
-        if (code == -signal.SIGKILL and caller.kills) or code == RUN_AGAIN:
-            self.runs_again += 1
-            return
-        order, caller.order = caller.order, None
+        order, caller.process = caller.order, None
         if order is None:
             return
+        if (code == -signal.SIGKILL and caller.kills) or code == RUN_AGAIN:
+            self.runs_again[order.door] += 1
+            return
         self.finished.append(order)
+        caller.order = None
         if code:
-            log = self._log(order).read_bytes()[-ERROR_BYTES:].decode(errors="replace")
-            self.failures.append(f"the client of {order.batch} ended with {code}:\n{log}")
+            self.failures.append(f"the client of {order.batch} ended with {code}:\n{self._said(order, ERROR_BYTES)}")
+
+    def _hangs(self, caller: Caller, what: str) -> None:
+        order, process = caller.order, caller.process
+        caller.order = caller.process = None
+        if order is None or process is None:
+            return
+        process.send_signal(signal.SIGUSR1)
+        Event().wait(STACKS_SECONDS)
+        process.kill()
+        process.wait()
+        self.finished.append(order)
+        self.hung.append(order)
+        stacks = self._said(order, STACKS_BYTES)
+        self.failures.append(f"the client of {order.batch} {what}:\n{stacks[max(0, stacks.find('Thread 0x')) :]}")
+
+    def _said(self, order: Order, count: int) -> str:
+        return self._log(order).read_bytes()[-count:].decode(errors="replace")
 
     def _log(self, order: Order) -> Path:
         return self.rig.folder / f"{order.batch}.log"

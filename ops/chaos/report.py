@@ -12,7 +12,20 @@ from typing import Any
 from ops.chaos.faults import FAULTS
 from ops.chaos.mix import Result
 from ops.chaos.vanilla import Vanilla
-from ops.chaos.verdict import MAX_POISON_RUNS, Verdict
+from ops.chaos.verdict import MAX_EXECUTIONS, Tally, Verdict
+
+COLUMNS = {
+    "orders": 7,
+    "items": 9,
+    "lost": 7,
+    "wrong": 7,
+    "twice": 7,
+    "blamed": 8,
+    "hung": 6,
+    "killed": 8,
+    "rerun": 7,
+}
+"""Of the table of doors: what is counted, and how wide."""
 
 
 def table_of(result: Result) -> Iterator[str]:
@@ -28,25 +41,37 @@ def table_of(result: Result) -> Iterator[str]:
         yield f"{name:<20}{counts[name]:>10}{median:>20}{slowest:>12}"
 
 
+def doors_of(verdict: Verdict) -> Iterator[str]:
+    """What became of the items, by the door that they went through."""
+    yield f"{'door':<11}" + "".join(f"{name:>{width}}" for name, width in COLUMNS.items())
+    yield "-" * 77
+    for name, tally in verdict.doors.items():
+        yield _row(name, tally)
+    yield _row("all", verdict.total)
+    yield "blamed: innocent, yet said to have killed its process; killed: likewise, but the storm did kill it"
+    yield f"{MAX_EXECUTIONS} times; rerun: clients that were killed, or met no server, and were run again."
+
+
+def _row(name: str, tally: Tally) -> str:
+    counts = (tally.orders, tally.items, tally.lost, tally.wrong, tally.duplicated, tally.blamed, tally.hung)
+    both = zip((*counts, tally.killed, tally.runs_again), COLUMNS.values(), strict=True)
+    return f"{name:<11}" + "".join(f"{count:>{width},}" for count, width in both)
+
+
 def figures_of(verdict: Verdict) -> Iterator[str]:
-    """What became of the items."""
+    """How often items ran."""
     figures: dict[str, Any] = {
-        "items": f"{verdict.items:,}",
-        "lost": verdict.lost,
-        "wrong": verdict.wrong,
-        "duplicated in the result": verdict.duplicated,
-        "blamed as poison without a reason": verdict.blamed,
-        "condemned: the storm killed them": verdict.condemned,
         "executions of an item, most": verdict.max_runs,
-        "executions of a poison item, most": f"{verdict.max_poison_runs} (promised: {MAX_POISON_RUNS})",
+        "executions of a poison item, most": f"{verdict.max_poison_runs} (promised: {MAX_EXECUTIONS})",
         "executions beyond the first, in all": f"{verdict.runs_again:,}",
+        "plain calls made again by their client": verdict.sent_again,
     }
-    yield from (f"{what:<38}{value}" for what, value in figures.items())
+    yield from (f"{what:<40}{value}" for what, value in figures.items())
 
 
 def pace_of(result: Result) -> Iterator[str]:
     """The clean run beside the chaotic one, and the clients."""
-    yield f"{'clients run again with their batch':<38}{result.client_runs}"
+    yield f"{'clients run again':<40}{result.client_runs}"
     phases = {
         "clean run": (result.clean_items, result.clean_seconds),
         "chaotic run": (result.chaos_items, result.chaos_seconds),
@@ -54,10 +79,10 @@ def pace_of(result: Result) -> Iterator[str]:
     for name, (items, seconds) in phases.items():
         if items:
             pace = f"{seconds:.1f} s for {items:,} items, {1000 * seconds / items:.1f} ms an item"
-            yield f"{name:<38}{pace}"
+            yield f"{name:<40}{pace}"
 
 
-def conclusion_of(verdict: Verdict, folder: str) -> Iterator[str]:
+def conclusion_of(verdict: Verdict, folder: str, command: str) -> Iterator[str]:
     """Kept or broken, with what helps to find out why."""
     if not verdict.broken:
         yield "Every promise was kept."
@@ -66,6 +91,7 @@ def conclusion_of(verdict: Verdict, folder: str) -> Iterator[str]:
     yield from verdict.examples
     yield from verdict.failures
     yield f"The logs are in {folder}."
+    yield f"To repeat it: {command}"
 
 
 def vanilla_of(vanilla: Vanilla) -> Iterator[str]:
@@ -79,7 +105,7 @@ def vanilla_of(vanilla: Vanilla) -> Iterator[str]:
         "executions of an item, most": vanilla.max_runs,
         "executions of a poison item, most": f"{vanilla.max_poison_runs} in {vanilla.seconds:.0f} s, no end in sight",
     }
-    yield from (f"{what:<38}{value}" for what, value in figures.items())
+    yield from (f"{what:<40}{value}" for what, value in figures.items())
 
 
 def write_json(path: Path, seed: int, result: Result, vanilla: Vanilla | None = None) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from ops.chaos.items import CAME, DEADLY, END, START
 
 Item = tuple[str, int]
 """Batch and index."""
@@ -18,6 +21,7 @@ class Note:
     item: Item
     pid: int
     at: float
+    event: str = START
 
 
 class Tail:
@@ -38,24 +42,35 @@ class Tail:
 
 
 def parse(line: str) -> Note:
-    batch, index, pid, nanoseconds = line.split()
-    return Note((batch, int(index)), int(pid), int(nanoseconds) / 1e9)
+    event, batch, index, pid, nanoseconds = line.split()
+    return Note((batch, int(index)), int(pid), int(nanoseconds) / 1e9, event)
 
 
 class History:
-    """All executions and all first arrivals of a run."""
+    """All executions and all first arrivals of a run; `killed` are the processes that the storm put to death."""
 
-    def __init__(self, runs: list[Note], arrivals: list[Note]) -> None:
-        self.runs = Counter(note.item for note in runs)
+    def __init__(self, runs: Iterable[Note], arrivals: Iterable[Note], killed: Collection[int] = ()) -> None:
+        notes = sorted(runs, key=lambda note: note.at)
+        starts = [note for note in notes if note.event != END]
+        self.runs = Counter(note.item for note in starts)
+        self.poison = {note.item for note in starts if note.event == DEADLY}
         self._starts: dict[Item, list[float]] = defaultdict(list)
         self._by_pid: dict[int, list[Note]] = defaultdict(list)
-        for note in sorted(runs, key=lambda note: note.at):
+        for note in starts:
             self._starts[note.item].append(note.at)
             self._by_pid[note.pid].append(note)
+        self._deaths = _deaths(notes, set(killed))
         first: dict[Item, float] = {}
         for note in arrivals:
             first[note.item] = min(note.at, first.get(note.item, note.at))
         self._arrivals = sorted(first.values())
+
+    def deaths(self, item: Item) -> int:
+        """How often the storm killed a process that ran this item: executions that began there and never ended.
+
+        One that ended, and after which its process began no other, counts too: its outcome was on its way.
+        """
+        return self._deaths[item]
 
     def rerun_after(self, pid: int, death: float) -> float | None:
         """Seconds from the death of a process to the next start of the item it ran; None if nobody had to.
@@ -73,3 +88,18 @@ class History:
         """Seconds from a moment to the next outcome that came for the first time; None if none came."""
         place = bisect_right(self._arrivals, moment)
         return self._arrivals[place] - moment if place < len(self._arrivals) else None
+
+
+def _deaths(notes: list[Note], killed: set[int]) -> Counter[Item]:
+    """Of each item, the executions that a killed process took along; `notes` are in order of time."""
+    running: Counter[tuple[Item, int]] = Counter()
+    last: dict[int, Note] = {}
+    for note in notes:
+        if note.pid in killed and note.event != CAME:
+            running[note.item, note.pid] += -1 if note.event == END else 1
+            last[note.pid] = note
+    deaths: Counter[Item] = Counter()
+    for (item, _), count in running.items():
+        deaths[item] += max(0, count)
+    deaths.update(note.item for note in last.values() if note.event == END)
+    return deaths

@@ -13,6 +13,8 @@ import subprocess
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from manycore.local.lifeline import die_with_parent
 from manycore.local.server import server_binary
@@ -28,7 +30,12 @@ save ""
 appendonly yes
 appendfsync everysec
 maxmemory-policy noeviction
+dbfilename {snapshot}
 """
+SNAPSHOT = "snapshot"
+"""A folder stands where a snapshot would be written: so each one fails, at once."""
+COMMAND_BYTES = 300
+"""About what one command takes in the append-only file."""
 
 
 class Server:
@@ -39,9 +46,12 @@ class Server:
         self.password = secrets.token_hex(16)
         self._folder = folder / "server"
         self._folder.mkdir()
+        (self._folder / SNAPSHOT).mkdir()
         self._config = self._folder / "server.conf"
         self._config.touch(0o600)  # it will hold the password
-        self._config.write_text(CONFIG.format(port=self.port, password=self.password, folder=self._folder))
+        self._config.write_text(
+            CONFIG.format(port=self.port, password=self.password, folder=self._folder, snapshot=SNAPSHOT)
+        )
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
         wait_until(self.answers, "the server answers")
@@ -52,16 +62,19 @@ class Server:
 
     def client(self) -> redis.Redis:
         """A connection of the driver's own, past the proxy; short of breath, so that no fault holds the driver up."""
-        return redis.Redis.from_url(self.url(), socket_timeout=2.0)
+        return redis.Redis.from_url(self.url(), socket_timeout=1.0, retry=Retry(NoBackoff(), 0))
 
-    def start(self) -> None:
-        """Start it; what it kept is there again once it answers. Does nothing while it runs."""
+    def start(self, loading_seconds: float = 0.0) -> None:
+        """Start it; what it kept is there again once it answers, at the earliest after `loading_seconds`.
+
+        Until then it says that it is loading. Does nothing while it runs.
+        """
         if self._process is not None and self._process.poll() is None:
             return
         own_pid = os.getpid()
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [server_binary(), str(self._config)],
+                [server_binary(), str(self._config), *self._slowly(loading_seconds)],
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -81,12 +94,35 @@ class Server:
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
 
+    def pids(self) -> set[int]:
+        return set() if self._process is None else {self._process.pid}
+
     def answers(self) -> bool:
         try:
             with self.client() as client:
                 return bool(client.ping())
         except AWAY:  # BusyLoadingError is one of them
             return False
+        except redis.ResponseError:  # MISCONF: it is there, and refuses
+            return True
+
+    def configure(self, **options: str) -> bool:
+        """Set options by their names (`_` for `-`); says whether it answered."""
+        try:
+            with self.client() as client:
+                for name, value in options.items():
+                    client.config_set(name.replace("_", "-"), value)
+                return True
+        except AWAY:
+            return False
+
+    def _slowly(self, seconds: float) -> list[str]:
+        """The options that make it load for so long."""
+        if not seconds:
+            return []
+        kept = sum(file.stat().st_size for file in self._folder.glob("appendonlydir/*"))
+        delay = max(1, int(1e6 * seconds * COMMAND_BYTES / max(kept, COMMAND_BYTES)))
+        return ["--key-load-delay", str(delay), "--loading-process-events-interval-bytes", "1024"]
 
     def _signal(self, signum: signal.Signals) -> None:
         if self._process is not None:

@@ -13,7 +13,8 @@ from itertools import count
 from threading import Event
 from time import monotonic
 
-from ops.chaos.faults import Fault, Hit, Stage, Steps
+from ops.chaos.faults import Fault
+from ops.chaos.stage import Hit, Stage, Steps
 
 TICK_SECONDS = 0.05
 

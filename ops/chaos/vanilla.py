@@ -18,10 +18,11 @@ import redis
 from celery import Celery
 
 from manycore.protocol.broker import UNACKED
-from ops.chaos.faults import FAULTS, Stage
+from ops.chaos.faults import FAULTS
 from ops.chaos.load import Load
-from ops.chaos.mix import calm, is_poison_item
+from ops.chaos.mix import calm
 from ops.chaos.rig import SLOTS, Rig
+from ops.chaos.stage import Stage
 from ops.chaos.storm import Storm
 
 ITEMS = 3000
@@ -47,7 +48,7 @@ class Vanilla:
 
 
 def run_vanilla(seed: int, say: Callable[[str], None]) -> Vanilla:
-    with Rig(worker=command_of) as rig:
+    with Rig(worker=command_of, io=False) as rig:
         rig.start_hosts()
         load = Load(rig, seed, items=1, lanes=0)
         started = monotonic()
@@ -82,8 +83,9 @@ def _count(rig: Rig, ids: list[str], found: Vanilla) -> None:
     missing = {task_id for task_id, answer in zip(ids, answers, strict=True) if answer is None}
     found.under_way = len(missing & _under_way(client))
     found.lost = len(missing) - found.under_way
-    for item, count in rig.history().runs.items():
-        if is_poison_item(item):
+    history = rig.history()
+    for item, count in history.runs.items():
+        if item in history.poison:
             found.max_poison_runs = max(found.max_poison_runs, count)
         else:
             found.max_runs = max(found.max_runs, count)

@@ -3,74 +3,99 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
-from ops.chaos.items import POISON, expected, kind_of
-from ops.chaos.runs import Item
+from ops.chaos.doors.door import CRASHED, Page, Part
+from ops.chaos.runs import History, Item
 
-MAX_POISON_RUNS = 3
-CRASHED = "WorkerCrashed"
-MIN_DEATHS = 2
-"""An innocent item that the storm kills so often may be condemned: with one more death that nobody could attribute,
-nothing tells it from poison, whose executions are bounded."""
-MAX_EXAMPLES = 5
+MAX_EXECUTIONS = 3
+MAX_EXAMPLES = 12
 
 
 @dataclass
-class Verdict:
-    """What became of the items. `broken` says which promises were."""
+class Tally:
+    """What became of the items of one door.
 
+    `blamed` are innocent items that ended as if they had killed their process; `killed` those of them that the storm
+    itself did kill as often as poison may run: nothing tells such an item from poison, and it must end.
+    """
+
+    orders: int = 0
     items: int = 0
     lost: int = 0
     wrong: int = 0
     duplicated: int = 0
     blamed: int = 0
-    condemned: int = 0
-    suspects: list[Item] = field(default_factory=list)
+    killed: int = 0
+    hung: int = 0
+    runs_again: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(Tally)))
+
+
+@dataclass
+class Verdict:
+    """What became of all items. `broken` says which promises were."""
+
+    doors: dict[str, Tally] = field(default_factory=dict)
+    suspects: list[tuple[str, Item]] = field(default_factory=list)
     max_runs: int = 0
     max_poison_runs: int = 0
     runs_again: int = 0
+    sent_again: int = 0
     examples: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
-    def judge(
-        self,
-        batch: str,
-        oracle: Mapping[int, frozenset[str]],
-        came: list[tuple[int, str]],
-        listed: list[str],
-        is_poison: Callable[[int], bool],
-    ) -> None:
-        """Count one batch: the outcomes one by one (`came`) and the gathered list must both be the oracle's."""
-        self.items += len(oracle)
-        counts = Counter(index for index, _ in came)
-        self.duplicated += sum(count - 1 for count in counts.values()) + max(0, len(listed) - len(oracle))
-        answers = dict(reversed(came))
-        for index, right in oracle.items():
-            got = answers.get(index)
-            in_list = listed[index] if index < len(listed) else None
-            if got is None or in_list is None:
-                self.lost += 1
-                self._show(f"{batch}[{index}] is lost")
-            elif got == in_list == CRASHED and not is_poison(index):
-                self.suspects.append((batch, index))
-            elif got not in right or in_list != got:
-                self.wrong += 1
-                self._show(f"{batch}[{index}] is {got} (in the list {in_list}), not {' or '.join(sorted(right))}")
+    @property
+    def total(self) -> Tally:
+        return sum(self.doors.values(), Tally())
 
-    def count_runs(self, runs: Mapping[Item, int], poison: Callable[[Item], bool]) -> None:
-        """Count the executions, and tell who was condemned without a reason."""
-        for item in self.suspects:
-            if runs.get(item, 0) >= MIN_DEATHS:
-                self.condemned += 1
-            else:
-                self.blamed += 1
-                self._show(f"{item[0]}[{item[1]}] is no poison, and died fewer than {MIN_DEATHS} times")
-        for item, count in runs.items():
-            if poison(item):
+    def door(self, name: str) -> Tally:
+        return self.doors.setdefault(name, Tally())
+
+    def judge(self, door: str, part: Part, page: Page | None) -> None:
+        """Count one part: the outcomes one by one and the gathered list must both be the oracle's."""
+        tally, page = self.door(door), page or Page("(no answers)")
+        tally.items += len(part.oracle)
+        counts = Counter(index for index, _ in page.came)
+        listed = max(0, len(page.listed) - len(part.oracle)) if part.listed else 0
+        tally.duplicated += sum(count - 1 for count in counts.values()) + listed
+        answers = dict(reversed(page.came))
+        for index, right in part.oracle.items():
+            if page.until is None or index <= page.until:
+                in_list = page.listed[index] if index < len(page.listed) else None
+                got = answers.get(index)
+                self._judge(door, (page.batch, index), right, got, in_list if part.listed else got)
+        for index in counts.keys() - part.oracle.keys():
+            tally.duplicated += 1
+            self._show(f"{page.batch}[{index}] was never asked for")
+
+    def _judge(self, door: str, item: Item, right: frozenset[str], got: str | None, in_list: str | None) -> None:
+        tally, name = self.door(door), f"{item[0]}[{item[1]}]"
+        if got is None or in_list is None:
+            tally.lost += 1
+            self._show(f"{name} is lost" + (f": {got} came, the list has {in_list}" if got != in_list else ""))
+        elif got == in_list == CRASHED and CRASHED not in right:
+            self.suspects.append((door, item))
+        elif got not in right or in_list != got:
+            tally.wrong += 1
+            self._show(f"{name} is {got} (in the list {in_list}), not {' or '.join(sorted(right))}")
+
+    def count_runs(self, history: History) -> None:
+        """Count the executions, and tell who was blamed although the storm did not kill it often enough."""
+        for door, item in self.suspects:
+            deaths = history.deaths(item)
+            if deaths >= MAX_EXECUTIONS:
+                self.door(door).killed += 1
+                continue
+            self.door(door).blamed += 1
+            runs = history.runs[item]
+            self._show(f"{item[0]}[{item[1]}] is no poison: the storm killed it {deaths} times, in {runs} executions")
+        for item, count in history.runs.items():
+            if item in history.poison:
                 self.max_poison_runs = max(self.max_poison_runs, count)
-                if count > MAX_POISON_RUNS:
+                if count > MAX_EXECUTIONS:
                     self._show(f"{item[0]}[{item[1]}] is poison and ran {count} times")
             else:
                 self.max_runs = max(self.max_runs, count)
@@ -79,32 +104,20 @@ class Verdict:
     @property
     def broken(self) -> list[str]:
         """The promises that were broken, in words; empty if all were kept."""
+        total = self.total
         said = {
-            "lost": self.lost,
-            "wrong": self.wrong,
-            "duplicated in the result": self.duplicated,
-            "blamed as poison without a reason": self.blamed,
-            "further failures": len(self.failures),
+            "lost": total.lost,
+            "wrong": total.wrong,
+            "duplicated in the result": total.duplicated,
+            "blamed as poison without a reason": total.blamed,
+            "clients that hung": total.hung,
+            "further failures": len(self.failures) - total.hung,
         }
-        found = [f"{count} {what}" for what, count in said.items() if count]
-        if self.max_poison_runs > MAX_POISON_RUNS:
+        found = [f"{count} {what}" for what, count in said.items() if count > 0]
+        if self.max_poison_runs > MAX_EXECUTIONS:
             found.append(f"a poison item ran {self.max_poison_runs} times")
         return found
 
     def _show(self, text: str) -> None:
         if len(self.examples) < MAX_EXAMPLES:
             self.examples.append(text)
-
-
-def oracle_of(seed: int, items: int) -> dict[int, frozenset[str]]:
-    """The right outcomes of a main batch."""
-    return {index: frozenset([expected(seed, index)]) for index in range(items)}
-
-
-def oracle_of_hanging(items: int) -> dict[int, frozenset[str]]:
-    """Of hanging items: one that others killed three times while it hung may be told to have crashed."""
-    return dict.fromkeys(range(items), frozenset(["ItemTimeout", CRASHED]))
-
-
-def is_poison(index: int) -> bool:
-    return kind_of(index) in POISON

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import cycle
 
-from ops.chaos.faults import Hit
 from ops.chaos.mix import Result
 from ops.chaos.proxy import Moment
 from ops.chaos.scenarios.stage import scene
+from ops.chaos.stage import Hit
 
 AUDIT_SECONDS = "0.5"
 """Short: each lost message waits until its batch has been silent this long, twice."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 
-from ops.chaos.faults import Hit
 from ops.chaos.mix import Result
 from ops.chaos.scenarios.stage import scene
+from ops.chaos.stage import Hit
 
 ITEMS = 6000
 SUBMIT_SECONDS = 0.3

@@ -6,10 +6,10 @@ import random
 from collections.abc import Mapping
 from signal import SIGKILL
 
-from ops.chaos.faults import Hit
 from ops.chaos.mix import Result
 from ops.chaos.rig import LEASE_SECONDS
 from ops.chaos.scenarios.stage import Scene, scene
+from ops.chaos.stage import Hit
 
 GRACE_SECONDS = 5.0
 """What a recovery may take beyond the lease: the sweep, and a busy machine."""

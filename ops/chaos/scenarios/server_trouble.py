@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ops.chaos.faults import Hit
 from ops.chaos.mix import Result
 from ops.chaos.scenarios.stage import Scene, scene
+from ops.chaos.stage import Hit
 
 BETWEEN_ITEMS = 150
 """How many outcomes come between two kills: so each one meets a batch that is under way."""

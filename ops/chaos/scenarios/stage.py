@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
 
-from ops.chaos.client import ARRIVALS
 from ops.chaos.load import Load
 from ops.chaos.mix import SETTLE_SECONDS, Result, calm, conclude, settle
+from ops.chaos.order import ARRIVALS
 from ops.chaos.rig import Rig
 from ops.chaos.runs import Item, Tail
 from ops.chaos.verdict import Verdict
@@ -72,4 +72,4 @@ def scene(
             found.load.end()
         found.result.chaos_seconds = monotonic() - started
         found.result.chaos_items = sum(order.items for order in found.load.finished)
-        conclude(rig, found.load, seed, found.result)
+        conclude(rig, found.load, found.result)

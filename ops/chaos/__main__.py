@@ -43,6 +43,7 @@ from ops.chaos.vanilla import Vanilla, run_vanilla
 @click.option(
     "--silent", "silent_seconds", type=float, default=90.0, help="Seconds of silence that make a client hang."
 )
+@click.option("--foreign/--no-foreign", default=True, help="Whether another Celery application is on the server too.")
 @click.option("--vanilla/--no-vanilla", default=True, help="Whether plain Celery is measured beside it.")
 @click.option("--local", "local_rounds", default=3, help="How often each part of a local cluster is killed after it.")
 @click.option("--setting", "pairs", multiple=True, metavar="NAME=VALUE", help="A MANYCORE_ setting of all processes.")

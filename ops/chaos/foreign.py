@@ -21,7 +21,7 @@ from ops.chaos.processes import Expired, wait_until
 from ops.chaos.rig import Rig
 
 QUICK, LONG, WAITING = 30, 2, 5
-DONE_SECONDS = 60.0
+DONE_SECONDS = 30.0
 
 
 class Foreign:

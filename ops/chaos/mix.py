@@ -9,7 +9,7 @@ from time import monotonic
 
 from ops.chaos import aftermath
 from ops.chaos.doors.all import DOORS
-from ops.chaos.doors.door import Book, Door
+from ops.chaos.doors.door import Book, Door, Page
 from ops.chaos.faults import Fault
 from ops.chaos.foreign import Foreign
 from ops.chaos.load import Load
@@ -44,6 +44,7 @@ class Plan:
     gap_seconds: float = 0.8
     settle_seconds: float = SETTLE_SECONDS
     silent_seconds: float = 90.0
+    foreign: bool = True
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -67,23 +68,25 @@ def run_mix(plan: Plan, say: Callable[[str], None]) -> Result:
         rig.start_hosts()
         result = Result(Verdict(), [], {})
         load = Load(rig, plan.seed, plan.items, lanes=LANES, doors=plan.doors, silent_seconds=plan.silent_seconds)
-        foreign = Foreign(rig)
+        foreign = Foreign(rig) if plan.foreign else None
         try:
-            say(f"clean: {len(plan.doors)} doors without faults, and a foreign Celery application beside them")
+            say(f"clean: {len(plan.doors)} doors without faults")
             _clean(rig, load, foreign, result)
             say(f"chaos: {len(plan.faults)} kinds of fault")
             _chaos(rig, load, plan, result)
-            result.verdict.failures += [*foreign.differences(), *aftermath.of_the_server(rig)]
+            result.verdict.failures += aftermath.of_the_server(rig)
+            result.verdict.failures += foreign.differences() if foreign else ()
         finally:
             load.end()
-            foreign.end()
+            if foreign:
+                foreign.end()
         conclude(rig, load, result)
         result.verdict.failures += aftermath.of_the_machine(rig)
         rig.keep = bool(result.verdict.broken)
         return result
 
 
-def _clean(rig: Rig, load: Load, foreign: Foreign, result: Result) -> None:
+def _clean(rig: Rig, load: Load, foreign: Foreign | None, result: Result) -> None:
     """Each door once."""
     started = monotonic()
     ticker = calm(rig, load)
@@ -93,7 +96,8 @@ def _clean(rig: Rig, load: Load, foreign: Foreign, result: Result) -> None:
     settle(ticker, load, CLEAN_SECONDS)
     result.clean_seconds = monotonic() - started
     result.clean_items = sum(order.items for order in load.finished)
-    result.verdict.failures += foreign.stop()
+    if foreign:
+        result.verdict.failures += foreign.stop()
 
 
 def _chaos(rig: Rig, load: Load, plan: Plan, result: Result) -> None:
@@ -165,4 +169,4 @@ def judge(verdict: Verdict, order: Order) -> None:
     verdict.sent_again += book.sent_again
     verdict.door(order.door).orders += 1
     for name, part in DOORS[order.door].parts(order).items():
-        verdict.judge(order.door, part, book.pages.get(name))
+        verdict.judge(order.door, part, book.pages.get(name) or Page(order.named(name)))

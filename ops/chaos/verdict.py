@@ -9,7 +9,7 @@ from ops.chaos.doors.door import CRASHED, Page, Part
 from ops.chaos.runs import History, Item
 
 MAX_EXECUTIONS = 3
-MAX_EXAMPLES = 12
+MAX_EXAMPLES = 20
 
 
 @dataclass
@@ -54,14 +54,18 @@ class Verdict:
     def door(self, name: str) -> Tally:
         return self.doors.setdefault(name, Tally())
 
-    def judge(self, door: str, part: Part, page: Page | None) -> None:
+    def judge(self, door: str, part: Part, page: Page) -> None:
         """Count one part: the outcomes one by one and the gathered list must both be the oracle's."""
-        tally, page = self.door(door), page or Page("(no answers)")
+        tally = self.door(door)
         tally.items += len(part.oracle)
         counts = Counter(index for index, _ in page.came)
         listed = max(0, len(page.listed) - len(part.oracle)) if part.listed else 0
         tally.duplicated += sum(count - 1 for count in counts.values()) + listed
         answers = dict(reversed(page.came))
+        if not page.came and not page.listed:
+            tally.lost += len(part.oracle)
+            self._show(f"{page.batch}: no answer at all")
+            return
         for index, right in part.oracle.items():
             if page.until is None or index <= page.until:
                 in_list = page.listed[index] if index < len(page.listed) else None

@@ -14,6 +14,8 @@ from tests.integration.conftest import ROOT
 from tests.waiting import wait_until
 
 COMMAND = [sys.executable, "-m", "ops.chaos", "--seed", "5"]
+NAMED = ["--door", "named", "--no-foreign", "--local", "0", "--no-vanilla"]
+"""The shortest mix."""
 
 
 def chaos(*options: str) -> subprocess.CompletedProcess[str]:
@@ -28,7 +30,7 @@ def test_messages_lost_in_the_gap_are_found() -> None:
 
 def test_a_connection_that_is_cut_is_no_items_outcome() -> None:
     """At any moment, also when a child fetches its chunk."""
-    done = chaos("--seconds", "5", "--gap", "0.1", "--items", "600", "--no-vanilla", "--fault", "cut-connections")
+    done = chaos(*NAMED, "--seconds", "5", "--gap", "0.1", "--items", "600", "--fault", "cut-connections")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -40,7 +42,7 @@ def test_it_fails_when_lost_messages_are_not_looked_for() -> None:
 
 
 def test_it_fails_when_poison_runs_too_often() -> None:
-    calm = ["--seconds", "1", "--fault", "cut-connections", "--items", "400", "--no-vanilla"]
+    calm = [*NAMED, "--seconds", "1", "--fault", "cut-connections", "--items", "400"]
     done = chaos("--setting", "max_executions=5", *calm)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "a poison item ran 5 times" in done.stdout
@@ -48,7 +50,7 @@ def test_it_fails_when_poison_runs_too_often() -> None:
 
 def test_ctrl_c_ends_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    with subprocess.Popen([*COMMAND, "--no-vanilla"], cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True) as run:
+    with subprocess.Popen([*COMMAND, *NAMED], cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True) as run:
         wait_until(lambda: list(tmp_path.glob("*/runs.log")), "items run")
         run.send_signal(signal.SIGINT)
         assert run.wait(20) == 130

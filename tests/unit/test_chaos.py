@@ -3,41 +3,57 @@
 from __future__ import annotations
 
 import random
+import time
 from collections import Counter
 from itertools import islice
+from pathlib import Path
 
 import pytest
 
+from ops.chaos.clock import sitecustomize
+from ops.chaos.doors.all import DOORS
+from ops.chaos.doors.door import Page, Part, mixed_oracle
 from ops.chaos.faults import FAULTS
-from ops.chaos.items import POISON, expected, kind_of, seconds_of
+from ops.chaos.host import CLOCK
+from ops.chaos.items import DEADLY, END, POISON, START, answer, expected, kind_of, seconds_of
+from ops.chaos.order import Order
 from ops.chaos.runs import History, Note, parse
 from ops.chaos.storm import rounds
-from ops.chaos.verdict import Verdict, is_poison, oracle_of, oracle_of_hanging
+from ops.chaos.verdict import Verdict
 
 SEED, ITEMS = 7, 600
+ORDER = Order("b", "named", SEED, ITEMS, "nowhere")
 RIGHT = [(index, expected(SEED, index)) for index in range(ITEMS)]
+INNOCENT = 9
 
 
 def judged(came: list[tuple[int, str]], listed: list[str] | None = None) -> Verdict:
     verdict = Verdict()
     texts = [text for _, text in RIGHT] if listed is None else listed
-    verdict.judge("b", oracle_of(SEED, ITEMS), came, texts, is_poison)
+    verdict.judge("named", Part(mixed_oracle(ORDER)), Page("b", came, texts))
     return verdict
 
 
 def test_what_is_right_breaks_nothing() -> None:
     verdict = judged(random.Random(1).sample(RIGHT, ITEMS))
-    assert (verdict.items, verdict.broken) == (ITEMS, [])
+    assert (verdict.total.items, verdict.broken) == (ITEMS, [])
 
 
 def test_a_missing_outcome_is_lost() -> None:
     assert judged(RIGHT[:-1]).broken == ["1 lost"]
     assert judged(RIGHT, [text for _, text in RIGHT[:-2]]).broken == ["2 lost"]
-    assert judged([], []).lost == ITEMS
+    assert judged([], []).total.lost == ITEMS
+
+
+def test_a_client_that_wrote_nothing_lost_all() -> None:
+    verdict = Verdict()
+    verdict.judge("named", Part(mixed_oracle(ORDER)), Page("b"))
+    assert verdict.broken == [f"{ITEMS} lost"]
 
 
 def test_a_second_outcome_is_a_duplicate() -> None:
     assert judged([*RIGHT, RIGHT[3]]).broken == ["1 duplicated in the result"]
+    assert judged([*RIGHT, (ITEMS, "1")]).broken == ["1 duplicated in the result"]
 
 
 def test_another_value_is_wrong_in_either_place() -> None:
@@ -48,20 +64,43 @@ def test_another_value_is_wrong_in_either_place() -> None:
     assert judged(RIGHT, listed).broken == ["1 wrong"]
 
 
-@pytest.mark.parametrize(("deaths", "broken"), [(0, True), (1, True), (2, False), (3, False)])
-def test_a_good_item_must_not_be_blamed_unless_the_storm_killed_it_again_and_again(deaths: int, broken: bool) -> None:
-    text = "WorkerCrashed"
-    changed = [(index, text if index == 9 else right) for index, right in RIGHT]
+def test_of_an_iteration_that_an_error_ended_nothing_is_known_behind_it() -> None:
+    verdict = Verdict()
+    part = Part({index: frozenset([str(index)]) for index in range(9)}, listed=False)
+    verdict.judge("map", part, Page("m", [(0, "0"), (1, "1"), (2, "WorkerCrashed")], until=2))
+    assert (verdict.total.lost, verdict.total.wrong, verdict.suspects) == (0, 0, [("map", ("m", 2))])
+
+
+@pytest.mark.parametrize(("deaths", "broken"), [(0, True), (2, True), (3, False)])
+def test_a_good_item_must_not_be_blamed_unless_the_storm_killed_it_as_often_as_poison(
+    deaths: int, broken: bool
+) -> None:
+    changed = [(index, "WorkerCrashed" if index == INNOCENT else right) for index, right in RIGHT]
     verdict = judged(changed, [right for _, right in changed])
-    verdict.count_runs({("b", 9): deaths}, lambda item: is_poison(item[1]))
+    runs = [Note(("b", INNOCENT), pid, float(pid)) for pid in range(1, 5)]
+    verdict.count_runs(History(runs, [], killed=range(1, deaths + 1)))
     assert verdict.broken == (["1 blamed as poison without a reason"] if broken else [])
-    assert verdict.condemned == (not broken)
+    assert verdict.total.killed == (not broken)
+
+
+def test_a_death_is_an_execution_that_a_killed_process_did_not_end() -> None:
+    item, other = ("b", 1), ("b", 2)
+    ended = [Note(item, 10, 1.0), Note(item, 10, 2.0, END), Note(other, 10, 3.0)]
+    history = History([*ended, Note(item, 11, 4.0), Note(item, 12, 5.0)], [], killed=[10, 11])
+    assert history.deaths(item) == 1  # 10 had ended it and begun another, and nobody killed 12
+    assert history.deaths(other) == 1
+
+
+def test_an_item_whose_outcome_was_on_its_way_died_too() -> None:
+    history = History([Note(("b", 1), 10, 1.0), Note(("b", 1), 10, 2.0, END)], [], killed=[10])
+    assert history.deaths(("b", 1)) == 1
 
 
 @pytest.mark.parametrize(("runs", "kept"), [(3, True), (4, False)])
 def test_poison_runs_three_times_at_most(runs: int, kept: bool) -> None:
+    notes = [Note(("b", 150), pid, 1.0, DEADLY) for pid in range(runs)] + [Note(("b", 1), pid, 1.0) for pid in range(9)]
     verdict = Verdict()
-    verdict.count_runs({("b", 150): runs, ("b", 1): 9}, lambda item: is_poison(item[1]))
+    verdict.count_runs(History(notes, []))
     assert (not verdict.broken) == kept
     assert (verdict.max_runs, verdict.max_poison_runs, verdict.runs_again) == (9, runs, 8)
 
@@ -70,18 +109,28 @@ def test_a_failure_beside_the_items_counts() -> None:
     assert Verdict(failures=["a client ended with 1"]).broken == ["1 further failures"]
 
 
-def test_a_hanging_item_may_end_either_way() -> None:
-    for text in ("ItemTimeout", "WorkerCrashed"):
-        verdict = Verdict()
-        verdict.judge("t", oracle_of_hanging(1), [(0, text)], [text], lambda index: True)
-        assert verdict.broken == []
+def test_a_client_that_hangs_counts() -> None:
+    verdict = Verdict(failures=["the client of b did not end"])
+    verdict.door("submit").hung = 1
+    assert verdict.broken == ["1 clients that hung"]
+
+
+@pytest.mark.parametrize("name", list(DOORS))
+def test_each_door_says_what_is_right(name: str) -> None:
+    door = DOORS[name]
+    items = door.size(300)
+    for part in door.parts(Order("b", name, SEED, items, "nowhere", hanging=1)).values():
+        assert part.oracle
+        assert all(part.oracle.values())
+        assert set(part.oracle) == set(range(len(part.oracle)))
 
 
 def test_every_kind_of_item_comes_in_a_batch() -> None:
-    kinds = Counter(map(kind_of, range(2000)))
+    kinds = Counter(kind_of(SEED, index) for index in range(2000))
     assert set(kinds) == {"normal", "leave", "leak", *POISON}
     assert kinds["normal"] > 1900
     assert all(0.001 <= seconds_of(SEED, index) <= 0.010 for index in range(ITEMS))
+    assert len({answer(SEED, index) for index in range(ITEMS)}) == ITEMS
 
 
 def test_each_round_has_every_fault_by_its_weight() -> None:
@@ -105,4 +154,15 @@ def test_recovery_is_the_time_until_the_item_that_was_lost_runs_again() -> None:
 
 
 def test_a_line_of_a_log() -> None:
-    assert parse("chaos-1-2 17 4242 1500000000") == Note(("chaos-1-2", 17), 4242, 1.5)
+    assert parse("start chaos-1-2 17 4242 1500000000") == Note(("chaos-1-2", 17), 4242, 1.5, START)
+
+
+def test_a_clock_apart_is_off_by_what_its_file_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = tmp_path / "clock"
+    clock.write_bytes(CLOCK.pack(20.0))
+    right = time.time()
+    monkeypatch.setattr(time, "time", time.time)  # so that both are put back afterwards
+    monkeypatch.setattr(time, "time_ns", time.time_ns)
+    sitecustomize.shift(str(clock))
+    assert 19 < time.time() - right < 40
+    assert 19 < time.time_ns() / 1e9 - right < 40

@@ -15,6 +15,7 @@ from manycore.client.lane import Lane
 from manycore.errors import ManycoreError, MessageRefused, SigningKeyMismatch
 from manycore.protocol import keys, packing
 from manycore.protocol.codec import Keyring
+from manycore.protocol.failure import load_error
 from manycore.protocol.ledger import Sent
 from manycore.protocol.message import open_block
 from manycore.protocol.record import ENTRIES_PER_READ
@@ -67,10 +68,8 @@ class OutcomeStream:
             return lane.arrived(block, [], {})
         if not self._values:
             return lane.arrived(block, [None] * len(block.indices), {})
-        values = packing.unpack(body, "The result")
-        errors = {offset: packing.load_error(blob) for offset, blob in block.errors.items()}
-        if packing.may_be_broken(body):
-            errors |= {at: value.error for at, value in enumerate(values) if isinstance(value, packing.Broken)}
+        values, errors = packing.unpack_each(body, "The result")
+        errors |= {offset: load_error(blob) for offset, blob in block.errors.items()}
         return lane.arrived(block, values, errors)
 
     def _refusal(self, lane: Lane, record: bytes) -> list[Sent]:

@@ -206,9 +206,11 @@ class Publisher:
         *,
         queue: str,
         shadow: str | None = None,
-        delay_seconds: float = 0.0,
+        delay_seconds: Sequence[float] = (),
     ) -> None:
-        """Send chunks with their inline payloads in one round trip. Raises redis-py's errors when it fails.
+        """Send chunks with their inline payloads in one round trip, each perhaps to run after a delay of its own.
+
+        Raises redis-py's errors when it fails.
 
         Which of the chunks have arrived is then unknown; sending them again is safe, outcomes are deduplicated.
         """
@@ -218,18 +220,21 @@ class Publisher:
             raise exc.__cause__ or exc from None  # why is what decides whether it is tried again
 
     def _publish(
-        self, chunks: Sequence[tuple[Chunk, bytes | memoryview]], queue: str, shadow: str | None, delay_seconds: float
+        self,
+        chunks: Sequence[tuple[Chunk, bytes | memoryview]],
+        queue: str,
+        shadow: str | None,
+        delays: Sequence[float],
     ) -> None:
-        eta = datetime.now(UTC) + timedelta(seconds=delay_seconds) if delay_seconds > 0 else None
         with self._producers().acquire(block=True) as producer, producer.batch():
-            for chunk, payload in chunks:
+            for (chunk, payload), delay in zip(chunks, delays or [0.0] * len(chunks), strict=True):
                 message = self._app.amqp.as_task_v2(
                     chunk.id,
                     chunk.task,
                     argsrepr=chunk.describe(),
                     kwargsrepr="",
                     shadow=shadow,
-                    eta=eta,
+                    eta=datetime.now(UTC) + timedelta(seconds=delay) if delay > 0 else None,
                     retries=chunk.attempt - 1,
                     ignore_result=True,
                 )

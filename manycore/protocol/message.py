@@ -56,6 +56,7 @@ class Chunk:
     attempt: int = 1
     ephemeral: bool = False
     suspect: bool = False
+    postponed: int = 0
     code: str | None = None
 
     def __len__(self) -> int:
@@ -65,9 +66,19 @@ class Chunk:
         """The same chunk, but only its positions `[start, stop)`, as a new message."""
         return replace(self, id=new_chunk_id(self.batch), start=start, stop=stop, suspect=False)
 
-    def again(self, position: int) -> Chunk:
-        """The item at `position` alone, for its next attempt, as a new message."""
-        return replace(self.part(position, position + 1), attempt=self.attempt + 1)
+    def again(self, start: int, stop: int, *, postponed: bool = False) -> Chunk:
+        """The items at `[start, stop)`, as a new message: for their next attempt, or since they were not run."""
+        if postponed:
+            return replace(self.part(start, stop), postponed=self.postponed + 1)
+        return replace(self.part(start, stop), attempt=self.attempt + 1, postponed=0)
+
+    def moved(self) -> Chunk:
+        """The same items over a payload that holds nothing else, and travels inline."""
+        indices = self.indices and self.indices[self.start : self.stop]
+        first = self.index(self.start) if indices is None else 0
+        return replace(
+            self, first=first, start=0, stop=len(self), indices=indices, payload_token=None, payload_digest=b""
+        )
 
     def index(self, position: int) -> int:
         return self.indices[position] if self.indices is not None else self.first + position

@@ -1,34 +1,54 @@
-"""Turns items, results, functions and exceptions into bytes and back. It trusts its input: `codec` checks it first.
+"""Turns items, results and functions into bytes and back. It trusts its input: `codec` checks it first.
 
 Each item is pickled by itself, unless all of them are plain immutable values: so items never share a mutable object,
-however they happen to be chunked, and one that cannot be rebuilt does not take its neighbours along.
+however they happen to be chunked, and each can be rebuilt in its own turn. Exceptions travel in `failure`.
 """
 
 from __future__ import annotations
 
 import pickle
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from itertools import chain
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-from manycore.errors import ManycoreError, NotPicklable, NotUnpicklable, PayloadTooLarge, RemoteError, RemoteTraceback
+from manycore.errors import ItemTimeout, ManycoreError, NotPicklable, NotUnpicklable, PayloadTooLarge
 
-_ATOMIC = {type(None), bool, int, float, complex, str, bytes}
+ATOMIC = frozenset({type(None), bool, int, float, complex, str, bytes})
+"""Types of plain, immutable values: their pickling runs nobody's code, and they need not be pickled one by one."""
 _TOGETHER, _SEPARATE = b"T", b"S"
-PICKLING_ERRORS = (pickle.PicklingError, TypeError, AttributeError, ValueError, RecursionError, NotImplementedError)
+PICKLING_ERRORS = (
+    pickle.PicklingError,
+    TypeError,
+    AttributeError,
+    ValueError,
+    RecursionError,
+    NotImplementedError,
+    MemoryError,
+)
 """What pickle and cloudpickle raise for an object that has no pickled form; objects may raise others of their own."""
 
 
-class Broken:
-    """Stands at the place of a value that could not be rebuilt, with the reason."""
+MAX_TEXT = 10_000
+"""Characters of an exception's text that are shown where the exception itself cannot be."""
 
-    __slots__ = ("error",)
 
-    def __init__(self, error: Exception) -> None:
-        self.error = error
+class Pickled:
+    """A value that was pickled already, where it came to be; it is packed as it is."""
+
+    __slots__ = ("blob",)
+
+    def __init__(self, blob: bytes) -> None:
+        self.blob = blob
+
+
+class Opened(NamedTuple):
+    """A packed body as it came: plain values, or (`separate`) each as its own pickle, not yet rebuilt."""
+
+    values: list[Any]
+    separate: bool
 
 
 class _BuiltinsOnly(pickle.Pickler):
@@ -42,25 +62,71 @@ class _NeedsCloudpickle(Exception):
     pass
 
 
-def dumps(value: Any, what: str = "The value") -> bytes:
-    """Pickle one object, by value what the other side cannot import. Raises `NotPicklable`."""
-    buffer = BytesIO()
+class _Sink:
+    """What a pickler writes to. Beyond `limit` bytes it counts and keeps nothing: no value takes the memory twice."""
+
+    __slots__ = ("limit", "parts", "size")
+
+    def __init__(self, limit: int | None) -> None:
+        self.limit = sys.maxsize if limit is None else limit
+        self.parts: list[Any] = []
+        self.size = 0
+
+    def write(self, part: Any) -> int:
+        self.size += len(part)
+        if self.size > self.limit:
+            self.parts.clear()
+        else:
+            self.parts.append(part)
+        return len(part)
+
+    def taken(self, what: str) -> bytes:
+        """All that was written. Raises `PayloadTooLarge`."""
+        check_size(self.size, self.limit, what)
+        return self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
+
+
+def dumps(value: Any, what: str = "The value", max_bytes: int | None = None) -> bytes:
+    """Pickle one object, by value what the other side cannot import. Raises `NotPicklable` or `PayloadTooLarge`."""
+    sink = _Sink(max_bytes)
     try:
-        _BuiltinsOnly(buffer, protocol=5).dump(value)
+        _BuiltinsOnly(sink, protocol=5).dump(value)
     except _NeedsCloudpickle:
-        return _cloudpickle(value, what)
+        return _cloudpickle(value, what, max_bytes)
     except PICKLING_ERRORS as exc:
-        raise NotPicklable(what, f"{type(exc).__name__}: {exc}") from exc
-    return buffer.getvalue()
+        raise NotPicklable(what, reason_of(exc)) from exc
+    return sink.taken(what)
 
 
-def _cloudpickle(value: Any, what: str) -> bytes:
+def _cloudpickle(value: Any, what: str, max_bytes: int | None) -> bytes:
     import cloudpickle  # here, because it is needed for few values and costs import time
 
+    sink = _Sink(max_bytes)
     try:
-        return bytes(cloudpickle.dumps(value, protocol=5))
-    except Exception as exc:  # a user's __reduce__ may raise anything
-        raise NotPicklable(what, f"{type(exc).__name__}: {exc}") from exc
+        cloudpickle.Pickler(sink, protocol=5).dump(value)
+    except (KeyboardInterrupt, ItemTimeout):
+        raise  # they do not come from the value
+    except BaseException as exc:  # a user's __reduce__ may raise anything
+        raise NotPicklable(what, reason_of(exc)) from exc
+    return sink.taken(what)
+
+
+def reason_of(exc: BaseException) -> str:
+    """`KeyError: 'x'`, whatever the exception is: describing it runs its own code, which may fail too."""
+    try:
+        name = "".join([type(exc).__name__])
+    except BaseException:
+        name = "an exception"
+    return f"{name}: {text_of(exc)}"
+
+
+def text_of(thing: object) -> str:
+    """Its `str()`, cut to a length that can be read; never raises."""
+    try:
+        # exactly a str, past what a subclass makes of it
+        return str.__getitem__(str(thing), slice(MAX_TEXT))
+    except BaseException as exc:  # a user's __str__ may raise anything
+        return f"<its str() raised {type(exc).__name__}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +140,27 @@ class Run:
 
 def pack(values: Sequence[Any]) -> bytes:
     """Pack values of any kind into one body. Raises `NotPicklable` if one of them cannot be pickled."""
-    if _is_atomic(values):
+    if set(map(type, values)) <= ATOMIC:
         return _TOGETHER + pickle.dumps(list(values), protocol=5)
     return _SEPARATE + pickle.dumps([dumps(value) for value in values], protocol=5)
 
 
 def pack_runs(
-    values: Sequence[Any], what: str, *, max_bytes: int, max_item_bytes: int, rows: bool = False
+    values: Sequence[Any],
+    what: str,
+    *,
+    max_bytes: int,
+    max_item_bytes: int,
+    rows: bool = False,
+    beside: Mapping[int, int] = MappingProxyType({}),
 ) -> tuple[list[Run], dict[int, ManycoreError]]:
     """Pack values into runs of about `max_bytes` at most, a larger value alone.
 
     Gives the runs, and the errors of the positions that cannot travel: `NotPicklable` or `PayloadTooLarge`. With
-    `rows`, the values are tuples; those of plain values keep the fast form.
+    `rows`, the values are tuples; those of plain values keep the fast form. `beside` has the bytes that travel with
+    some of them.
     """
-    if _is_small(values, min(max_bytes, max_item_bytes), rows=rows):
+    if _is_small(values, min(max_bytes, max_item_bytes) - sum(beside.values()), rows=rows):
         return [Run(0, len(values), _TOGETHER + pickle.dumps(list(values), protocol=5))], {}
     runs: list[Run] = []
     errors: dict[int, ManycoreError] = {}
@@ -95,16 +168,16 @@ def pack_runs(
     size = 0
     for position, value in enumerate(values):
         try:
-            blob = dumps(value, what)
-            check_size(len(blob), max_item_bytes, what)
+            blob = value.blob if type(value) is Pickled else dumps(value, what, max_item_bytes)
         except (NotPicklable, PayloadTooLarge) as exc:
             errors[position] = exc
-        if group and (position in errors or size + len(blob) > max_bytes):
+        weight = 0 if position in errors else len(blob) + beside.get(position, 0)
+        if group and (position in errors or size + weight > max_bytes):
             runs.append(_separate(group, position))
             group, size = [], 0
         if position not in errors:
             group.append(blob)
-            size += len(blob)
+            size += weight
     if group:
         runs.append(_separate(group, len(values)))
     return runs, errors
@@ -114,18 +187,13 @@ def _separate(group: list[bytes], stop: int) -> Run:
     return Run(stop - len(group), stop, _SEPARATE + pickle.dumps(group, protocol=5))
 
 
-def _is_atomic(values: Iterable[Any]) -> bool:
-    """Whether all values are plain and immutable, so that pickling them together changes nothing."""
-    return set(map(type, values)) <= _ATOMIC
-
-
 def _is_small(values: Sequence[Any], max_bytes: int, *, rows: bool) -> bool:
     """Whether all values (with `rows`, those in plain tuples) are plain, and too short to be worth cutting apart."""
     if rows and set(map(type, values)) - {tuple}:
         return False  # a named tuple needs cloudpickle's care, an iterator would be used up here
     held = list(chain.from_iterable(values)) if rows else values
     kinds = set(map(type, held))
-    return kinds <= _ATOMIC and sum(_bytes_of(kind, held, alone=len(kinds) == 1) for kind in kinds) <= max_bytes
+    return kinds <= ATOMIC and sum(_bytes_of(kind, held, alone=len(kinds) == 1) for kind in kinds) <= max_bytes
 
 
 def _bytes_of(kind: type, values: Sequence[Any], *, alone: bool) -> int:
@@ -137,31 +205,50 @@ def _bytes_of(kind: type, values: Sequence[Any], *, alone: bool) -> int:
     return size >> 3 if kind is int else size
 
 
+def opened(body: bytes | memoryview) -> Opened:
+    """The values of a packed body, none of them rebuilt."""
+    return Opened(pickle.loads(memoryview(body)[1:]), may_be_broken(body))
+
+
+def rebuilt(value: bytes, what: str = "The value", where: str = "this process") -> Any:
+    """A value out of its own pickle. Raises `NotUnpicklable`, saying `what` and `where`; `MemoryError` as it is."""
+    try:
+        return pickle.loads(value)
+    except (KeyboardInterrupt, ItemTimeout, MemoryError):
+        raise
+    except BaseException as exc:  # a user's class may raise anything while it is rebuilt
+        raise NotUnpicklable(what, where, reason_of(exc)) from exc
+
+
 def unpack(body: bytes | memoryview, what: str = "The value", where: str = "this process") -> list[Any]:
-    """The values of a packed body; a `Broken` where one cannot be rebuilt, saying `what` and `where`."""
-    content = pickle.loads(body[1:])
-    if body[:1] == _TOGETHER:
-        return content  # type: ignore[no-any-return]
-    return [_rebuild(value, what, where) for value in content]
+    """The values of a packed body. Raises `NotUnpicklable` if one of them cannot be rebuilt."""
+    values, separate = opened(body)
+    return [rebuilt(value, what, where) for value in values] if separate else values
 
 
-def alone(body: bytes | memoryview, positions: Iterable[int]) -> Iterator[bytes]:
-    """The values at these positions, each as a body of its own; what is pickled in it is not rebuilt."""
-    content = pickle.loads(body[1:])
-    for position in positions:
-        yield bytes(body[:1]) + pickle.dumps([content[position]], protocol=5)
+def unpack_each(
+    body: bytes | memoryview, what: str = "The value", where: str = "this process"
+) -> tuple[list[Any], dict[int, BaseException]]:
+    """The values of a packed body, and the errors of those that cannot be rebuilt; None stands at their places."""
+    values, separate = opened(body)
+    errors: dict[int, BaseException] = {}
+    for place, value in enumerate(values if separate else ()):
+        values[place] = None
+        try:
+            values[place] = rebuilt(value, what, where)
+        except BaseException as exc:
+            errors[place] = exc
+    return values, errors
+
+
+def repacked(held: Opened, start: int, stop: int) -> bytes:
+    """The values at the positions `[start, stop)` as a body of their own; none is rebuilt."""
+    return (_SEPARATE if held.separate else _TOGETHER) + pickle.dumps(held.values[start:stop], protocol=5)
 
 
 def may_be_broken(body: bytes | memoryview) -> bool:
-    """Whether `unpack` can give a `Broken` for this body; plain values always can be rebuilt."""
+    """Whether rebuilding a value of this body can fail; plain values always can be rebuilt."""
     return body[:1] == _SEPARATE
-
-
-def _rebuild(value: bytes, what: str, where: str) -> Any:
-    try:
-        return pickle.loads(value)
-    except Exception as exc:  # a user's class may raise anything while it is rebuilt
-        return Broken(NotUnpicklable(what, where, f"{type(exc).__name__}: {exc}"))
 
 
 def check_size(size: int, limit: int, what: str) -> None:
@@ -186,35 +273,3 @@ def needs_same_python(blob: bytes) -> bool:
 
 def python_version() -> tuple[int, int]:
     return sys.version_info[0], sys.version_info[1]
-
-
-def dump_error(error: BaseException, traceback_text: str) -> bytes:
-    """Pickle an item's exception with its traceback as text. What does not survive the way becomes a `RemoteError`."""
-    try:
-        blob = _cloudpickle(error, "The exception")
-        rebuilt = pickle.loads(blob)
-        if type(rebuilt).__qualname__ != type(error).__qualname__:
-            raise TypeError(f"it is rebuilt as {type(rebuilt).__qualname__}")
-    except Exception as exc:  # a user's exception class may raise anything here
-        blob = pickle.dumps(RemoteError(type(error).__qualname__, _text(error), _text(exc)), protocol=5)
-    return pickle.dumps((blob, traceback_text), protocol=5)
-
-
-def load_error(blob: bytes) -> BaseException:
-    """The exception of an item, with the worker's traceback as its cause."""
-    inner, traceback_text = pickle.loads(blob)
-    try:
-        error = pickle.loads(inner)
-    except Exception as exc:  # its class may be missing here, or raise while it is rebuilt
-        error = RemoteError("An exception", "see the worker's traceback below", f"{type(exc).__name__}: {exc}")
-    if traceback_text:
-        # Past the class's own __setattr__: that of a frozen one raises.
-        BaseException.__setattr__(error, "__cause__", RemoteTraceback(traceback_text))
-    return error  # type: ignore[no-any-return]
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception as exc:  # a user's __str__ may raise anything
-        return f"<its str() raised {type(exc).__name__}>"

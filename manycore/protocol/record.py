@@ -21,8 +21,9 @@ import redis
 from manycore.errors import BatchChanged, BatchIncomplete, ManycoreError, NotPicklable, UnknownBatch
 from manycore.protocol import keys
 from manycore.protocol.codec import Keyring
+from manycore.protocol.failure import dump_error
 from manycore.protocol.message import Block, Chunk, open_chunk, seal_block, seal_chunk
-from manycore.protocol.packing import dump_error, dumps, name_of, pack
+from manycore.protocol.packing import dumps, name_of, pack
 from manycore.protocol.parcel import Parcel, Program
 
 ENTRIES_PER_READ = 32

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from manycore import Cluster
 from manycore.errors import WorkerCrashed
@@ -33,3 +34,84 @@ def test_a_function_that_kills_who_rebuilds_it_ends_its_batch(cluster: Cluster, 
     # Two children may rebuild it at the same time.
     assert deaths(tmp_path) <= 3 + 1
     assert cluster.submit(os.getpid).result(timeout=30)
+
+
+def test_an_argument_that_kills_who_rebuilds_it_dies_three_times_and_alone(cluster: Cluster, tmp_path: Path) -> None:
+    items = [[n] for n in range(60)] + [Fatal(tmp_path)] + [[n] for n in range(60)]
+    results = cluster.batch(len, items).gather(return_exceptions=True)
+    assert [n for n, result in enumerate(results) if result != 1] == [60]
+    assert isinstance(results[60], WorkerCrashed)
+    assert "exit code 7" in str(results[60])
+    assert deaths(tmp_path) == 3
+
+
+class FatalResult:
+    """Kills the process that pickles it."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> NoReturn:
+        die(self.folder)
+        raise AssertionError
+
+
+def fatal_at_40(number: int, *, folder: str) -> Any:
+    return FatalResult(folder) if number == 40 else [number]
+
+
+def test_a_result_that_kills_who_pickles_it_condemns_no_neighbour(cluster: Cluster, tmp_path: Path) -> None:
+    results = cluster.batch(fatal_at_40, range(80), kwargs={"folder": str(tmp_path)}).gather(return_exceptions=True)
+    assert [n for n, result in enumerate(results) if result != [n]] == [40]
+    assert isinstance(results[40], WorkerCrashed)
+    assert deaths(tmp_path) == 3
+
+
+class Unspeakable(Exception):
+    def __reduce__(self) -> NoReturn:
+        raise SystemExit(3)
+
+    def __str__(self) -> str:
+        raise KeyboardInterrupt
+
+    __repr__ = __str__
+
+
+def speak(which: str) -> None:
+    if which == "syntax":
+        place: Any = ("conf.ini", 1, "7", "a = = b")
+        raise SyntaxError("x", place)
+    if which == "unspeakable":
+        raise Unspeakable
+    if which == "large":
+        raise ValueError("x" * (100 << 20))
+    if which == "group":
+        raise ExceptionGroup("several", [Unspeakable(), ValueError(1)])
+    if which == "cause":
+        raise LookupError from Unspeakable()
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
+    raise ValueError(deep)
+
+
+def test_describing_an_error_never_fails(cluster: Cluster) -> None:
+    for which in ("syntax", "unspeakable", "large", "group", "cause", "deep"):
+        error = cluster.submit(speak, which).exception(timeout=30)
+        assert isinstance(error, Exception)
+        assert not isinstance(error, WorkerCrashed), which
+
+
+def fork_and(how: str) -> int:
+    child = os.fork()
+    if child == 0:
+        if how == "exit":
+            sys.exit(3)
+        if how == "raise":
+            raise ValueError("in the copy")
+        return 5
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_a_copy_that_an_item_forked_ends_with_its_item(cluster: Cluster) -> None:
+    assert cluster.batch(fork_and, ["exit", "raise", "return"] * 4).gather() == [3, 1, 0] * 4

@@ -20,7 +20,7 @@ from manycore.quarantine.poison import MAX_PART_BYTES, Poison, PoisonItems, Unre
 from manycore.quarantine.refused import RefusedMessages
 from manycore.quarantine.reprieve import Retried
 from manycore.worker.child.claims import MAX_POSTPONEMENTS, Claims
-from manycore.worker.child.run import Doomed
+from manycore.worker.child.turn import Doomed
 from manycore.worker.strikes import Strike
 from tests.functions import hold_the_gil, leave_while, measure
 from tests.integration.conftest import ROOT, Server

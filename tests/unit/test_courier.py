@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,9 +13,15 @@ from kombu.exceptions import OperationalError
 from manycore.errors import ConnectionFailed
 from manycore.protocol.codec import Keyring
 from manycore.protocol.message import Chunk, ItemOptions
+from manycore.protocol.packing import opened, pack, unpack
 from manycore.worker.blackbox import BlackBox
 from manycore.worker.child.courier import Courier
 from manycore.worker.child.run import ChunkRun
+
+
+class Pipe(SimpleNamespace):
+    def __len__(self) -> int:
+        return 0
 
 
 class Server:
@@ -25,13 +30,15 @@ class Server:
     def __init__(self) -> None:
         self.away = False
         self.published: list[Chunk] = []
+        self.payloads: list[bytes] = []
 
     def publish(self, chunks: list[tuple[Chunk, bytes]], **_: Any) -> None:
         self._check()
         self.published += [chunk for chunk, _ in chunks]
+        self.payloads += [payload for _, payload in chunks]
 
     def pipeline(self, **_: Any) -> Any:
-        return SimpleNamespace(
+        return Pipe(
             xadd=self.skip,
             hset=self.skip,
             hdel=self.skip,
@@ -60,7 +67,14 @@ def server() -> Server:
 
 @pytest.fixture
 def courier(server: Server, tmp_path: Path) -> Courier:
-    settings = SimpleNamespace(connection_seconds=0.01, batch_ttl_seconds=60, max_item_bytes=1000, url="redis://h")
+    settings = SimpleNamespace(
+        connection_seconds=0.01,
+        batch_ttl_seconds=60,
+        max_item_bytes=1000,
+        lease_seconds=9.0,
+        inline_bytes=99,
+        url="redis://h",
+    )
     context: Any = SimpleNamespace(
         publisher=server,
         redis=server,
@@ -76,25 +90,25 @@ def courier(server: Server, tmp_path: Path) -> Courier:
 def run(tmp_path: Path) -> Iterator[ChunkRun]:
     box = BlackBox(tmp_path)
     chunk = Chunk("b.c", "b", "task", None, ItemOptions(retries=1), 0, 0, 6, None, b"")
-    yield ChunkRun(chunk, deque(range(6)), box)
+    yield ChunkRun(chunk, range(6), box, queue="cpu", held=opened(pack(range(6))))
     box.trace.close()
 
 
 def test_items_that_cannot_be_given_away_are_run_here(server: Server, courier: Courier, run: ChunkRun) -> None:
     server.away = True
-    courier._give(run, "cpu", 3)
-    assert list(run.pending) == list(range(6))
-    assert run.given == 0
+    courier._give(run, 3)
+    assert len(run.items) == 6
+    assert run.items.given == 0
 
 
 def test_items_that_came_back_too_late_are_said_to_be_left(server: Server, courier: Courier, run: ChunkRun) -> None:
-    run.give(3)
+    run.items.give(3)
     run.execute(lambda item: item)
-    run.keep()
+    run.items.keep()
     assert not courier.finish(run)
     run.execute(lambda item: item)
     assert courier.finish(run)
-    assert run.reported == 6
+    assert run.tally.reported == 6
 
 
 def test_outcomes_that_cannot_be_written_are_kept(server: Server, courier: Courier, run: ChunkRun) -> None:
@@ -102,10 +116,10 @@ def test_outcomes_that_cannot_be_written_are_kept(server: Server, courier: Couri
     server.away = True
     with pytest.raises(ConnectionFailed):
         courier.finish(run)
-    assert run.reported == 0
+    assert run.tally.reported == 0
     server.away = False
     assert courier.finish(run)
-    assert run.reported == 6
+    assert run.tally.reported == 6
 
 
 def test_a_retry_is_sent_before_its_report(server: Server, courier: Courier, run: ChunkRun) -> None:
@@ -116,3 +130,25 @@ def test_a_retry_is_sent_before_its_report(server: Server, courier: Courier, run
         courier.finish(run)
     assert [chunk.index(chunk.start) for chunk in server.published] == [2]
     assert server.published[0].attempt == 2
+    assert unpack(server.payloads[0]) == [2]  # and no neighbour's
+
+
+def test_a_run_that_goes_on_stays_in_care(courier: Courier, run: ChunkRun) -> None:
+    """Once the courier slept through the rest of such a chunk."""
+    courier.watch(run)
+    assert not courier.finish(run)
+    assert courier._awaited() is run
+
+
+def test_the_retries_of_one_report_are_few_messages(server: Server, courier: Courier, tmp_path: Path) -> None:
+    box = BlackBox(tmp_path)
+    chunk = Chunk("b.c", "b", "task", None, ItemOptions(retries=1), 100, 0, 16_000, None, b"")
+    run = ChunkRun(chunk, range(16_000), box, queue="cpu", held=opened(pack(range(16_000))))
+    run.execute(lambda item: 1 // 0)
+    courier.finish(run)
+    assert len(server.published) == 64
+    assert [index for chunk in server.published for index in chunk.indices_of(chunk.start, chunk.stop)] == list(
+        range(100, 16_100)
+    )
+    assert [value for payload in server.payloads for value in unpack(payload)] == list(range(16_000))
+    box.trace.close()

@@ -107,8 +107,18 @@ def test_a_part_is_a_new_message_over_the_same_payload() -> None:
 
 
 def test_an_item_runs_again_alone() -> None:
-    again = chunk_of(0, 10, attempt=2).again(3)
-    assert (again.start, again.stop, again.attempt) == (3, 4, 3)
+    again = chunk_of(0, 10, attempt=2).again(3, 4)
+    assert (again.start, again.stop, again.attempt, again.postponed) == (3, 4, 3, 0)
+
+
+def test_what_was_not_run_has_had_no_attempt() -> None:
+    again = chunk_of(0, 10, attempt=2).again(3, 4, postponed=True)
+    assert (again.attempt, again.postponed) == (2, 1)
+
+
+def test_items_moved_to_a_payload_of_their_own_keep_their_indices() -> None:
+    moved = chunk_of(0, 10).part(4, 7).moved()
+    assert (moved.start, moved.stop, list(moved.indices_of(0, 3))) == (0, 3, [104, 105, 106])
 
 
 @pytest.mark.parametrize(("named", "found"), [(None, range(102, 104)), ((7, 5, 9, 1), (9, 1))])

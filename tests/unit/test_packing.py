@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from manycore.errors import ManycoreError, NotPicklable, NotUnpicklable, PayloadTooLarge, RemoteError, RemoteTraceback
 from manycore.protocol import packing
-from manycore.protocol.packing import Broken, Run, dump_error, load_error, pack, pack_runs, unpack
+from manycore.protocol.failure import dump_error, load_error
+from manycore.protocol.packing import Run, pack, pack_runs, unpack, unpack_each
 
 atoms = (
     st.none()
@@ -154,11 +155,10 @@ def test_nothing_makes_no_run() -> None:
 
 def test_what_cannot_be_rebuilt_is_broken_at_its_place() -> None:
     body = pack([1, FailsToRebuild(), [3]])
-    one, broken, three = unpack(body, "The argument", "worker w")
-    assert (one, three) == (1, [3])
-    assert isinstance(broken, Broken)
-    assert str(broken.error).startswith("The argument cannot be rebuilt by worker w: ImportError: no such module here.")
-    assert type(broken.error) is NotUnpicklable
+    values, errors = unpack_each(body, "The argument", "worker w")
+    assert (values, list(errors)) == ([1, None, [3]], [1])
+    assert str(errors[1]).startswith("The argument cannot be rebuilt by worker w: ImportError: no such module here.")
+    assert type(errors[1]) is NotUnpicklable
 
 
 @given(st.lists(atoms))
@@ -192,7 +192,7 @@ def test_functions_travel_by_value(function: Callable[[int], int]) -> None:
         (len, "builtins.len"),
         (partial(deep), f"{__name__}.deep"),
         (Unpicklable(), f"{__name__}.Unpicklable"),
-        (Broken.__init__, "manycore.protocol.packing.Broken.__init__"),
+        (packing.Pickled.__init__, "manycore.protocol.packing.Pickled.__init__"),
     ],
 )
 def test_a_function_is_called_by_its_place(function: Callable[..., Any] | str, name: str) -> None:
@@ -314,13 +314,13 @@ def test_without_a_traceback_there_is_no_cause() -> None:
 
 @given(st.lists(anything, min_size=1, max_size=8), st.data())
 def test_items_can_be_taken_out_alone(values: list[Any], data: st.DataObject) -> None:
-    positions = data.draw(st.lists(st.sampled_from(range(len(values))), unique=True))
-    assert [unpack(body) for body in packing.alone(pack(values), positions)] == [[values[at]] for at in positions]
+    start = data.draw(st.integers(0, len(values) - 1))
+    stop = data.draw(st.integers(start + 1, len(values)))
+    assert unpack(packing.repacked(packing.opened(pack(values)), start, stop)) == values[start:stop]
 
 
 def test_taking_an_item_out_rebuilds_none() -> None:
-    body = pack([1, FailsToRebuild(), FailsToRebuild()])
-    (alone,) = packing.alone(body, [1])
-    (broken,) = unpack(alone)
-    assert isinstance(broken, Broken)
-    assert [unpack(kept) for kept in packing.alone(body, [0])] == [[1]]
+    held = packing.opened(pack([1, FailsToRebuild(), FailsToRebuild()]))
+    with pytest.raises(NotUnpicklable):
+        unpack(packing.repacked(held, 1, 2))
+    assert unpack(packing.repacked(held, 0, 1)) == [1]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,23 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manycore.errors import ItemTimeout, NotUnpicklable, RemoteTraceback, WorkerCrashed
+from manycore.errors import ConnectionFailed, ItemTimeout, NotPicklable, NotUnpicklable, RemoteTraceback, WorkerCrashed
+from manycore.protocol import packing
+from manycore.protocol.failure import dump_error, load_error
 from manycore.protocol.message import CallForm, Chunk, ItemOptions
-from manycore.protocol.packing import Broken, dump_error, load_error
 from manycore.worker.blackbox import BlackBox
-from manycore.worker.child.run import (
-    ChunkRun,
-    Doomed,
-    Postponed,
-    Report,
-    Struck,
-    as_indices,
-    bind,
-    careful,
-    guard,
-    limited,
-    remote_text,
-)
+from manycore.worker.child.items import Items
+from manycore.worker.child.run import ChunkRun
+from manycore.worker.child.tally import Report
+from manycore.worker.child.turn import Call, Doomed, NotBegun, Postponed, Struck, Turn, bind, described
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +30,24 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BlackBox]:
     opened.trace.close()
 
 
-def chunk_of(start: int, stop: int, *, retries: int = 0, attempt: int = 1) -> Chunk:
-    options = ItemOptions(retries=retries)
+def chunk_of(start: int, stop: int, *, retries: int = 0, attempt: int = 1, timeout: float | None = None) -> Chunk:
+    options = ItemOptions(retries=retries, timeout=timeout)
     return Chunk("b.c", "b", "task", None, options, 100, start, stop, None, b"", attempt=attempt)
 
 
-def run_of(box: BlackBox, size: int, *, start: int = 0, retries: int = 0, attempt: int = 1) -> ChunkRun:
-    chunk = chunk_of(start, start + size, retries=retries, attempt=attempt)
-    return ChunkRun(chunk, deque(range(start, start + size)), box)
+def run_of(box: BlackBox, size: int, *, start: int = 0, **options: Any) -> ChunkRun:
+    chunk = chunk_of(start, start + size, **options)
+    return ChunkRun(chunk, range(start, start + size), box)
+
+
+def turn_of(run: ChunkRun, call: Call, *, pickled: bool = False) -> Turn:
+    return Turn(run, call, where="here", pickled=pickled, max_memory=None)
+
+
+def guarded(run: ChunkRun, call: Call) -> Turn:
+    turn = turn_of(run, call)
+    turn.guard(run.careful_until)
+    return turn
 
 
 class Courier:
@@ -61,13 +62,13 @@ class Courier:
         if step == "cancel":
             self.run.cancel(b"1")
         elif step == "report":
-            report = self.run.take_report()
+            report = self.run.tally.take_report()
             self.reports += [report] if report else []
         elif step == "try to give":
-            if self.run.give(2):
-                self.run.keep()
+            if self.run.items.give(2):
+                self.run.items.keep()
         else:
-            part = self.run.give(int(step))
+            part = self.run.items.give(int(step))
             self.parts += [part] if part else []
 
     @property
@@ -105,10 +106,10 @@ def play(run: ChunkRun, script: dict[int, list[Any]], failing: frozenset[int] = 
 def test_each_position_has_one_fate(box: BlackBox, script: dict[int, list[Any]], start: int, size: int) -> None:
     run = run_of(box, size, start=start)
     courier = play(run, script)
-    left = list(range(run.reported, run.stop))
+    left = list(range(run.tally.reported, run.stop))
     assert courier.reported + left + sorted(courier.given) == list(range(start, start + size))
     assert not left or run.cancelled
-    assert run.take_report() is None
+    assert run.tally.take_report() is None
 
 
 @given(scripts, st.frozensets(st.integers(0, 12)), st.integers(1, 3))
@@ -133,7 +134,7 @@ def test_the_summary_counts_every_position(
     play(run, script, failing)
     counts = [int(part.split()[0]) for part in run.summary().split(", ")]
     assert sum(counts) == 12
-    assert run.done == run.ok + run.failed
+    assert run.tally.done == run.tally.ok + run.tally.failed
 
 
 @pytest.mark.parametrize(
@@ -162,16 +163,16 @@ def test_the_item_that_runs_is_noted_and_stays(box: BlackBox) -> None:
 
     def call(_item: int) -> None:
         noted.append(box.note[0])
-        run.give(9)
+        run.items.give(9)
 
     run.execute(call)
     assert noted == [4]
-    assert run.given == 2
+    assert run.items.given == 2
 
 
 def test_a_part_is_a_message_of_its_own(box: BlackBox) -> None:
     run = run_of(box, 10)
-    part = run.give(4)
+    part = run.items.give(4)
     assert part is not None
     assert (part.start, part.stop, part.batch, part.first) == (6, 10, "b", 100)
     assert part.id != run.chunk.id
@@ -179,11 +180,11 @@ def test_a_part_is_a_message_of_its_own(box: BlackBox) -> None:
 
 def test_items_that_come_back_after_the_last_one_ran_are_run(box: BlackBox) -> None:
     run = run_of(box, 3, start=4)
-    assert run.give(2)
+    assert run.items.give(2)
     run.execute(lambda item: item)
-    run.keep()
+    run.items.keep()
     run.execute(lambda item: item)
-    report = run.take_report()
+    report = run.tally.take_report()
     assert report is not None
     assert (report.start, report.values, run.stop) == (4, [4, 5, 6], 7)
 
@@ -191,7 +192,7 @@ def test_items_that_come_back_after_the_last_one_ran_are_run(box: BlackBox) -> N
 def test_nothing_is_given_after_cancelling(box: BlackBox) -> None:
     run = run_of(box, 10)
     run.cancel(b"1")
-    assert run.give(4) is None
+    assert run.items.give(4) is None
 
 
 def test_no_position_is_lost_between_two_threads(box: BlackBox) -> None:
@@ -239,7 +240,7 @@ def test_whatever_an_item_raises_is_its_outcome(box: BlackBox, error: type[BaseE
         return item
 
     run.execute(call)
-    report = run.take_report()
+    report = run.tally.take_report()
     assert report is not None
     assert report.values == [None, 1]
     assert type(load_error(report.errors[0])) is error
@@ -247,8 +248,8 @@ def test_whatever_an_item_raises_is_its_outcome(box: BlackBox, error: type[BaseE
 
 def test_a_struck_item_is_claimed_before_it_runs_and_let_go_after_it(box: BlackBox) -> None:
     run, steps = run_of(box, 1), []
-    run.pending = deque([Struck(7, lambda: steps.append("claim"), lambda: steps.append("end"))])
-    run.execute(guard(steps.append))
+    run.items = Items(run.chunk, [Struck(7, lambda: steps.append("claim"), lambda: steps.append("end"))])
+    run.execute(guarded(run, steps.append))
     assert steps == ["claim", 7, "end"]
 
 
@@ -257,43 +258,89 @@ def test_a_postponed_item_comes_again_whatever_its_retries(box: BlackBox) -> Non
         raise Postponed
 
     run = run_of(box, 3, start=4, retries=0)
-    run.pending = deque([4, Struck(5, claim, pytest.fail), 6])
-    run.execute(guard(lambda item: item))
-    report = run.take_report()
+    run.items = Items(run.chunk, [4, Struck(5, claim, pytest.fail), 6])
+    run.execute(guarded(run, lambda item: item))
+    report = run.tally.take_report()
     assert report is not None
-    assert (report.retry, report.errors, run.postponed) == ([5], {}, {5})
+    assert (report.retry, report.errors, run.tally.postponed) == ([5], {}, {5})
     assert (report.values[0], report.values[2]) == (4, 6)
 
 
 def test_a_doomed_item_keeps_its_verdict_and_is_not_retried(box: BlackBox) -> None:
     run = run_of(box, 1, retries=5)
-    run.pending = deque([Doomed(dump_error(WorkerCrashed(3, "signal 9 (SIGKILL)"), ""))])
-    run.execute(guard(pytest.fail))
-    report = run.take_report()
+    run.items = Items(run.chunk, [Doomed(dump_error(WorkerCrashed(3, "signal 9 (SIGKILL)"), ""))])
+    run.execute(guarded(run, pytest.fail))
+    report = run.tally.take_report()
     assert report is not None
     assert not report.retry
     assert type(load_error(report.errors[0])) is WorkerCrashed
 
 
-def test_a_broken_item_fails_with_its_reason(box: BlackBox) -> None:
-    with pytest.raises(NotUnpicklable, match="no module"):
-        guard(pytest.fail)(Broken(NotUnpicklable("The argument", "here", "no module")))
+def test_an_item_is_rebuilt_in_its_own_turn(box: BlackBox) -> None:
+    run = run_of(box, 3)
+    blobs = packing.opened(packing.pack([[1], [2], [3]])).values
+    run.items = Items(run.chunk, [blobs[0], b"no pickle", blobs[2]])
+    run.execute(turn_of(run, len, pickled=True))
+    report = run.tally.take_report()
+    assert report is not None
+    assert (report.values[0], report.values[2]) == (1, 1)
+    error = load_error(report.errors[1])
+    assert type(error) is NotUnpicklable
+    assert str(error).startswith("The argument cannot be rebuilt by here: UnpicklingError")
+
+
+def test_a_result_is_pickled_as_it_is_when_its_item_ends(box: BlackBox) -> None:
+    shared: list[int] = []
+
+    def call(item: int) -> list[int]:
+        shared.append(item)
+        return shared
+
+    run = run_of(box, 3)
+    run.execute(call)
+    report = run.tally.take_report()
+    assert report is not None
+    assert packing.unpack(packing.pack_runs(report.values, "", max_bytes=999, max_item_bytes=999)[0][0].body) == [
+        [0],
+        [0, 1],
+        [0, 1, 2],
+    ]
+
+
+def test_a_result_that_cannot_be_pickled_is_its_items_own_error(box: BlackBox) -> None:
+    run = run_of(box, 3)
+    run.execute(lambda item: threading.Lock() if item == 1 else [item])
+    report = run.tally.take_report()
+    assert report is not None
+    assert list(report.errors) == [1]
+    assert type(load_error(report.errors[1])) is NotPicklable
+
+
+def test_an_item_that_cannot_be_noted_does_not_begin(box: BlackBox) -> None:
+    def note(_position: int) -> None:
+        raise ConnectionFailed("redis://h", "away")
+
+    run = run_of(box, 3)
+    run.note, run.careful_until = note, float("inf")
+    with pytest.raises(NotBegun):
+        run.execute(guarded(run, pytest.fail))
+    assert run.tally.take_report() is None
 
 
 def test_the_guard_lets_other_items_pass(box: BlackBox) -> None:
-    assert guard(abs)(-3) == 3
+    assert guarded(run_of(box, 1), abs)(-3) == 3
 
 
 def test_careful_mode_notes_each_item_before_it_runs(box: BlackBox) -> None:
     run, noted = run_of(box, 3), list[tuple[int, list[Any]]]()
 
     def note(position: int) -> None:
-        report = run.take_report()
+        report = run.tally.take_report()
         noted.append((position, report.values if report else []))
 
     run.note, run.careful_until = note, float("inf")
-    values = list(run.pending)
-    run.execute(careful(lambda item: item, run))
+    values = list(range(3))
+    run.execute(guarded(run, lambda item: item))
     assert noted == [(0, []), (1, values[:1]), (2, values[1:2])]
 
 
@@ -303,7 +350,7 @@ def test_what_careful_mode_noted_is_the_suspect_until_it_is_done(box: BlackBox) 
     seen: list[int | None] = []
 
     def look() -> None:
-        run.take_report()
+        run.tally.take_report()
         seen.append(run.suspect)
 
     def note(position: int) -> None:
@@ -315,7 +362,7 @@ def test_what_careful_mode_noted_is_the_suspect_until_it_is_done(box: BlackBox) 
         return value
 
     run.note, run.careful_until = note, float("inf")
-    run.execute(careful(item, run))
+    run.execute(guarded(run, item))
     look()
     assert seen == [0, 0, 1, 1, 2, 2, None]
 
@@ -323,19 +370,19 @@ def test_what_careful_mode_noted_is_the_suspect_until_it_is_done(box: BlackBox) 
 def test_careful_mode_ends(box: BlackBox) -> None:
     run = run_of(box, 3)
     run.note = lambda position: pytest.fail("noted after careful mode")
-    run.execute(careful(lambda item: item, run))
-    assert run.done == 3
+    run.execute(guarded(run, lambda item: item))
+    assert run.tally.done == 3
 
 
 def test_a_report_that_could_not_be_written_comes_again(box: BlackBox) -> None:
     run = run_of(box, 3)
     run.execute(lambda item: 1 // 0 if run.box.note[0] == 1 else item)
-    first = run.take_report()
+    first = run.tally.take_report()
     assert first is not None
-    run.put_back(first)
-    assert (run.ok, run.failed) == (0, 0)
-    assert run.take_report() == first
-    assert (run.ok, run.failed) == (2, 1)
+    run.tally.put_back(first)
+    assert (run.tally.ok, run.tally.failed) == (0, 0)
+    assert run.tally.take_report() == first
+    assert (run.tally.ok, run.tally.failed) == (2, 1)
 
 
 forms: list[tuple[CallForm, dict[str, Any], Any, Any]] = [
@@ -366,17 +413,17 @@ def test_a_limited_call_is_interrupted(box: BlackBox) -> None:
             pass
 
     with pytest.raises(ItemTimeout):
-        limited(spin, 0.05, box)(None)
+        turn_of(run_of(box, 1, timeout=0.05), spin)(None)
 
 
 def test_the_traceback_begins_in_the_users_code(box: BlackBox) -> None:
-    run = run_of(box, 1)
+    run = run_of(box, 1, timeout=60)
 
     def of_the_user(_item: int) -> None:
         raise LookupError("wrong")
 
-    run.execute(limited(bind(of_the_user, {}, "item"), 60, box))
-    report = run.take_report()
+    run.execute(turn_of(run, bind(of_the_user, {}, "item")))
+    report = run.tally.take_report()
     assert report is not None
     cause = load_error(report.errors[0]).__cause__
     assert isinstance(cause, RemoteTraceback)
@@ -385,8 +432,4 @@ def test_the_traceback_begins_in_the_users_code(box: BlackBox) -> None:
 
 
 def test_our_own_errors_need_no_traceback() -> None:
-    assert remote_text(ItemTimeout(1, "")) == ""
-
-
-def test_indices_are_those_of_the_positions() -> None:
-    assert as_indices(chunk_of(0, 9), [1, 4]) == (101, 104)
+    assert load_error(described(ItemTimeout(1, ""), 1000)).__cause__ is None

@@ -10,7 +10,7 @@ from manycore.quarantine.poison import MAX_PART_BYTES
 from manycore.worker.child.claims import Claims
 from manycore.worker.child.intake import _doom
 from manycore.worker.child.quarantine import _items
-from manycore.worker.child.run import Doomed, Struck
+from manycore.worker.child.turn import Doomed, Struck
 from manycore.worker.strikes import Strike
 
 CRASHED, TIMED_OUT, ONCE = Strike(3, "signal 9"), Strike(1, "exit code 1", "Timeout!"), Strike(1, "signal 9")
@@ -33,7 +33,7 @@ def test_a_time_limit_dooms_and_is_no_poison() -> None:
 
 def test_each_is_cut_out_with_its_own_arguments() -> None:
     body = packing.pack([(n, n) for n in range(8)])
-    one, other = _items(CHUNK, body, {2: CRASHED, 5: Strike(4, "signal 11", "t")}, "io", "f", b"sealed")
+    one, other = _items(CHUNK, packing.opened(body), {2: CRASHED, 5: Strike(4, "signal 11", "t")}, "io", "f", b"sealed")
     assert [packing.unpack(item.payload or b"") for item in (one, other)] == [[(2, 2)], [(5, 5)]]
     assert (one.chunk.first, one.chunk.start, one.chunk.stop) == (102, 0, 1)
     assert (one.chunk.payload_token, one.chunk.payload_digest, one.chunk.options) == (None, b"", CHUNK.options)
@@ -43,7 +43,7 @@ def test_each_is_cut_out_with_its_own_arguments() -> None:
 
 def test_a_chunk_of_picked_items_keeps_their_indices() -> None:
     chunk = Chunk("b.c", "b", "t", None, ItemOptions(), 0, 0, 3, None, b"", indices=(5, 50, 500))
-    (item,) = _items(chunk, packing.pack([1, 2, 3]), {1: CRASHED}, "cpu", None, None)
+    (item,) = _items(chunk, packing.opened(packing.pack([1, 2, 3])), {1: CRASHED}, "cpu", None, None)
     assert (item.chunk.first, item.chunk.indices) == (50, None)
     assert packing.unpack(item.payload or b"") == [2]
 
@@ -52,7 +52,7 @@ def test_large_arguments_are_not_kept() -> None:
     body = packing.pack([b"", bytes(MAX_PART_BYTES)])
     small, large = _items(
         Chunk("b.c", "b", "t", None, ItemOptions(), 0, 0, 2, None, b""),
-        body,
+        packing.opened(body),
         {0: CRASHED, 1: CRASHED},
         "cpu",
         None,

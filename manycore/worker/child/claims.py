@@ -17,9 +17,9 @@ from redis import Redis, RedisError
 
 from manycore.errors import WorkerCrashed
 from manycore.protocol import keys
+from manycore.protocol.failure import dump_error
 from manycore.protocol.message import Chunk
-from manycore.protocol.packing import dump_error
-from manycore.worker.child.run import Doomed, Postponed, Struck
+from manycore.worker.child.turn import Doomed, Postponed, Struck
 from manycore.worker.strikes import Strike
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Claims:
         if strikes + under_way <= self.max_executions:
             return
         self._end(index)
-        if self.chunk.attempt - 1 - self.chunk.options.retries < MAX_POSTPONEMENTS:
+        if self.chunk.postponed < MAX_POSTPONEMENTS:
             raise Postponed
         last = replace(strike, count=strikes + under_way - 1)
         self.put_aside(position, last)

@@ -1,6 +1,6 @@
 """Carries outcomes away while items run: a thread of each child, beside the one that runs the items.
 
-Every ~50 ms of a running chunk it flushes what has finished and, if no chunk waits in the queue, gives away half of
+Every ~50 ms of a running chunk it reports what has finished and, if no chunk waits in the queue, gives away half of
 what is left: the next slot to fall idle would find nothing. When the worker stops, it gives back all that is left.
 As a thread it does so also while one long item runs. An item that holds the GIL for long inside C code holds this up
 too.
@@ -22,9 +22,12 @@ from manycore.protocol.broker import RECONNECT_SECONDS
 from manycore.protocol.message import Chunk
 from manycore.protocol.settings import redacted
 from manycore.worker.child import splitting
+from manycore.worker.child.reporter import News, Reporter
+from manycore.worker.child.retries import retries_of
 from manycore.worker.child.run import ChunkRun
+from manycore.worker.child.tally import Report
 from manycore.worker.context import WorkerContext
-from manycore.worker.writer import News, OutcomeWriter
+from manycore.worker.writer import OutcomeWriter
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -37,45 +40,52 @@ TICK_SECONDS = 0.05
 
 
 class Courier:
-    """Flushes and splits the one chunk that its process runs. `watch` starts, `finish` ends the care for it."""
+    """Reports and splits the one chunk that its process runs. `watch` starts, `finish` or `leave` ends the care for it.
+
+    Whoever reports holds the lock: the items' thread at careful notes and at the end, the courier's own in between.
+    """
 
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
         self._writer = OutcomeWriter(context)
-        self._lock = threading.Lock()
-        self._wake = threading.Event()
-        self._parked = False
-        self._current: tuple[ChunkRun, str] | None = None
+        self._reporter = Reporter(context, self._writer)
+        self._changed = threading.Condition(threading.Lock())
+        self._current: ChunkRun | None = None
+        """Written by the items' thread, under the lock."""
         self._thread: threading.Thread | None = None
 
-    def watch(self, run: ChunkRun, queue: str) -> None:
-        """Care for `run` until `finish`; new chunks split off it go to `queue`."""
+    def watch(self, run: ChunkRun) -> None:
+        """Care for `run`; new chunks split off it go to its queue."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._loop, name="manycore-courier", daemon=True)
             self._thread.start()
-        run.note = lambda position: self._note(run, queue, position)
-        self._current = (run, queue)
-        if self._parked:
-            self._wake.set()
+        run.note = lambda position: self._note(run, position)
+        with self._changed:
+            self._current = run
+            self._changed.notify()
 
-    def _note(self, run: ChunkRun, queue: str, position: int) -> None:
-        """Write what is done, and that the item at `position` is about to run."""
-        with self._lock:
-            run.noted = position
-            self._flush(run, queue)
+    def leave(self) -> None:
+        """Care for nothing any more: the run comes to no end here."""
+        with self._changed:
+            self._current = None
 
     def finish(self, run: ChunkRun) -> bool:
         """Write the last outcomes of `run` and send its retries: then every outcome of the run is in Redis.
 
         False if there are items to run again, since they could not be given away; nothing was written then.
         """
-        current, self._current = self._current, None
-        with self._lock:
-            if run.pending:
-                self._current = current
+        with self._changed:
+            if run.items:
                 return False
-            self._flush(run, current[1] if current else "", last=True)
+            self._current = None
+            self._flush(run, last=True)
             return True
+
+    def _note(self, run: ChunkRun, position: int) -> None:
+        """Write what is done, and that the item at `position` is about to run."""
+        with self._changed:
+            run.noted = position
+            self._flush(run)
 
     @classmethod
     def for_thread(cls, local: threading.local, context: WorkerContext) -> Courier:
@@ -92,64 +102,68 @@ class Courier:
     def _loop(self) -> None:
         tick, cared_for = FIRST_TICK_SECONDS, None
         while True:
-            current = self._current
-            if current is None:
-                self._park()
-                continue
-            tick = FIRST_TICK_SECONDS if current is not cared_for else min(tick * 2, TICK_SECONDS)
-            cared_for = current
+            run = self._awaited()
+            tick = FIRST_TICK_SECONDS if run is not cared_for else min(tick * 2, TICK_SECONDS)
+            cared_for = run
             sleep(tick)
-            if self._current is current:
-                try:
-                    self._tend(*current)
-                except Exception:  # the boundary of the thread: `finish` meets it too, and there it is an outcome
-                    logger.exception("The outcomes of a running chunk could not be carried away")
+            try:
+                self._tend(run)
+            except BaseException:  # the boundary of the thread: `finish` meets it too, and there it is an outcome
+                logger.exception("The outcomes of a running chunk could not be carried away")
 
-    def _park(self) -> None:
-        self._parked = True
-        if self._current is None:  # looked at again: `watch` may have run before it could see us parked
-            self._wake.wait()
-        self._wake.clear()
-        self._parked = False
+    def _awaited(self) -> ChunkRun:
+        with self._changed:
+            while self._current is None:
+                self._changed.wait()
+            return self._current
 
-    def _tend(self, run: ChunkRun, queue: str) -> None:
-        with self._lock:
-            if self._current is None or self._current[0] is not run:
+    def _tend(self, run: ChunkRun) -> None:
+        with self._changed:
+            if self._current is not run:
                 return
-            if not run.pending and not run.unreported:
+            if not run.items and not run.tally.unreported:
                 return  # one long item is all there is: nothing to carry, nothing to give
             try:
-                news = self._flush(run, queue)
+                news = self._flush(run)
             except ConnectionFailed:
                 return  # `finish` will meet it too, and decides
             if news.cancelled:
                 run.cancel(news.cancelled)
             elif self._context.drain_flag.exists():
-                self._give(run, queue, len(run.pending))
+                self._give(run, len(run.items))
             elif not news.waiting and monotonic() >= run.careful_until:  # a suspect stays where it is suspected
-                self._give(run, queue, splitting.items_to_give(len(run.pending), run.done, monotonic() - run.started))
+                elapsed = monotonic() - run.started
+                self._give(run, splitting.items_to_give(len(run.items), run.tally.done, elapsed))
 
-    def _give(self, run: ChunkRun, queue: str, count: int) -> None:
-        part = run.give(count) if count else None
+    def _give(self, run: ChunkRun, count: int) -> None:
+        part = run.items.give(count) if count else None
         if part is None:
             return
         try:
-            self._context.publisher.publish([(part, run.payload)], queue=queue, shadow=run.shadow)
+            self._context.publisher.publish([(part, run.payload)], queue=run.queue, shadow=run.shadow)
         except UNABLE:
             logger.warning("%d items could not be given away; they stay here", len(part), exc_info=True)
-            run.keep()
+            run.items.keep()
 
-    def _flush(self, run: ChunkRun, queue: str, *, last: bool = False) -> News:
-        report = run.take_report()
+    def _flush(self, run: ChunkRun, *, last: bool = False) -> News:
+        report = run.tally.take_report()
         try:
             # Retries first: to send one twice costs a run, to report past one that was not sent would lose it.
-            for position in report.retry if report else ():
-                self.riding_out(lambda position=position: self._retry(run, position, queue))  # type: ignore[misc]
-            return self.riding_out(lambda: self._writer.flush(run, report, queue, last=last))
+            if report is not None and report.retry:
+                self._send_retries(run, report)
+            return self.riding_out(lambda: self._reporter.flush(run, report, last=last))
         except BaseException:
             if report is not None:
-                run.put_back(report)
+                run.tally.put_back(report)
             raise
+
+    def _send_retries(self, run: ChunkRun, report: Report) -> None:
+        settings = self._context.settings
+        sent = retries_of(run, report, settings.lease_seconds, settings.inline_bytes)
+        chunks, delays = [(again.chunk, again.payload) for again in sent], [again.delay_seconds for again in sent]
+        self.riding_out(
+            lambda: self._context.publisher.publish(chunks, queue=run.queue, shadow=run.shadow, delay_seconds=delays)
+        )
 
     def riding_out(self, step: Callable[[], T]) -> T:
         """Try `step` again while the server is away or full; after `connection_seconds` raise `ConnectionFailed`."""
@@ -161,14 +175,3 @@ class Courier:
                 if monotonic() > deadline:
                     raise ConnectionFailed(redacted(self._context.settings.url or ""), exc) from exc
                 sleep(RECONNECT_SECONDS)
-
-    def _retry(self, run: ChunkRun, position: int, queue: str) -> None:
-        """Send an item that is to run again as a new chunk, after its own wait."""
-        chunk, settings = run.chunk, self._context.settings
-        delay = settings.lease_seconds if position in run.postponed else chunk.options.backoff.delay(chunk.attempt)
-        self._context.publisher.publish(
-            [(chunk.again(position), run.payload)],
-            queue=queue,
-            shadow=run.shadow,
-            delay_seconds=delay,
-        )

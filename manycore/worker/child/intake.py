@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
@@ -12,16 +11,16 @@ from typing import Any
 from manycore.errors import MessageRefused, WorkerCrashed
 from manycore.protocol import keys, packing
 from manycore.protocol.codec import content_digest
+from manycore.protocol.failure import dump_error
 from manycore.protocol.message import Chunk
-from manycore.protocol.packing import dump_error
 from manycore.protocol.resume import CAREFUL_SECONDS, Resume
 from manycore.protocol.serializer import Delivery
 from manycore.worker import strikes
 from manycore.worker.blackbox import FUNCTION, Reading
 from manycore.worker.child.claims import Claims
-from manycore.worker.child.memory import bounded
 from manycore.worker.child.quarantine import set_aside
-from manycore.worker.child.run import ChunkRun, Doomed, bind, careful, guard, limited
+from manycore.worker.child.run import ChunkRun
+from manycore.worker.child.turn import Call, Doomed, Turn, bind
 from manycore.worker.context import Function, WorkerContext
 from manycore.worker.strikes import Strike
 
@@ -47,8 +46,8 @@ def prepare(
     redelivered: bool,
     queue: str,
     shadow: str | None,
-) -> tuple[ChunkRun, Callable[[Any], Any]]:
-    """The run of a delivered chunk and the call to make for each item; `own` is the function of a registered task.
+) -> tuple[ChunkRun, Call]:
+    """The run of a delivered chunk and the turn that each item has; `own` is the function of a registered task.
 
     Raises a `ManycoreError` that is the outcome of every item when the chunk cannot run.
     """
@@ -59,35 +58,45 @@ def prepare(
     context.box.begin(chunk, suspect=redelivered or chunk.suspect)
     function, kwargs = known or _load_function(context, chunk, fetched, resume, careful=redelivered)
     payload = delivery.payload if chunk.payload_token is None else _checked(chunk, fetched.payload)
-    where = f"worker {context.name}"
-    items = packing.unpack(payload, "The argument", where)[chunk.start : chunk.stop]
-    call = bind(function or own, kwargs, chunk.options.form)
-    if context.settings.max_item_memory is not None:
-        call = bounded(call, context.settings.max_item_memory)
-    if chunk.options.timeout is not None:
-        call = limited(call, chunk.options.timeout, context.box)
+    held = packing.opened(payload)
     struck = strikes.parse(fetched.strikes)
     if resume and resume.running is not None and resume.running != FUNCTION:
         struck[chunk.index(resume.running)] = _strike_unseen(context, chunk, resume.running)
 
     def put_aside(position: int, strike: Strike) -> None:
-        set_aside(context, chunk, payload, {position: strike}, queue, shadow)
+        set_aside(context, chunk, held, {position: strike}, queue, shadow)
 
     settings = context.settings
     claims = Claims(context.redis, chunk, settings.max_executions, settings.batch_ttl_seconds, put_aside)
-    doomed, crashed = _doom(claims, items, struck)
+    items = held.values[chunk.start : chunk.stop]
+    found, crashed = _doom(claims, items, struck)
     if crashed and not fetched.cancelled:
-        set_aside(context, chunk, payload, crashed, queue, shadow)
-    run = ChunkRun(chunk, deque(items), context.box, delivery.payload, shadow)
+        set_aside(context, chunk, held, crashed, queue, shadow)
+    run = ChunkRun(
+        chunk,
+        items,
+        context.box,
+        payload=delivery.payload,
+        held=held,
+        queue=queue,
+        shadow=shadow,
+        max_item_bytes=settings.max_item_bytes,
+    )
+    turn = Turn(
+        run,
+        bind(function or own, kwargs, chunk.options.form),
+        where=f"worker {context.name}",
+        pickled=held.separate,
+        max_memory=settings.max_item_memory,
+    )
     suspect = redelivered or chunk.suspect
     if suspect:
         run.careful_until = monotonic() + CAREFUL_SECONDS
-        call = careful(call, run)
-    if doomed or packing.may_be_broken(payload):
-        call = guard(call)
+    if suspect or found:
+        turn.guard(run.careful_until)
     if fetched.cancelled:
         run.cancel(fetched.cancelled)
-    return run, call
+    return run, turn.shortest()
 
 
 def _load_function(

@@ -10,28 +10,34 @@ from __future__ import annotations
 
 import resource
 import threading
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 STATM = Path("/proc/self/statm")
 """Sizes in pages; the sixth field is data + stack, proc(5)."""
 
 
-def bounded(call: Callable[[Any], Any], max_bytes: int) -> Callable[[Any], Any]:
-    """Let each call take at most `max_bytes` more than the process has when it begins."""
+@contextmanager
+def memory_limit(max_bytes: int) -> Iterator[None]:
+    """Let the enclosed item take at most `max_bytes` more than the process has when it begins."""
     if not STATM.exists() or threading.current_thread() is not threading.main_thread():
-        return call
-    page = resource.getpagesize()
+        yield
+        return
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    held = int(STATM.read_bytes().split()[5]) * resource.getpagesize()
+    limit = held + max_bytes if before[1] == resource.RLIM_INFINITY else min(held + max_bytes, before[1])
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, before[1]))
+    try:
+        yield
+    finally:
+        _restore(before)
 
-    def within(item: Any) -> Any:
-        before = resource.getrlimit(resource.RLIMIT_DATA)
-        held = int(STATM.read_bytes().split()[5]) * page
-        limit = held + max_bytes if before[1] == resource.RLIM_INFINITY else min(held + max_bytes, before[1])
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, before[1]))
-        try:
-            return call(item)
-        finally:
-            resource.setrlimit(resource.RLIMIT_DATA, before)
 
-    return within
+def _restore(before: tuple[int, int]) -> None:
+    """An item may have lowered the hard limit, for good: then as much of it as there is."""
+    try:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+    except (ValueError, OSError):
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))

@@ -13,6 +13,7 @@ from typing import Any
 
 from manycore.protocol import keys, packing
 from manycore.protocol.message import Chunk, new_chunk_id
+from manycore.protocol.packing import Opened
 from manycore.quarantine.poison import MAX_PART_BYTES, Poison, PoisonItems
 from manycore.worker.context import WorkerContext
 from manycore.worker.strikes import Strike
@@ -21,13 +22,13 @@ logger = logging.getLogger(__name__)
 
 
 def set_aside(
-    context: WorkerContext, chunk: Chunk, payload: bytes, crashed: Mapping[int, Strike], queue: str, shadow: str | None
+    context: WorkerContext, chunk: Chunk, held: Opened, crashed: Mapping[int, Strike], queue: str, shadow: str | None
 ) -> None:
-    """Keep the items at these positions of `payload`; each has one entry, however often its chunk comes again."""
+    """Keep the items at these positions of its payload; each has one entry, however often its chunk comes again."""
     try:
         function = _function(context.redis, chunk.function)
         _keep(context.redis, chunk.code)
-        items = _items(chunk, payload, crashed, queue, shadow, function)
+        items = _items(chunk, held, crashed, queue, shadow, function)
         PoisonItems(context.redis, context.keyring).add(items)
     except Exception:  # a boundary: whatever goes wrong here must not cost the items their outcomes
         logger.exception("%d items of batch %s could not be put into the quarantine", len(crashed), chunk.batch)
@@ -35,14 +36,15 @@ def set_aside(
 
 def _items(
     chunk: Chunk,
-    payload: bytes,
+    held: Opened,
     crashed: Mapping[int, Strike],
     queue: str,
     shadow: str | None,
     function: bytes | None,
 ) -> Iterator[Poison]:
     now = time()
-    for (position, strike), body in zip(crashed.items(), packing.alone(payload, crashed), strict=True):
+    for position, strike in crashed.items():
+        body = packing.repacked(held, position, position + 1)
         yield Poison(
             when=now,
             chunk=_alone(chunk, position),

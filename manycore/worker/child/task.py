@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -13,9 +12,11 @@ from celery.exceptions import Reject
 from manycore.errors import ConnectionFailed, ManycoreError, MessageRefused
 from manycore.protocol.message import Chunk
 from manycore.protocol.serializer import Delivery, check_vouched
+from manycore.worker.child import copies
 from manycore.worker.child.courier import Courier
 from manycore.worker.child.intake import prepare
 from manycore.worker.child.run import ChunkRun
+from manycore.worker.child.turn import Call, NotBegun
 from manycore.worker.context import WorkerContext
 
 _local = threading.local()
@@ -45,7 +46,7 @@ class ManycoreTask(Task):
         if args and isinstance(args[0], Delivery):
             return Summary(self._run_chunk(context, args[0]))
         check_vouched(self.request, self.name)
-        return self.run(*args, **kwargs)
+        return copies.alone(lambda: self.run(*args, **kwargs))
 
     def _run_chunk(self, context: WorkerContext, delivery: Delivery) -> str:
         chunk = delivery.chunk
@@ -57,27 +58,30 @@ class ManycoreTask(Task):
         with ExitStack() as modules:
             try:
                 courier.riding_out(lambda: modules.enter_context(context.importing(chunk.code)))
-                run, call = courier.riding_out(
+                run, turn = courier.riding_out(
                     lambda: prepare(context, delivery, self.run, redelivered=redelivered, queue=queue, shadow=shadow)
                 )
             except ConnectionFailed as exc:
                 raise Reject(exc, requeue=True) from exc  # a server that is away is no outcome of any item
             except ManycoreError as exc:
                 return self._refuse(courier, chunk, exc)
-            self._execute(context, courier, run, call, queue)
+            self._execute(context, courier, run, turn)
         return run.summary()
 
-    def _execute(
-        self, context: WorkerContext, courier: Courier, run: ChunkRun, call: Callable[[Any], Any], queue: str
-    ) -> None:
-        courier.watch(run, queue)
+    def _execute(self, context: WorkerContext, courier: Courier, run: ChunkRun, turn: Call) -> None:
+        courier.watch(run)
         finished = False
         while not finished:
             try:
-                run.execute(call)
+                run.execute(turn)
+            except BaseException as exc:
+                courier.leave()
+                if isinstance(exc, NotBegun):  # what came of the others has been noted already
+                    raise Reject(exc, requeue=True) from exc
+                raise
             finally:
                 context.box.end()
-                finished = self._finish(courier, run)
+            finished = self._finish(courier, run)
 
     def _finish(self, courier: Courier, run: ChunkRun) -> bool:
         try:

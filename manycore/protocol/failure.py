@@ -1,0 +1,88 @@
+"""An item's exception on its way to the caller, with the worker's traceback as text.
+
+An exception is foreign code: to pickle it, to format it, even to name it may raise anything, or give something
+enormous. Nothing here raises for it, and all is bounded: what cannot travel is told in words (`RemoteError`).
+"""
+
+from __future__ import annotations
+
+import pickle
+import traceback
+from types import TracebackType
+
+from manycore.errors import ManycoreError, RemoteError, RemoteTraceback
+from manycore.protocol.packing import dumps, reason_of, text_of
+
+MAX_TRACEBACK = 64 * 1024
+"""Characters of a traceback that travel; of a longer one, its beginning and its end."""
+MAX_ERROR_BYTES = 64 * 1024 * 1024
+"""Of one exception, where nobody says less: as the default of `max_item_bytes`."""
+
+
+def dump_error(error: BaseException, traceback_text: str = "", max_bytes: int = MAX_ERROR_BYTES) -> bytes:
+    """Pickle an item's exception with its traceback as text. What does not survive the way becomes a `RemoteError`."""
+    try:
+        blob = dumps(error, "The exception", max_bytes)
+        _check(error, pickle.loads(blob))
+    except BaseException as exc:  # a user's exception class may raise anything here
+        blob = pickle.dumps(RemoteError(_name(error), text_of(error), _why(exc)), protocol=5)
+    return pickle.dumps((blob, traceback_text), protocol=5)
+
+
+def _check(error: BaseException, rebuilt: object) -> None:
+    if type(rebuilt).__qualname__ != type(error).__qualname__:
+        raise TypeError(f"it is rebuilt as {type(rebuilt).__qualname__}")
+
+
+def _why(exc: BaseException) -> str:
+    return text_of(exc) if isinstance(exc, ManycoreError | TypeError) else reason_of(exc)
+
+
+def _name(error: BaseException) -> str:
+    try:
+        return "".join([type(error).__qualname__])
+    except BaseException:  # a metaclass may have its own idea of a name
+        return "An exception"
+
+
+def load_error(blob: bytes) -> BaseException:
+    """The exception of an item, with the worker's traceback as its cause. Never raises for what is in it."""
+    inner, traceback_text = pickle.loads(blob)
+    try:
+        error: BaseException = pickle.loads(inner)
+        if not isinstance(error, BaseException):
+            raise TypeError(f"it is rebuilt as {type(error).__qualname__}")
+    except BaseException as exc:  # its class may be missing here, or raise anything while it is rebuilt
+        error = RemoteError("An exception", "see the worker's traceback below", reason_of(exc))
+    if traceback_text:
+        # Past the class's own __setattr__: that of a frozen one raises.
+        BaseException.__setattr__(error, "__cause__", RemoteTraceback(traceback_text))
+    return error
+
+
+def traceback_text(error: BaseException, own_modules: str) -> str:
+    """An item's traceback as text, without the frames of `own_modules` (by the start of their name) at its start."""
+    trace = error.__traceback__
+    try:
+        while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith(own_modules):
+            trace = trace.tb_next
+        return _cut("".join(traceback.format_exception(type(error), error, trace)))
+    except BaseException as exc:  # to format it runs its code, and that of its causes
+        return _cut(_stack_alone(error, trace, exc))
+
+
+def _stack_alone(error: BaseException, trace: TracebackType | None, why: BaseException) -> str:
+    """The frames, and what can be said of an exception that cannot be formatted."""
+    try:
+        frames = "".join(traceback.format_tb(trace))
+    except BaseException:  # the source of a frame may be as odd as its exception
+        frames = ""
+    told = f"{_name(error)}: {text_of(error)}\n(it could not be formatted: {reason_of(why)})\n"
+    return f"Traceback (most recent call last):\n{frames}{told}"
+
+
+def _cut(text: str) -> str:
+    if len(text) <= MAX_TRACEBACK:
+        return text
+    half = MAX_TRACEBACK // 2
+    return f"{text[:half]}\n... {len(text) - MAX_TRACEBACK:,} characters left out ...\n{text[-half:]}"

@@ -1,0 +1,84 @@
+"""What came out of the items of a running chunk, until it is reported. Two threads share it without a lock.
+
+The items' thread appends a value, then its seconds: an item is complete once it has both. The courier takes complete
+ones from the front; `put_back` returns what could not be written. Each is one atomic step of a list or an array.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+from typing import Any
+
+from manycore.protocol.message import Chunk
+
+
+@dataclass(slots=True)
+class Report:
+    """Finished items of a run, at the consecutive positions from `start`: not yet at the caller.
+
+    `values` are plain or `Pickled`, None where `errors` has the position or it is to `retry`.
+    """
+
+    start: int
+    values: list[Any]
+    seconds: array[float]
+    errors: dict[int, bytes]
+    retry: list[int]
+
+
+class Tally:
+    """Written by the items' thread: `values`, `seconds`, `errors`, `retry`, `postponed`, each by appending to it.
+    By the courier: all else, and whatever it takes off the front."""
+
+    __slots__ = ("errors", "failed", "ok", "postponed", "reported", "retry", "seconds", "start", "values")
+
+    def __init__(self, chunk: Chunk) -> None:
+        self.start = self.reported = chunk.start
+        self.values: list[Any] = []
+        self.seconds = array("f")
+        self.errors: dict[int, bytes] = {}
+        self.retry: list[int] = []
+        self.postponed: set[int] = set()
+        """Those of `retry` that came and were not run."""
+        self.ok = 0
+        self.failed = 0
+
+    @property
+    def unreported(self) -> int:
+        """How many items have run since the last report."""
+        return len(self.seconds)
+
+    @property
+    def done(self) -> int:
+        """How many items have run."""
+        return self.reported - self.start + len(self.seconds)
+
+    def take_report(self) -> Report | None:
+        """Take what has finished since the last report; None if nothing has."""
+        count = len(self.seconds)  # appended last: so many values are complete
+        if not count:
+            return None
+        start, stop = self.reported, self.reported + count
+        report = Report(
+            start,
+            self.values[:count],
+            self.seconds[:count],
+            {p: self.errors.pop(p) for p in list(self.errors) if p < stop},
+            [p for p in list(self.retry) if p < stop],
+        )
+        del self.values[:count], self.seconds[:count], self.retry[: len(report.retry)]
+        self.reported = stop
+        self.failed += len(report.errors)
+        self.ok += count - len(report.errors) - len(report.retry)
+        return report
+
+    def put_back(self, report: Report) -> None:
+        """Undo `take_report`: the report could not be written."""
+        self.values[:0] = report.values
+        self.seconds[:0] = report.seconds
+        self.errors |= report.errors
+        self.retry[:0] = report.retry
+        self.reported = report.start
+        self.failed -= len(report.errors)
+        self.ok -= len(report.values) - len(report.errors) - len(report.retry)

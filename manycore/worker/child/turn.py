@@ -1,0 +1,162 @@
+"""The turn of one item: rebuilt, run, and what came of it pickled, under its own note and within its own limits.
+
+So whatever kills a process there is that item's doing, and whatever fails there is that item's outcome. Items of plain
+values need no rebuilding and plain results no pickling: for those alone, without limits, the function itself is called.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from manycore.errors import ConnectionFailed, ItemTimeout, ManycoreError
+from manycore.protocol.failure import dump_error, traceback_text
+from manycore.protocol.message import CallForm, ItemOptions
+from manycore.protocol.packing import ATOMIC, Pickled, dumps, rebuilt
+from manycore.worker.child.limits import hard_limit, time_limit
+from manycore.worker.child.memory import memory_limit
+
+if TYPE_CHECKING:
+    from manycore.worker.child.run import ChunkRun
+
+OWN_FRAMES = __name__.rpartition(".")[0]
+TEXTS = frozenset({str, bytes})
+AS_IT_IS = (ATOMIC - TEXTS) | {Pickled}
+"""Types of results that the courier packs: nobody's code runs there, and it is done at once."""
+LARGE = 64 * 1024
+"""A longer text is pickled in the turn of its item: it takes memory."""
+Call = Callable[[Any], Any]
+
+
+class Ended(BaseException):
+    """Raised in a turn whose outcome is decided: carries the pickled error."""
+
+    def __init__(self, blob: bytes) -> None:
+        self.blob = blob
+
+
+class Doomed(Ended):
+    """Stands in place of an item that must not run, and is raised for it."""
+
+
+class Postponed(BaseException):
+    """Raised in place of an item that must not run now: it comes again as a message of its own."""
+
+
+class NotBegun(BaseException):
+    """Raised in place of an item that could not be noted: nothing of it has happened, and nothing must."""
+
+
+@dataclass(frozen=True, slots=True)
+class Struck:
+    """An item that has killed a process: `claim` raises if it must not run, `end` says that it survived."""
+
+    item: Any
+    claim: Callable[[], None]
+    end: Callable[[], None]
+
+
+def bind(function: Callable[..., Any], kwargs: dict[str, Any], form: CallForm) -> Call:
+    """Make a function of one argument, the item, out of the batch's function and its keyword arguments."""
+    if form == "item":
+        return (lambda item: function(item, **kwargs)) if kwargs else function
+    if form == "star":
+        return lambda item: function(*item, **kwargs)
+    return lambda item: function(*item[0], **item[1], **kwargs)
+
+
+def kept(value: Any, max_bytes: int) -> Any:
+    """A result in the form in which it waits for the courier: later changes of the object do not reach it."""
+    kind = type(value)
+    if kind in AS_IT_IS or (kind in TEXTS and len(value) <= LARGE):
+        return value
+    return Pickled(dumps(value, "The result", max_bytes))
+
+
+def described(exc: BaseException, max_bytes: int) -> bytes:
+    """The pickled error of an item that raised `exc`."""
+    if isinstance(exc, Ended):
+        return exc.blob
+    ours = isinstance(exc, ManycoreError) and exc.__traceback__ is None
+    return dump_error(exc, "" if ours else traceback_text(exc, OWN_FRAMES), max_bytes)
+
+
+class Turn:
+    """What happens to each item of a chunk, from the top to the bottom of `__call__`."""
+
+    def __init__(self, run: ChunkRun, call: Call, *, where: str, pickled: bool, max_memory: int | None) -> None:
+        """`pickled` items are rebuilt first, by `where` if an error asks."""
+        options: ItemOptions = run.chunk.options
+        self._run = run
+        self._call = call
+        self._where = where
+        self._pickled = pickled
+        self._retried = run.chunk.attempt <= options.retries
+        self._guarded = False
+        self._careful_until = 0.0
+        self._time: Callable[[], AbstractContextManager[None]] = nullcontext
+        if options.timeout is not None:
+            self._time = partial(time_limit, options.timeout, run.box.trace)
+        self._memory = partial(memory_limit, max_memory) if max_memory is not None else nullcontext
+        self._limited = options.timeout is not None or max_memory is not None
+
+    def guard(self, careful_until: float = 0.0) -> None:
+        """Look out for `Doomed` and `Struck` items; until then, write down which item comes next before each."""
+        self._guarded = True
+        self._careful_until = careful_until
+
+    def shortest(self) -> Call:
+        """The call that does the same for every item of this chunk, with nothing around it that none needs."""
+        return self._call if not (self._pickled or self._limited or self._guarded) else self
+
+    def __call__(self, item: Any) -> Any:
+        if self._guarded:
+            self._note()
+            if isinstance(item, Doomed):
+                raise item
+            if isinstance(item, Struck):
+                return self._claimed(item)
+        return self._within(item)
+
+    def _note(self) -> None:
+        """For a while, write what is done and which item comes next: a death then costs one item."""
+        if monotonic() >= self._careful_until:
+            return
+        hard_limit.disarm()  # the server may keep us waiting
+        try:
+            self._run.note(self._run.box.note[0])
+        except ConnectionFailed as exc:
+            raise NotBegun from exc
+
+    def _claimed(self, struck: Struck) -> Any:
+        hard_limit.disarm()  # as above
+        struck.claim()
+        owner = os.getpid()
+        try:
+            return self._within(struck.item)
+        finally:
+            if os.getpid() == owner:  # a copy of the process that the item forked has claimed nothing
+                hard_limit.disarm()
+                struck.end()
+
+    def _within(self, item: Any) -> Any:
+        if not self._limited:
+            return self._outcome(item)
+        with self._time(), self._memory():
+            try:
+                return self._outcome(item)
+            except ItemTimeout:
+                raise  # it is the limit's to say
+            except BaseException as exc:
+                if self._retried:
+                    raise
+                raise Ended(described(exc, self._run.max_item_bytes)) from None  # here: within its limits
+
+    def _outcome(self, item: Any) -> Any:
+        argument = rebuilt(item, "The argument", self._where) if self._pickled else item
+        return kept(self._call(argument), self._run.max_item_bytes)

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 MAX_WORKERS = 4_096
+MAX_TIMEOUT_SECONDS = 366 * 86_400
+"""Of one item. The timers that hold it accept no infinity, and nobody waits for longer."""
 _BATCH_ID = re.compile(r"[A-Za-z0-9_:-]{1,120}")
 
 
@@ -261,5 +263,7 @@ def _check_options(batch_id: str | None, retries: int, timeout: float | None) ->
         raise SettingsError(f"id={batch_id!r}: a batch id has 1 to 120 letters, digits, '_', ':' or '-'.")
     if not isinstance(retries, int) or retries < 0:
         raise SettingsError(f"retries={retries!r}: give a number of further attempts, 0 for none.")
-    if timeout is not None and not timeout > 0:
-        raise SettingsError(f"timeout={timeout!r}: give a number of seconds above 0, or None.")
+    if timeout is not None and not 0 < timeout <= MAX_TIMEOUT_SECONDS:
+        raise SettingsError(
+            f"timeout={timeout!r}: give seconds above 0, up to a year (31,622,400), or None for no limit."
+        )

@@ -23,6 +23,7 @@ from manycore.protocol.address import Address
 from manycore.protocol.broker import FUNCTION_TASK, create_app
 from manycore.protocol.settings import Settings, load_settings
 from manycore.task import TaskInfo, task_info
+from manycore.worker.child.world import allow_children
 from manycore.worker.context import WorkerContext
 from manycore.worker.parent.drain import DrainStep
 from manycore.worker.parent.heartbeat import HeartbeatStep
@@ -58,6 +59,7 @@ def create_worker_app(settings: Settings | None = None) -> Celery:
         worker_max_tasks_per_child=settings.max_tasks_per_child,
         worker_max_memory_per_child=settings.max_memory_per_child and settings.max_memory_per_child // 1024,
         worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,  # an item's sys.stdout is a file like any other; it goes to the worker's log
         worker_send_task_events=True,
     )
     context = app.manycore = WorkerContext(app, settings, keyring)
@@ -116,6 +118,7 @@ def _connect_signals(app: Celery) -> None:
         die_with_parent(parent)
         _be_killed_first()
         tempfile.tempdir = None  # items use the machine's own
+        allow_children()
 
     signals.task_unknown.connect(unknown_task, weak=False)
     signals.worker_process_init.connect(child_started, weak=False)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import faulthandler
+import multiprocessing
 import os
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
 
+import pytest
+
 from manycore import Cluster
-from manycore.errors import WorkerCrashed
+from manycore.errors import SettingsError, WorkerCrashed
 from tests.functions import die
 
 
@@ -115,3 +120,21 @@ def fork_and(how: str) -> int:
 
 def test_a_copy_that_an_item_forked_ends_with_its_item(cluster: Cluster) -> None:
     assert cluster.batch(fork_and, ["exit", "raise", "return"] * 4).gather() == [3, 1, 0] * 4
+
+
+def ordinary(_: Any) -> tuple[int, bool, str]:
+    faulthandler.enable()
+    sys.stdout.buffer.write(b"")
+    with ProcessPoolExecutor(1) as pool, multiprocessing.Pool(1) as other:
+        assert other.apply(abs, (-1,)) == 1
+        return pool.submit(abs, -7).result(timeout=20), sys.stdout.fileno() >= 0, sys.stdout.encoding
+
+
+def test_the_world_of_an_item_is_ordinary(cluster: Cluster) -> None:
+    assert cluster.submit(ordinary, 0).result(timeout=30)[:2] == (7, True)
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), float("nan"), 1e12, 0, -1])
+def test_a_time_limit_that_no_timer_holds_is_refused(cluster: Cluster, timeout: float) -> None:
+    with pytest.raises(SettingsError, match="up to a year"):
+        cluster.batch(abs, [1], timeout=timeout)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from manycore.errors import ItemTimeout
+from manycore.worker.child.alarm import watchdog
 from manycore.worker.child.limits import time_limit
 
 
@@ -79,3 +80,13 @@ def test_a_shorter_limit_is_not_held_up_by_a_longer_one() -> None:
             pool.submit(limited, 0.05, spin).result(timeout=30)
         waiting.set()
         long.result(timeout=30)
+
+
+def test_nothing_is_kept_of_items_in_time() -> None:
+    def many() -> int:
+        for _ in range(1000):
+            limited(3600, lambda: None)
+        return len(watchdog._alarms)
+
+    before = len(watchdog._alarms)
+    assert on_a_thread(many) <= before + 1

@@ -1,15 +1,13 @@
 """Interrupts a thread that runs an item when its time is over: signals reach the main thread alone.
 
-One watchdog thread serves all the threads of a process and raises `Overdue` in the one whose time has come, between
-two byte codes. It cannot interrupt C code: a thread that blocks there meets its limit when it comes back.
+One watchdog thread keeps one deadline for each thread of the process and raises `Overdue` in the one whose time has
+come, between two byte codes. It cannot interrupt C code: a thread that blocks there meets its limit when it comes back.
 """
 
 from __future__ import annotations
 
 import ctypes
-import heapq
 import threading
-from itertools import count
 from time import monotonic
 
 from manycore.errors import ItemTimeout
@@ -27,22 +25,25 @@ class Overdue(ItemTimeout):
 class Alarm:
     """One item's limit. Either side claims it, once: the watchdog to strike, the item's thread to call it off."""
 
-    def __init__(self) -> None:
-        self._thread = threading.get_ident()
+    __slots__ = ("_struck", "_unclaimed", "due", "thread")
+
+    def __init__(self, due: float) -> None:
+        self.due = due
+        self.thread = threading.get_ident()
         self._unclaimed = [True]
         self._struck = threading.Event()
 
     def strike(self) -> None:
         """Raise `Overdue` in the item's thread, unless the item has ended."""
         if self._claim():
-            _raise_in_thread(self._thread, Overdue)
+            _raise_in_thread(self.thread, Overdue)
             self._struck.set()
 
     def call_off(self) -> None:
         """Let nothing be raised after this, though `Overdue` may come out of it: then the item ended that late."""
         if not self._claim():
             self._struck.wait()
-            _raise_in_thread(self._thread, NOTHING)
+            _raise_in_thread(self.thread, NOTHING)
 
     def _claim(self) -> bool:
         try:
@@ -52,37 +53,47 @@ class Alarm:
 
 
 class Watchdog:
-    """Strikes alarms when they are due. Its thread starts with the first one."""
+    """Strikes alarms when they are due. Its thread starts with the first one.
+
+    A thread runs one item at a time: its next alarm takes the place of its last, so nothing is kept until it is due.
+    """
 
     def __init__(self) -> None:
-        self._due: list[tuple[float, int, Alarm]] = []
+        self._alarms: dict[int, Alarm] = {}
         self._changed = threading.Condition()
-        self._order = count()
+        self._looks_at = float("inf")
         self._thread: threading.Thread | None = None
 
     def set(self, seconds: float) -> Alarm:
         """An alarm for the calling thread."""
-        alarm = Alarm()
+        alarm = Alarm(monotonic() + seconds)
         with self._changed:
-            heapq.heappush(self._due, (monotonic() + seconds, next(self._order), alarm))
+            self._alarms[alarm.thread] = alarm
             if self._thread is None:
                 self._thread = threading.Thread(target=self._loop, name="manycore-watchdog", daemon=True)
                 self._thread.start()
-            elif self._due[0][2] is alarm:
+            elif alarm.due < self._looks_at:
                 self._changed.notify()
         return alarm
 
     def _loop(self) -> None:
         while True:
-            self._next().strike()
+            for alarm in self._due():
+                alarm.strike()
 
-    def _next(self) -> Alarm:
+    def _due(self) -> list[Alarm]:
+        """Wait for the next alarms that are due, and forget them."""
         with self._changed:
             while True:
-                left = self._due[0][0] - monotonic() if self._due else None
-                if left is not None and left <= 0:
-                    return heapq.heappop(self._due)[2]
-                self._changed.wait(left)
+                now = monotonic()
+                due = [alarm for alarm in self._alarms.values() if alarm.due <= now]
+                if due:
+                    for alarm in due:
+                        del self._alarms[alarm.thread]
+                    return due
+                self._looks_at = min((alarm.due for alarm in self._alarms.values()), default=float("inf"))
+                left = self._looks_at - now
+                self._changed.wait(left if left < threading.TIMEOUT_MAX else None)
 
 
 watchdog = Watchdog()

@@ -75,7 +75,8 @@ def _bound_process(seconds: float, trace: BinaryIO) -> Iterator[None]:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
     finally:  # apart: until the timer is off, the alarm can still strike in the `finally` above
-        signal.signal(signal.SIGALRM, previous)
+        # None: a handler that C code had put there, which cannot be put back from here
+        signal.signal(signal.SIGALRM, signal.SIG_DFL if previous is None else previous)
 
 
 @contextmanager

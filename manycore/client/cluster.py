@@ -138,7 +138,7 @@ class Cluster(Executor):
 
         `id` names the batch (letters, digits, `_`, `:`, `-`), which lets it outlive this process: the same call with
         the same id, after any crash, runs only what is missing, and `attach` gathers it elsewhere. With another
-        function or input it raises `BatchChanged`, unless `on_change` is `"accept"`.
+        function, other arguments or another input it raises `BatchChanged`, unless `on_change` is `"accept"`.
 
         Raises `SettingsError` for an option that cannot work; what `submit` says of the function holds here too, but
         is raised at once.
@@ -157,7 +157,7 @@ class Cluster(Executor):
         session = self._session
         session.check_open()
         program = session.shipper.program(fn, kwargs)  # what cannot be sent leaves an earlier run's record alone
-        record, resumed = self._begin(id, fn, feed, accept_changes=on_change == "accept")
+        record, resumed = self._begin(id, fn, kwargs, feed, star, accept_changes=on_change == "accept")
         lane = session.start(
             batch_id, feed, program, options, inbox, halt=policy, ordered=False, record=record, resumed=resumed
         )
@@ -201,7 +201,14 @@ class Cluster(Executor):
         return f"<Cluster at {self._session.place}>"
 
     def _begin(
-        self, batch_id: str | None, fn: Callable[..., Any] | str, feed: Input, *, accept_changes: bool
+        self,
+        batch_id: str | None,
+        fn: Callable[..., Any] | str,
+        kwargs: dict[str, Any] | None,
+        feed: Input,
+        star: bool,
+        *,
+        accept_changes: bool,
     ) -> tuple[Record | None, bool]:
         """Write down a named batch before its first item leaves; says whether it had been begun before."""
         if batch_id is None:
@@ -209,7 +216,7 @@ class Cluster(Executor):
         from manycore.protocol.record import Identity
 
         record = self._session.record(batch_id)
-        identity = Identity.of(fn, feed.items, feed.length)
+        identity = Identity.of(fn, kwargs, feed.items, feed.length, star=star)
         return record, self._session.begin(record, identity, accept_changes=accept_changes)
 
 

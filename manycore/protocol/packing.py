@@ -261,9 +261,17 @@ def name_of(function: Callable[..., Any] | str) -> str:
     """What a function is called in messages, in Flower and in logs."""
     if isinstance(function, str):
         return function
-    inner = getattr(function, "func", function)  # functools.partial
-    module = getattr(inner, "__module__", None) or ""
-    return f"{module}.{getattr(inner, '__qualname__', type(inner).__qualname__)}".lstrip(".")
+    inner = _inner(function)
+    return f"{module_of(function)}.{getattr(inner, '__qualname__', type(inner).__qualname__)}".lstrip(".")
+
+
+def module_of(function: Callable[..., Any] | str) -> str:
+    """The module of a function; of a callable object, that of its class."""
+    return getattr(_inner(function), "__module__", None) or ""
+
+
+def _inner(function: Any) -> Any:
+    return getattr(function, "func", function)  # functools.partial
 
 
 def needs_same_python(blob: bytes) -> bool:

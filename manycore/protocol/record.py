@@ -10,20 +10,19 @@ from __future__ import annotations
 import pickle
 from array import array
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from hashlib import blake2b
+from dataclasses import asdict, dataclass
 from time import time
-from types import CodeType
 from typing import Any, cast
 
 import redis
 
-from manycore.errors import BatchChanged, BatchIncomplete, ManycoreError, NotPicklable, UnknownBatch
+from manycore.errors import BatchChanged, BatchIncomplete, ManycoreError, UnknownBatch
 from manycore.protocol import keys
 from manycore.protocol.codec import Keyring
 from manycore.protocol.failure import dump_error
+from manycore.protocol.fingerprint import digest_of, digest_of_items
 from manycore.protocol.message import Block, Chunk, open_chunk, seal_block, seal_chunk
-from manycore.protocol.packing import dumps, name_of, pack
+from manycore.protocol.packing import module_of, name_of, pack
 from manycore.protocol.parcel import Parcel, Program
 
 ENTRIES_PER_READ = 32
@@ -32,17 +31,27 @@ ENTRIES_PER_READ = 32
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What makes a second run the same batch: the function, its code, and the input (if it is in memory)."""
+    """What makes a second run the same batch: all that decides its results. An input that is pulled is left out."""
 
     function: str
-    code: str
-    input: str
+    code: str = ""
+    arguments: str = ""
+    input: str = ""
 
     @classmethod
-    def of(cls, function: Callable[..., Any] | str, items: Iterable[Any], length: int | None) -> Identity:
-        code = getattr(function, "__code__", None)
-        fingerprint = _fingerprint(items) if length is not None else ""
-        return cls(name_of(function), _code_hash(code) if code else "", fingerprint)
+    def of(
+        cls,
+        function: Callable[..., Any] | str,
+        kwargs: dict[str, Any] | None,
+        items: Iterable[Any],
+        length: int | None,
+        *,
+        star: bool = False,
+    ) -> Identity:
+        own = [module_of(function)]
+        named = dict(sorted((kwargs or {}).items()))
+        found = digest_of_items(items, own) if length is not None else ""
+        return cls(name_of(function), digest_of(function, own=own), digest_of(star, named, own=own), found)
 
 
 class Record:
@@ -60,7 +69,7 @@ class Record:
         key = keys.batch(self._id)
         known: Any = self._redis.hgetall(key)
         before = {field.decode(): value.decode() for field, value in known.items()}
-        now: dict[Any, Any] = {"function": identity.function, "code": identity.code, "input": identity.input}
+        now: dict[Any, Any] = asdict(identity)
         if "function" in before and not accept_changes:
             changed = [field for field, value in now.items() if before.get(field) != value]
             if changed:
@@ -139,32 +148,3 @@ class Record:
 def covers(chunk: Chunk) -> range:
     """The item indices of a chunk as its client cut it."""
     return range(chunk.first + chunk.start, chunk.first + chunk.stop)
-
-
-def _fingerprint(items: Iterable[Any]) -> str:
-    state = blake2b(digest_size=16)
-    for item in items:
-        try:
-            state.update(dumps(item))
-        except NotPicklable as exc:  # its outcome will say so
-            state.update(type(exc).__name__.encode())
-    return state.hexdigest()
-
-
-def _code_hash(code: CodeType) -> str:
-    """A hash of what a function does; line numbers and file names do not count."""
-    state = blake2b(digest_size=16)
-    _update(state, code)
-    return state.hexdigest()
-
-
-def _update(state: Any, code: CodeType) -> None:
-    state.update(code.co_code)
-    state.update(repr((code.co_names, code.co_varnames, code.co_freevars)).encode())
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            _update(state, constant)
-        elif isinstance(constant, frozenset):
-            state.update(repr(sorted(map(repr, constant))).encode())
-        else:
-            state.update(repr(constant).encode())

@@ -41,7 +41,7 @@ def retry(client: Redis, publisher: Publisher, keyring: Keyring, ttl: int, items
     of = items[0].chunk.batch
     record = Record(client, keyring, new_batch_id(of), ttl)
     names = list(dict.fromkeys(item.name for item in items))
-    record.begin(Identity(", ".join(names), "", ""), accept_changes=False)
+    record.begin(Identity(", ".join(names)), accept_changes=False)
     parcels = [_parcel(record.batch, place, len(items), item) for place, item in enumerate(items)]
     _store(client, record, parcels, ttl)
     for (queue, shadow), group in groupby(parcels, key=lambda parcel: (parcel.program.queue, parcel.program.shadow)):

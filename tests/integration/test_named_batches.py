@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from manycore import Cluster
-from manycore.errors import NotPicklable
+from manycore.errors import BatchChanged, NotPicklable
 from tests.functions import square
 from tests.integration.conftest import Server
 from tests.waiting import wait_until
@@ -80,3 +80,23 @@ def test_a_batch_that_cannot_be_sent_leaves_the_earlier_run_alone(
     with pytest.raises(NotPicklable):
         cluster.batch(square, range(10), id="kept", kwargs={"lock": threading.Lock()})
     assert cluster.attach("kept").gather() == [n * n for n in range(10)]
+
+
+def test_other_arguments_make_another_batch(start_worker: StartWorker, connect: Connect) -> None:
+    start_worker()
+    cluster = connect()
+    assert cluster.batch(int, ["10", "11"], id="n", kwargs={"base": 8}).gather() == [8, 9]
+    with pytest.raises(BatchChanged, match="different arguments"):
+        cluster.batch(int, ["10", "11"], id="n", kwargs={"base": 16})
+    again = cluster.batch(int, ["10", "11"], id="n", kwargs={"base": 16}, on_change="accept")
+    assert again.gather() == [8, 9]  # as it says: what is there stays
+
+
+def test_an_argument_that_cannot_be_sent_fails_alone_in_a_named_batch_too(
+    start_worker: StartWorker, connect: Connect
+) -> None:
+    start_worker()
+    cluster = connect()
+    for _ in range(2):
+        results = cluster.batch(str, [1, threading.Lock()], id="lock").gather(return_exceptions=True)
+        assert [results[0], type(results[1])] == ["1", NotPicklable]

@@ -18,6 +18,7 @@ from celery.loaders.app import AppLoader
 from kombu import Queue
 from kombu.exceptions import BatchPublishError
 from kombu.pools import ProducerPool
+from redis._parsers.base import BaseParser
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -42,8 +43,28 @@ BRIEF_SECONDS = 2.0
 """How long an answer is waited for where nothing depends on it: waking a thread, tidying up."""
 RECONNECT_SECONDS = 0.25
 """The pause before a server that is away is tried again."""
-AWAY = (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError, redis.exceptions.MasterDownError)
-"""What redis-py raises while the server is away, or is a replica that a failover has not promoted yet."""
+
+
+class WritesRefused(redis.ResponseError):
+    """The server is there, but takes no writes for now: too few replicas are, or it cannot write to its disk."""
+
+    def __init__(self, *args: object, status_code: str | None = None) -> None:
+        text = " ".join(map(str, args))  # redis-py has cut off the code: put it back, others match on it
+        super().__init__(f"{status_code} {text}" if status_code else text, status_code=status_code)
+
+
+for _code in ("NOREPLICAS", "MISCONF"):
+    # redis-py knows no class for them, and an `except` cannot ask for a text.
+    BaseParser.EXCEPTION_CLASSES.setdefault(_code, WritesRefused)
+
+AWAY = (
+    redis.ConnectionError,
+    redis.TimeoutError,
+    redis.ReadOnlyError,
+    redis.exceptions.MasterDownError,
+    WritesRefused,
+)
+"""What redis-py raises while the server is away, takes no writes, or is a replica that no failover has promoted yet."""
 FULL = redis.OutOfMemoryError
 """What redis-py raises when the server has no memory left for this command."""
 MAX_SOCKET_READ = 65_536

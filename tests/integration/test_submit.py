@@ -71,3 +71,13 @@ def test_submit_after_shutdown_is_refused() -> None:
     cluster.shutdown()
     with pytest.raises(RuntimeError, match="after shutdown"):
         cluster.submit(square, 1)
+
+
+def test_a_callback_that_wants_the_program_to_end_ends_nothing(cluster: Cluster) -> None:
+    def leave(_: object) -> None:
+        raise SystemExit(1)
+
+    for number in range(3):
+        future = cluster.submit(abs, -number)
+        future.add_done_callback(leave)
+        assert future.result(20) == number

@@ -51,3 +51,17 @@ def test_an_awaited_cancellation_is_one() -> None:
     future.cancel()
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(awaited(future))
+
+
+@pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), GeneratorExit(), LookupError("k")])
+def test_whatever_a_callback_raises_is_logged(error: BaseException, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(_: ThreadFuture[int]) -> None:
+        raise error
+
+    future = Future[int]()
+    told: list[ThreadFuture[int]] = []
+    future.add_done_callback(fail)
+    future.add_done_callback(told.append)
+    future.set_result(1)
+    assert told == [future]
+    assert "exception calling callback" in caplog.text

@@ -133,7 +133,9 @@ def test_two_clusters_share_nothing(cluster: Cluster) -> None:
 def _workers(cluster: Cluster) -> list[int]:
     local = cluster._session.local
     assert local is not None
-    return [pid for pid in _children_of(local.process_id) if b"manycore.worker" in _command(pid)]
+    found = [pid for pid in _descendants(local.process_id) if b"manycore.worker" in _command(pid)]
+    forked = {child for pid in found for child in _children_of(pid)}  # they have the command of their parent
+    return [pid for pid in found if pid not in forked]
 
 
 def _children(cluster: Cluster) -> list[int]:

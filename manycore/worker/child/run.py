@@ -69,7 +69,7 @@ class ChunkRun:
 
         Raises `NotBegun` if an item could not be noted before its turn.
         """
-        take, note = self.items.take, self.box.note
+        take, note, as_it_is, kind = self.items.take, self.box.note, AS_IT_IS, type
         values, seconds = self.tally.values, self.tally.seconds
         position = self._next
         copies.stop_with(self.items)
@@ -85,7 +85,7 @@ class ChunkRun:
             note[0] = position
             try:
                 value = turn(item)
-                if type(value) not in AS_IT_IS:
+                if kind(value) not in as_it_is:
                     value = kept(value, self.max_item_bytes)
             except NotBegun:
                 raise

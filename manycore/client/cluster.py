@@ -107,7 +107,7 @@ class Cluster(Executor):
             OrderedReading(
                 lane,
                 inbox,
-                cancel=lambda: session.cancel(lane),
+                cancel=lambda: self._session.cancel(lane),  # by `self`: while results are read, their cluster is held
                 wake=lambda: session.more_room(lane),
                 deadline=deadline,
                 wake_each=buffersize is not None,

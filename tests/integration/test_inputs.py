@@ -53,3 +53,9 @@ def test_what_an_input_raises_is_raised_where_it_is_read(
     with pytest.raises(type(error)):
         read(cluster, numbers())
     assert cluster.submit(abs, -1).result(20) == 1
+
+
+def test_results_hold_their_cluster(start_worker: Callable[..., Any], connect: Callable[..., Cluster]) -> None:
+    start_worker()
+    url = connect()._session.settings.url
+    assert sum(Cluster(url).map(abs, (n for n in range(1000)))) == sum(range(1000))

@@ -266,7 +266,7 @@ def test_both_kinds_are_listed_the_newest_first_and_purged(server: Server, monke
 
 def test_an_item_that_gets_its_verdict_by_its_claim_is_put_aside_too(server: Server) -> None:
     """What stays postponed, since an execution of it is never heard of again, has died."""
-    chunk = Chunk("b.0", "b", "t", None, ItemOptions(), 40, 2, 4, None, b"", attempt=MAX_POSTPONEMENTS + 1)
+    chunk = Chunk("b.0", "b", "t", None, ItemOptions(), 40, 2, 4, None, b"", postponed=MAX_POSTPONEMENTS)
     aside: list[tuple[int, Strike]] = []
     claims = Claims(server.client(), chunk, 3, 60, lambda *found: aside.append(found))
     strike = Strike(2, "signal 9 (SIGKILL)")

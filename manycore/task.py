@@ -7,10 +7,11 @@ Called directly, a task is still the plain function. Workers find the marked fun
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, TypeVar, overload
+from typing import Any, NamedTuple, TypeVar, overload
+
+from manycore.fleet import check_fleet
 
 F = TypeVar("F", bound=Callable[..., Any])
-Fleet = Literal["cpu", "io"]
 
 _MARK = "__manycore_task__"
 
@@ -19,7 +20,7 @@ class TaskInfo(NamedTuple):
     """What workers and clients agree on about a task: its name, and the fleet (and so the queue) that runs it."""
 
     name: str
-    fleet: Fleet
+    fleet: str
 
 
 @overload
@@ -27,17 +28,17 @@ def task(function: F, /) -> F: ...
 
 
 @overload
-def task(*, name: str | None = None, fleet: Fleet = "cpu") -> Callable[[F], F]: ...
+def task(*, name: str | None = None, fleet: str = "cpu") -> Callable[[F], F]: ...
 
 
-def task(function: F | None = None, /, *, name: str | None = None, fleet: Fleet = "cpu") -> F | Callable[[F], F]:
+def task(function: F | None = None, /, *, name: str | None = None, fleet: str = "cpu") -> F | Callable[[F], F]:
     """Mark a module-level function as a task; usable bare (`@task`) or with options (`@task(fleet="io")`).
 
     `name` is what workers and Flower call it, `<module>.<function>` unless given. `fleet` is `"cpu"` for work that
-    holds the GIL, `"io"` for work that waits or releases it. Raises `ValueError` for another fleet.
+    holds the GIL, `"io"` for work that waits or releases it, or any other name that a worker has (`--fleet gpu`).
+    Raises `SettingsError`, a `ValueError`, for what cannot be a name.
     """
-    if fleet not in ("cpu", "io"):
-        raise ValueError(f"@task(fleet={fleet!r}): there is no such fleet. Use 'cpu' or 'io'.")
+    check_fleet(fleet)
 
     def mark(marked: F) -> F:
         setattr(marked, _MARK, TaskInfo(name or f"{marked.__module__}.{marked.__qualname__}", fleet))

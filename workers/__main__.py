@@ -1,14 +1,15 @@
-"""`python -m workers cpu|io`: runs a fleet's worker in this container."""
+"""`python -m workers cpu|io|...`: runs a fleet's worker in this container."""
 
 from __future__ import annotations
 
 import click
 
-from workers.fleets import FLEETS
+from manycore.errors import SettingsError
+from workers.fleets import fleet_of
 
 
 @click.command(context_settings={"auto_envvar_prefix": "MANYCORE", "show_default": True})
-@click.argument("fleet", type=click.Choice(list(FLEETS)))
+@click.argument("fleet")
 @click.option(
     "--slots",
     type=click.IntRange(0),
@@ -19,7 +20,11 @@ from workers.fleets import FLEETS
 @click.option("--loglevel", default="WARNING", show_envvar=True, help="Least severe level to log.")
 def main(fleet: str, slots: int, loglevel: str) -> None:
     """Run a worker of FLEET until it is stopped."""
-    FLEETS[fleet].run(slots or None, loglevel)
+    try:
+        chosen = fleet_of(fleet)
+    except SettingsError as exc:
+        raise click.ClickException(str(exc)) from exc
+    chosen.run(slots or None, loglevel)
 
 
 if __name__ == "__main__":

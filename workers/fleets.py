@@ -3,7 +3,7 @@
 `cpu` is for work that holds the GIL: a process for each CPU that the container was granted. `io` is for work that
 waits, or that releases the GIL in C code: threads of one process. Its items share that process: a crash takes it down
 with all of them, and a time limit is an exception in the item, which C code that blocks does not see before it
-returns.
+returns. A fleet of any other name runs as `cpu` does.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from manycore.fleet import check_fleet
 from manycore.local.cpus import granted_cpus
 from manycore.worker.launch import launch
 from workers.app import create_fleet_app
@@ -38,3 +39,8 @@ class Fleet:
 
 # A waiting thread costs little; for C code that computes, `MANYCORE_IO_SLOTS` = CPUs is better.
 FLEETS = {fleet.queue: fleet for fleet in (Fleet("cpu", "prefork", 1), Fleet("io", "threads", 8))}
+
+
+def fleet_of(name: str) -> Fleet:
+    """The fleet of this name. Raises `SettingsError` for what cannot be one's."""
+    return FLEETS.get(name) or Fleet(check_fleet(name), "prefork", 1)

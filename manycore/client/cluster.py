@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from manycore.client.future import Future
 from manycore.client.halt import NEVER, Halt
 from manycore.errors import SettingsError
+from manycore.fleet import check_fleet
 from manycore.protocol.retry import DEFAULT_BACKOFF, Backoff, backoff_of
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ class Cluster(Executor):
         retries: int = 0,
         backoff: Backoff | float = DEFAULT_BACKOFF,
         timeout: float | None = None,
+        fleet: str | None = None,
         halt: str = "never",
         progress: bool = False,
         on_change: Literal["refuse", "accept"] = "refuse",
@@ -133,8 +135,9 @@ class Cluster(Executor):
 
         `star` unpacks each item into arguments, `kwargs` go with every call. A failed item is tried `retries` times
         more, each after its `backoff` (a `Backoff`, or its first wait in seconds). `timeout` bounds each item's run,
-        in seconds. `halt` ends the batch early: `"now,fail=3"`, `"soon,fail=10%"`. `progress` shows a bar while it is
-        gathered.
+        in seconds. `fleet` names the workers that run it (`manycore worker --fleet NAME`), instead of the function's
+        own; a local cluster runs everything on its one fleet. `halt` ends the batch early: `"now,fail=3"`,
+        `"soon,fail=10%"`. `progress` shows a bar while it is gathered.
 
         `id` names the batch (letters, digits, `_`, `:`, `-`), which lets it outlive this process: the same call with
         the same id, after any crash, runs only what is missing, and `attach` gathers it elsewhere. With another
@@ -150,13 +153,17 @@ class Cluster(Executor):
         from manycore.protocol.packing import name_of
 
         _check_options(id, retries, timeout)
+        if fleet is not None:
+            check_fleet(fleet)
         inbox = Inbox()
         options = ItemOptions("star" if star else "item", retries, backoff_of(backoff), timeout)
         batch_id = id or f"batch-{secrets.token_hex(6)}"
         feed, policy = Input.of(items), Halt.parse(halt)
         session = self._session
         session.check_open()
-        program = session.shipper.program(fn, kwargs)  # what cannot be sent leaves an earlier run's record alone
+        program = session.shipper.program(
+            fn, kwargs, fleet=fleet
+        )  # what cannot be sent leaves an earlier run's record alone
         record, resumed = self._begin(id, fn, kwargs, feed, star, accept_changes=on_change == "accept")
         lane = session.start(
             batch_id, feed, program, options, inbox, halt=policy, ordered=False, record=record, resumed=resumed

@@ -23,16 +23,32 @@ DEFAULT_QUEUE = "cpu"
 class FunctionShipper:
     """Makes programs out of what callers pass."""
 
-    def __init__(self, keyring: Keyring, fleet: Fleet, settings: Settings, code: CodeShipper) -> None:
+    def __init__(
+        self,
+        keyring: Keyring,
+        fleet: Fleet,
+        settings: Settings,
+        code: CodeShipper,
+        *,
+        only_fleet: str | None = None,
+    ) -> None:
         self._keyring = keyring
         self._code = code
         self._fleet = fleet
         self._limit = settings.max_item_bytes
+        self._only_fleet = only_fleet
 
     def program(
-        self, function: Callable[..., Any] | str, kwargs: dict[str, Any] | None = None, *, briefly: bool = False
+        self,
+        function: Callable[..., Any] | str,
+        kwargs: dict[str, Any] | None = None,
+        *,
+        fleet: str | None = None,
+        briefly: bool = False,
     ) -> Program:
         """How `function` runs on the workers, with `kwargs` added to each call; `briefly` is for a caller in a hurry.
+
+        `fleet` wins over the function's own. A local cluster (`only_fleet`) has one, which runs everything.
 
         Raises `UnknownTask` for a name that no worker knows, `FunctionsNotAllowed`, `NotPicklable`, `CodeTooLarge` or
         `PayloadTooLarge` for a function that cannot be shipped, `TypeError` for what is no function.
@@ -40,21 +56,25 @@ class FunctionShipper:
         if isinstance(function, str):
             if not self._fleet.knows(function):
                 raise UnknownTask(function, self._fleet.suggestion(function))
-            return self._named(function, self._fleet.queue_of(function) or DEFAULT_QUEUE, kwargs)
+            return self._named(function, self._queue(fleet, self._fleet.queue_of(function)), kwargs)
         if not callable(function):
             raise TypeError(f"A function or a task name is needed, not {type(function).__name__} ({function!r:.80}).")
         info = task_info(function)
         if info is not None and not info.name.startswith("__main__.") and self._fleet.knows(info.name):
-            return self._named(info.name, info.fleet, kwargs)
+            return self._named(info.name, self._queue(fleet, info.fleet), kwargs)
         name = packing.name_of(function)
         if not self._fleet.allows_functions:
             raise FunctionsNotAllowed(name)
         code = self._code.current(briefly=briefly)
-        return self._shipped(FUNCTION_TASK, info.fleet if info else DEFAULT_QUEUE, name, function, kwargs or {}, code)
+        queue = self._queue(fleet, info.fleet if info else None)
+        return self._shipped(FUNCTION_TASK, queue, name, function, kwargs or {}, code)
 
     def submitted(self, function: Callable[..., Any] | str) -> Program:
         """The same for a call of `submit`, of which there are many."""
         return self.program(function, briefly=True)
+
+    def _queue(self, asked: str | None, own: str | None) -> str:
+        return self._only_fleet or asked or own or DEFAULT_QUEUE
 
     def _named(self, task: str, queue: str, kwargs: dict[str, Any] | None) -> Program:
         # Without code: a task is the workers' own, and so are the modules that it knows.

@@ -42,6 +42,7 @@ from manycore.protocol.audit import Auditor
 from manycore.protocol.broker import (
     BRIEF_SECONDS,
     FULL,
+    QUEUES,
     Publisher,
     check_server_kind,
     connect,
@@ -74,7 +75,10 @@ class Session:
                 check_server_kind(self.redis, settings)
         self.fleet = Fleet(self.redis, self._keyring, expected_slots=local.slots if local else None)
         self.fleet.workers()
-        self.shipper = FunctionShipper(self._keyring, self.fleet, settings, CodeShipper(self._keyring, code))
+        only = QUEUES[0] if local else None
+        self.shipper = FunctionShipper(
+            self._keyring, self.fleet, settings, CodeShipper(self._keyring, code), only_fleet=only
+        )
         self._idle = threading.Event()
         self._owner = os.getpid()
         self._closed = False
@@ -151,7 +155,7 @@ class Session:
         lane.consumed = 0 if ordered else None
         lane.record = record
         if resumed:
-            self._replay(lane)
+            self._replay(lane, program.queue)
         self.open(lane)
         source.start()
         return lane
@@ -207,11 +211,14 @@ class Session:
         with typed_errors(self.settings):
             self._tidier.delete(lane)
 
-    def _replay(self, lane: Lane) -> None:
-        """Take in what an earlier run of a named batch has left: outcomes, and messages under way."""
+    def _replay(self, lane: Lane, queue: str) -> None:
+        """Take in what an earlier run of a named batch has left: outcomes, and messages under way.
+
+        Those for another fleet do not count: to run the batch on this one may be the cure for a fleet that is gone.
+        """
         lane.ledger.expected_items = lane.source.total or sys.maxsize
         with typed_errors(self.settings):
-            lane.covered = self._auditor.in_flight([lane.id])[lane.id]
+            lane.covered = self._auditor.in_flight([lane.id], [queue])[lane.id]
             self.stream.replay(lane)
 
     def more_room(self, lane: Lane) -> None:

@@ -38,6 +38,7 @@ class Tidier:
         self._flags: dict[str, bytes] = {}
         self._gone: set[str] = set()
         self._draining: dict[str, bool] = {}
+        self._queues: set[str] = set()
         self._next_look = 0.0
         self._next_refresh = monotonic() + settings.batch_ttl_seconds / REFRESHES_PER_TTL
 
@@ -58,7 +59,7 @@ class Tidier:
             if lane.ephemeral and lane.stop_error is None:
                 self._gone |= set(keys.owned_by(lane.id))
             elif lane.ephemeral:
-                self._draining[lane.id] = False
+                self._drain(lane)
 
     def delete(self, lane: Lane) -> None:
         """Delete all that Redis holds of a batch: now if it is done, else once its last message is gone."""
@@ -66,7 +67,7 @@ class Tidier:
             if lane.stop_error is None:
                 self._gone |= self._record(lane.id).all_keys()
             else:
-                self._draining[lane.id] = False
+                self._drain(lane)
         self.work()
 
     def work(self) -> None:
@@ -92,6 +93,10 @@ class Tidier:
         refresh(self._redis, lanes, self._settings.batch_ttl_seconds)
         self._next_refresh = monotonic() + self._settings.batch_ttl_seconds / REFRESHES_PER_TTL
 
+    def _drain(self, lane: Lane) -> None:
+        self._draining[lane.id] = False
+        self._queues |= lane.ledger.queues
+
     def _delete(self) -> None:
         """First of all: it makes room on a full server, and whoever comes for a deleted payload stops too."""
         if self._gone:
@@ -111,7 +116,7 @@ class Tidier:
         if not self._draining or monotonic() < self._next_look:
             return
         self._next_look = monotonic() + self._settings.audit_seconds
-        for batch, items in self._auditor.in_flight(self._draining).items():
+        for batch, items in self._auditor.in_flight(self._draining, self._queues).items():
             if not len(items) and self._draining[batch]:
                 self._redis.unlink(*self._record(batch).all_keys())
                 del self._draining[batch]

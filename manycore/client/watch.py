@@ -19,8 +19,8 @@ STALE_AUDITS = 6
 """How many times as long a part of a batch is silent before it is looked for: it may just be waiting its turn."""
 LOOKS_PER_AUDIT = 5
 """How often it is looked who is silent: to look costs something for each open chunk."""
-LONELY_SECONDS = 10.0
-"""How long work may wait without any worker before the user is warned."""
+LONELY_SECONDS = 5.0
+"""How long work may wait for a fleet without any worker before the user is warned."""
 
 
 class Watch:
@@ -36,8 +36,8 @@ class Watch:
         self._local = local
         self._next_audit = 0.0
         self._looked_at: WeakKeyDictionary[Lane, float] = WeakKeyDictionary()
-        self._lonely_since: float | None = None
-        self._warned = False
+        self._lonely_since: dict[str, float] = {}
+        self._warned: set[str] = set()
 
     def look(self, lanes: list[Lane]) -> None:
         """Look after these batches. Raises `LocalClusterFailed`, and redis-py's errors when the server is away."""
@@ -56,7 +56,8 @@ class Watch:
         self._next_audit = now + (interval if silent else interval / LOOKS_PER_AUDIT)
         if not silent:
             return
-        covered = self._auditor.in_flight(lane.id for lane in silent)
+        queues = {queue for lane in silent for queue in lane.ledger.queues}
+        covered = self._auditor.in_flight((lane.id for lane in silent), queues)
         for lane in silent:
             for parcel, indices in lane.lost(covered[lane.id]):
                 span = f"{indices.start}-{indices.stop - 1}"
@@ -77,16 +78,25 @@ class Watch:
         return True
 
     def _warn_if_lonely(self, waiting: list[Lane]) -> None:
-        """Work without workers waits for ever: say so, once, with the cure."""
-        if self._warned or not waiting or self._fleet.workers():
-            self._lonely_since = None
-            return
-        self._lonely_since = self._lonely_since or monotonic()
-        if monotonic() - self._lonely_since > LONELY_SECONDS:
-            self._warned = True
-            place = redacted(self._settings.url or "")
-            warnings.warn(
-                f"No worker is listening at {place}; the items wait. Start one with: python -m manycore.worker",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+        """Work for a fleet without workers waits for ever: say so, once for each fleet, with the cure."""
+        if self._local is not None:
+            return  # its worker is looked after, and runs everything
+        wanted = {sent.parcel.program.queue for lane in waiting for sent in lane.ledger.open if sent.parcel}
+        workers = self._fleet.workers() if wanted else []
+        lonely = wanted.difference(*(worker.queues for worker in workers))
+        now = monotonic()
+        self._lonely_since = {fleet: self._lonely_since.get(fleet, now) for fleet in lonely}
+        for fleet in sorted(lonely - self._warned):
+            if now - self._lonely_since[fleet] > LONELY_SECONDS:
+                self._warned.add(fleet)
+                self._warn(fleet, sorted({queue for worker in workers for queue in worker.queues}))
+
+    def _warn(self, fleet: str, there: list[str]) -> None:
+        place = redacted(self._settings.url or "")
+        others = f"; there are workers of {', '.join(map(repr, there))}" if there else ""
+        warnings.warn(
+            f"No worker of the fleet {fleet!r} is listening at {place}{others}. The items wait. Start one with: "
+            f"manycore worker --fleet {fleet}",
+            RuntimeWarning,
+            stacklevel=2,
+        )

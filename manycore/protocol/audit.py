@@ -17,7 +17,7 @@ import redis
 
 from manycore.errors import MessageRefused
 from manycore.protocol import keys
-from manycore.protocol.broker import PRIORITY_SUFFIXES, QUEUES, UNACKED
+from manycore.protocol.broker import PRIORITY_SUFFIXES, UNACKED
 from manycore.protocol.codec import Keyring
 from manycore.protocol.message import Chunk, open_chunk
 from manycore.protocol.ranges import RangeSet, spans_of
@@ -31,19 +31,19 @@ class Auditor:
         self._redis = client
         self._keyring = keyring
 
-    def in_flight(self, batches: Iterable[str]) -> dict[str, RangeSet]:
-        """The item indices of each batch that are queued or being worked on."""
+    def in_flight(self, batches: Iterable[str], queues: Iterable[str]) -> dict[str, RangeSet]:
+        """The item indices of each batch that wait in one of the queues, or are being worked on."""
         covered = {batch: RangeSet() for batch in batches}
-        chunks = [chunk for chunk in self._chunks() if chunk.batch in covered]
+        chunks = [chunk for chunk in self._chunks(queues) if chunk.batch in covered]
         for chunk in self._left_of(chunks):
             for span in spans_of(chunk.indices_of(chunk.start, chunk.stop)):
                 covered[chunk.batch].add(span.start, span.stop)
         return covered
 
-    def _chunks(self) -> list[Chunk]:
+    def _chunks(self, queues: Iterable[str]) -> list[Chunk]:
         # In the order in which messages move, so that none passes us by between the two looks.
         pipe = self._redis.pipeline(transaction=False)
-        for queue in QUEUES:
+        for queue in queues:
             for suffix in PRIORITY_SUFFIXES:
                 pipe.lrange(queue + suffix, 0, -1)
         pipe.hvals(UNACKED)

@@ -13,9 +13,10 @@ from typing import Any
 
 import redis
 from celery import Celery
+from celery.app.amqp import AMQP
 from celery.app.control import Control
 from celery.loaders.app import AppLoader
-from kombu import Queue
+from kombu import Exchange, Queue
 from kombu.exceptions import BatchPublishError
 from kombu.pools import ProducerPool
 from redis._parsers.base import BaseParser
@@ -31,6 +32,7 @@ from manycore.protocol.settings import Settings, redacted
 FUNCTION_TASK = "manycore.call"
 """The task that runs functions shipped by value. Each message shows under its function's name (`shadow`)."""
 QUEUES = ("cpu", "io")
+"""Of the fleets that are always spoken of. Others are there while a worker has them (`roster`)."""
 PRIORITY_SUFFIXES = ("", "\x06\x163", "\x06\x166", "\x06\x169")
 """How kombu's Redis transport names the lists of a queue's priorities (a test holds it against kombu)."""
 UNACKED = "unacked"
@@ -110,12 +112,22 @@ class OurLoader(AppLoader):
         return {}
 
 
+class OurAMQP(AMQP):
+    """Makes a queue that is named for the first time, a fleet's, like the others: reached by its name alone."""
+
+    @staticmethod
+    def autoexchange(_name: str) -> Exchange:
+        return Exchange("")
+
+
 class OurCelery(Celery):
     """A Celery application that talks to the server that it was given, whatever the environment says.
 
     Celery prefers CELERY_BROKER_URL, CELERY_RESULT_BACKEND, CELERY_LOADER and their like, which may be another
     project's, to its own configuration. Here each of them is told outright, so that there is nothing left to look up.
     """
+
+    amqp_cls = OurAMQP
 
     def __init__(self, name: str, *, broker: str, backend: str = "disabled", **options: Any) -> None:
         self._address = broker

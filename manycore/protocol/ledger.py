@@ -43,6 +43,8 @@ class Ledger:
         self.open_bytes = 0
         self.failed = 0
         self.work_seconds = 0.0
+        self.queues: set[str] = set()
+        """Where its chunks were sent: where to look for one that is silent."""
         self._starts: list[int] = []
         self._open: dict[int, Sent] = {}
 
@@ -72,6 +74,8 @@ class Ledger:
         """Note a chunk of the next `count` items."""
         start = self.sent_items
         self.sent_items += count
+        if parcel is not None:
+            self.queues.add(parcel.program.queue)
         unanswered = sum(map(len, self.answered.missing(start, start + count)))
         if unanswered:  # of a batch that is gone on with, outcomes can be there before
             self._open[start] = Sent(chunk_id, start, start + count, size_bytes, payload_token, unanswered, parcel)

@@ -97,19 +97,21 @@ class Fleet:
 
     def _look(self) -> None:
         try:
-            self._workers = self._ask()
+            self._workers = live_workers(self._redis)
             self._seen_at = monotonic()
         except AWAY:
             # The last picture serves until the server is back: to ride that out is the dispatcher's and the reader's.
             logger.debug("The workers could not be asked for", exc_info=True)
 
-    def _ask(self) -> list[Worker]:
-        oldest = time() - keys.WORKER_TTL_SECONDS
-        found: Any = self._redis.zrangebyscore(keys.WORKERS, oldest, "+inf")
-        pipe = self._redis.pipeline(transaction=False)
-        for name in found:
-            pipe.hgetall(keys.worker(name.decode()))
-        return [_parse(fields) for fields in pipe.execute() if fields]
+
+def live_workers(client: redis.Redis) -> list[Worker]:
+    """The workers whose heartbeat is fresh. Raises redis-py's errors."""
+    oldest = time() - keys.WORKER_TTL_SECONDS
+    found: Any = client.zrangebyscore(keys.WORKERS, oldest, "+inf")
+    pipe = client.pipeline(transaction=False)
+    for name in found:
+        pipe.hgetall(keys.worker(name.decode()))
+    return [_parse(fields) for fields in pipe.execute() if fields]
 
 
 def _parse(fields: dict[bytes, bytes]) -> Worker:

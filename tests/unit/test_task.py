@@ -36,6 +36,16 @@ def test_nothing_else_is_a_task(other: Any) -> None:
     assert task_info(other) is None
 
 
-def test_an_unknown_fleet_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"fleet='gpu'\): there is no such fleet. Use 'cpu' or 'io'"):
-        task(fleet="gpu")  # type: ignore[call-overload]
+def test_a_fleet_has_any_name() -> None:
+    info = task_info(task(fleet="gpu-2_big")(lambda: 1))
+    assert info is not None
+    assert info.fleet == "gpu-2_big"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", " gpu", "g:pu", "1st", "_kombu", "a" * 41, "gpu\n", "größe", "celeryev", "Unacked", "mc", None, 7, ["gpu"]],
+)
+def test_what_cannot_be_a_queue_is_refused(name: Any) -> None:
+    with pytest.raises(ValueError, match="fleet="):
+        task(fleet=name)

@@ -53,7 +53,8 @@ class Watchman:
             self._take_in(batch)
         self._redis.expire(keys.DETACHED, self._ttl)
         refresh(self._redis, self._lanes.values(), self._ttl)  # nothing that they need may run into its TTL
-        covered = self._auditor.in_flight(self._lanes)
+        queues = {queue for lane in self._lanes.values() for queue in lane.ledger.queues}
+        covered = self._auditor.in_flight(self._lanes, queues)
         for batch, lane in self._lanes.items():
             for parcel, indices in lane.lost(covered[batch]):
                 logger.warning("Items %d-%d of %s got lost; sent again", indices.start, indices.stop - 1, batch)

@@ -1,0 +1,127 @@
+"""Fleets by any name: a batch runs on the workers it names, and says so when there are none."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from manycore import Cluster, task
+from manycore.client import watch
+from manycore.errors import SettingsError
+from manycore.protocol.ranges import RangeSet
+from manycore.protocol.roster import live_workers
+from tests.integration.conftest import ROOT, Server
+from tests.waiting import wait_until
+
+StartWorker = Callable[..., Any]
+Connect = Callable[..., Cluster]
+
+
+@task(fleet="gpu")
+def train(number: int) -> int:
+    return number + 1
+
+
+def rights(of: str) -> list[str]:
+    """What ops/redis/users.acl lets a user of the stack do."""
+    users = [line.split() for line in (ROOT / "ops/redis/users.acl").read_text().splitlines()]
+    return next([right for right in found if right[0] != "#"] for _, name, *found in users if name == of)
+
+
+def as_user(server: Server, name: str) -> str:
+    admin: Any = server.client()
+    admin.execute_command("ACL", "SETUSER", name, "reset", "on", *rights(name), ">pw")
+    return server.url.replace(f":{server.password}@", f"{name}:pw@")
+
+
+def test_a_batch_runs_on_the_fleet_that_it_names(server: Server, start_worker: StartWorker, connect: Connect) -> None:
+    """With the rights of the stack's client; by the batch, by the function, and by neither."""
+    cpu, big, gpu = start_worker(), start_worker("--queue", "gpu-2_big"), start_worker("--queue", "gpu")
+    cluster = connect(url=as_user(server, "client"))
+    marked = task(fleet="gpu")(lambda _: os.getppid())
+    assert cluster.submit(marked, 0).result(timeout=20) == gpu.pid
+    assert set(cluster.map(marked, range(20))) == {gpu.pid}
+    assert set(cluster.batch(marked, range(20), fleet="cpu").gather()) == {cpu.pid}
+    assert set(cluster.batch(lambda _: os.getppid(), range(20), fleet="gpu-2_big").gather()) == {big.pid}
+    assert set(cluster.batch(lambda _: os.getppid(), range(20)).gather()) == {cpu.pid}
+
+
+def test_a_fleet_without_a_worker_is_waited_for_with_a_word(
+    start_worker: StartWorker, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "LONELY_SECONDS", 0.1)
+    start_worker()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        batch = connect().batch(abs, range(5), fleet="gpu")
+        wait_until(lambda: any(w.category is RuntimeWarning for w in said), "the batch says what it waits for")
+        start_worker("--queue", "gpu")
+        assert batch.gather() == [0, 1, 2, 3, 4]
+    [text] = {str(warning.message) for warning in said if warning.category is RuntimeWarning}
+    assert "No worker of the fleet 'gpu'" in text
+    assert "workers of 'cpu'" in text
+    assert "manycore worker --fleet gpu" in text
+
+
+def test_a_message_that_got_lost_in_a_fleets_queue_is_sent_again(
+    server: Server, start_worker: StartWorker, connect: Connect
+) -> None:
+    client = server.client()
+    batch = connect(audit_seconds="0.3").batch(abs, range(5), fleet="gpu")
+    wait_until(lambda: client.llen("gpu"), "it was sent")
+    client.delete("gpu")
+    wait_until(lambda: client.llen("gpu"), "it was sent again")
+    start_worker("--queue", "gpu")
+    assert batch.gather() == [0, 1, 2, 3, 4]
+
+
+def test_what_waits_in_a_fleets_queue_is_not_taken_for_lost(
+    server: Server, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = server.client()
+    cluster = connect(audit_seconds="0.1")
+    auditor = cluster._session._auditor
+    looked, audits = auditor.in_flight, []
+
+    def counted(batches: Iterable[str], queues: Iterable[str]) -> dict[str, RangeSet]:
+        audits.append(1)
+        return looked(batches, queues)
+
+    monkeypatch.setattr(auditor, "in_flight", counted)
+    cluster.batch(abs, range(5), fleet="gpu")
+    wait_until(lambda: len(audits) > 3, "it was looked for several times")
+    assert client.llen("gpu") == 5
+
+
+def test_a_named_batch_may_move_to_another_fleet(
+    start_worker: StartWorker, server: Server, connect: Connect, tmp_path: Path
+) -> None:
+    """The cure for a fleet that is gone: what waits for it does not count."""
+    first = connect()
+    first.batch(abs, range(5), id="moves", fleet="gone")
+    wait_until(lambda: server.client().llen("gone"), "it was sent")
+    first._session.close()
+    start_worker("--queue", "there")
+    assert connect().batch(abs, range(5), id="moves", fleet="there").gather() == [0, 1, 2, 3, 4]
+
+
+def test_a_local_cluster_runs_everything(cluster: Cluster) -> None:
+    assert cluster.batch(train, range(3)).gather() == [1, 2, 3]
+    assert cluster.batch(abs, range(3), fleet="bigmem").gather() == [0, 1, 2]
+    with pytest.raises(SettingsError, match="fleet="):
+        cluster.batch(abs, range(3), fleet="no such:name")
+
+
+def test_flower_may_see_which_fleets_there_are_and_how_much_waits(server: Server, start_worker: StartWorker) -> None:
+    start_worker("--queue", "gpu")
+    client: Any = server.client().from_url(as_user(server, "flower"))
+    assert {queue for worker in live_workers(client) for queue in worker.queues} == {"gpu"}
+    assert client.llen("gpu") == 0
+    server.client().lpush("gpu", "x")
+    with pytest.raises(Exception, match="permission"):
+        client.lrange("gpu", 0, -1)

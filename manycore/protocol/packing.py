@@ -99,11 +99,11 @@ def dumps(value: Any, what: str = "The value", max_bytes: int | None = None) -> 
 
 
 def _cloudpickle(value: Any, what: str, max_bytes: int | None) -> bytes:
-    import cloudpickle  # here, because it is needed for few values and costs import time
+    from manycore.protocol.byvalue import ByValue  # here, because cloudpickle costs import time and few values need it
 
     sink = _Sink(max_bytes)
     try:
-        cloudpickle.Pickler(sink, protocol=5).dump(value)
+        ByValue(sink, protocol=5).dump(value)
     except (KeyboardInterrupt, ItemTimeout):
         raise  # they do not come from the value
     except BaseException as exc:  # a user's __reduce__ may raise anything

@@ -1,0 +1,83 @@
+"""Pickles by value what workers cannot import: cloudpickle, and the wrapped functions that it leaves out."""
+
+from __future__ import annotations
+
+import copyreg
+import functools
+import pickle
+import sys
+from collections import ChainMap
+from types import FunctionType
+from typing import Any, ClassVar, NewType
+
+import cloudpickle
+
+from manycore.protocol import wrappers
+
+_PROGRAM = "__main__"
+
+
+_OURS = {
+    wrappers.CACHED: lambda cached: _cached(cached),
+    functools.cached_property: wrappers.cached_property_apart,
+    NewType: lambda kind: _new_type(kind),
+}
+_CLOUDPICKLES, *_OTHERS = cloudpickle.Pickler.dispatch_table.maps
+"""Ours go into the first of them: each table that an object is looked for in costs as much as many a small object."""
+
+
+class ByValue(cloudpickle.Pickler):
+    """Asked about each object that is no plain built-in one, so it looks at little. What is importable has its name."""
+
+    dispatch_table: ClassVar[ChainMap[type, Any]] = ChainMap({**_CLOUDPICKLES, **_OURS}, *_OTHERS)
+
+    def reducer_override(self, obj: Any) -> Any:
+        kind = type(obj)
+        if kind is FunctionType:
+            if wrappers.is_dispatcher(obj) and not _importable(obj):
+                return wrappers.dispatcher_apart(obj)
+            return super().reducer_override(obj)
+        if issubclass(kind, type):
+            return super().reducer_override(obj)
+        if kind.__module__ == _PROGRAM and kind not in copyreg.dispatch_table:
+            return _no_name(obj.__reduce_ex__(5))
+        return NotImplemented  # cloudpickle too leaves other objects to themselves
+
+
+def _cached(cached: Any) -> Any:
+    apart = None if _importable(cached) else wrappers.cached_apart(cached)
+    return cached.__reduce__() if apart is None else apart
+
+
+def _new_type(kind: Any) -> Any:
+    if _importable(kind):
+        return kind.__reduce__()
+    return NewType, (kind.__name__, kind.__supertype__), {"__module__": kind.__module__}
+
+
+def _no_name(reduced: Any) -> Any:
+    """Raise for an object that pickles itself as the name of a global: workers have another `__main__`."""
+    if isinstance(reduced, str):
+        raise pickle.PicklingError(f"it pickles itself as {_PROGRAM}.{reduced}, which is in this program only")
+    return reduced
+
+
+def _importable(thing: Any) -> bool:
+    """Whether another process finds this very object by the name of its module and its own."""
+    module, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
+    if not isinstance(module, str) or not isinstance(name, str) or _travels_by_value(module):
+        return False
+    found: Any = sys.modules.get(module)
+    try:
+        for part in name.split("."):
+            found = getattr(found, part)
+    except AttributeError:
+        return False
+    return found is thing
+
+
+def _travels_by_value(module: str) -> bool:
+    """Whether functions of this module, or of a package around it, are not looked for by name."""
+    registered = cloudpickle.list_registry_pickle_by_value()
+    parts = module.split(".")
+    return module == _PROGRAM or any(".".join(parts[:end]) in registered for end in range(1, len(parts) + 1))

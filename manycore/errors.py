@@ -67,6 +67,12 @@ class ConnectionFailed(ManycoreError, ConnectionError):
     summary = "No Redis or Valkey answers at {0}: {1}. Is it running, and is the address (MANYCORE_URL) right?"
 
 
+class NotTrusted(ConnectionFailed):
+    """No connection with TLS came about: another authority, an expired certificate, or no TLS at one of the ends."""
+
+    summary = "No safe connection to the server at {0}: {1}."
+
+
 class AuthenticationFailed(ConnectionFailed):
     """The server refuses the user name or the password."""
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import click
 
 from manycore.cli.env import env
+from manycore.cli.join import join_token
 from manycore.cli.quarantine import quarantine
+from manycore.cli.worker import worker
 
 
 @click.group(context_settings={"show_default": True})
@@ -14,7 +16,9 @@ def main() -> None:
 
 
 main.add_command(env)
+main.add_command(join_token)
 main.add_command(quarantine)
+main.add_command(worker)
 
 if __name__ == "__main__":
     main()

@@ -44,21 +44,21 @@ def client_environment(directory: Path, secrets: Path | None = None) -> dict[str
 
     Raises `click.ClickException` where there is no stack, or Docker fails.
     """
-    project = _project(directory.resolve())
+    project = project_of(directory.resolve())
     folder = (secrets or project / "secrets").resolve()
-    container = _docker("compose", "ps", "--all", "--quiet", "init", cwd=project)
+    container = docker("compose", "ps", "--all", "--quiet", "init", cwd=project)
     if not container:
         raise click.ClickException("The stack has not been started. Run: docker compose up -d --wait")
     _make_private(folder)
-    _docker("cp", "--quiet", f"{container.split()[0]}:{SECRETS}", str(folder), cwd=project)
+    docker("cp", "--quiet", f"{container.split()[0]}:{SECRETS}", str(folder), cwd=project)
     for name in ("url", "key"):
         (folder / name).chmod(0o600)
-    published = _docker("compose", "port", "redis", "6379", cwd=project)
+    published = docker("compose", "port", "redis", "6379", cwd=project)
     (folder / "url").write_text(_at((folder / "url").read_text().strip(), published) + "\n")
     return {"MANYCORE_URL_FILE": str(folder / "url"), "MANYCORE_KEY_FILE": str(folder / "key")}
 
 
-def _project(start: Path) -> Path:
+def project_of(start: Path) -> Path:
     """The folder of the compose file: this one, or the nearest above."""
     for folder in (start, *start.parents):
         if any((folder / name).exists() for name in COMPOSE_FILES):
@@ -79,7 +79,8 @@ def _at(url: str, published: str) -> str:
     return f"{credentials}@{published.replace('0.0.0.0', '127.0.0.1')}/{place.partition('/')[2]}"
 
 
-def _docker(*arguments: str, cwd: Path) -> str:
+def docker(*arguments: str, cwd: Path) -> str:
+    """What the command prints. Raises `click.ClickException` with what it complains of."""
     try:
         done = subprocess.run(["docker", *arguments], cwd=cwd, capture_output=True, text=True, check=True, timeout=60)
     except FileNotFoundError:

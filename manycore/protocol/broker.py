@@ -23,11 +23,12 @@ from redis._parsers.base import BaseParser
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from manycore.errors import AuthenticationFailed, ConnectionFailed, ServerFull, SettingsError
+from manycore.errors import AuthenticationFailed, ConnectionFailed, NotTrusted, ServerFull, SettingsError
 from manycore.protocol.address import Address
 from manycore.protocol.codec import CONTENT_TYPE, Keyring
 from manycore.protocol.message import Chunk, seal_chunk
 from manycore.protocol.settings import Settings, redacted
+from manycore.protocol.trust import hint, reason_of
 
 FUNCTION_TASK = "manycore.call"
 """The task that runs functions shipped by value. Each message shows under its function's name (`shadow`)."""
@@ -93,7 +94,16 @@ def typed_errors(settings: Settings) -> Iterator[None]:
     except (*AWAY, OSError) as exc:
         if "NOAUTH" in str(exc) or "WRONGPASS" in str(exc):
             raise AuthenticationFailed(place, exc) from exc
-        raise ConnectionFailed(place, exc) from exc
+        raise no_connection(place, exc) from exc
+
+
+def no_connection(place: str, exc: BaseException) -> ConnectionFailed:
+    """The error for a server that could not be reached, by what redis-py says of it."""
+    words = reason_of(exc)
+    if words:
+        return NotTrusted(place, f"{words} ({exc})")
+    more = hint(place, exc)
+    return ConnectionFailed(place, f"{exc}".rstrip(".") + more if more else exc)
 
 
 class JsonControl(Control):

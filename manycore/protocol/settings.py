@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from manycore.errors import SettingsError, SigningKeyMissing
 from manycore.protocol.address import Address
 from manycore.protocol.codec import Keyring
+from manycore.protocol.trust import with_authority
 
 MIB = 1024 * 1024
 PREFIX = "MANYCORE_"
@@ -29,6 +30,7 @@ class Settings(BaseSettings):
 
     url: str | None = Field(None, repr=False, description="redis://, rediss:// or unix:// address of the server")
     url_file: Path | None = Field(None, description="file with the address, which holds a password; `url` wins")
+    ca_file: Path | None = Field(None, description="certificate of the authority that a rediss:// server is trusted by")
     key: SecretStr | None = Field(None, description="signing keys, the signing one first")
     key_file: Path | None = Field(None, description="file with the signing keys; wins over `key`")
     tasks: Annotated[tuple[str, ...], NoDecode] = Field((), description="modules whose tasks the workers load")
@@ -76,9 +78,11 @@ def load_settings(**overrides: Any) -> Settings:
     _refuse_misspelt(os.environ)
     given = {name: value for name, value in overrides.items() if value is not None}
     settings = _checked(given)
-    if settings.url is None and settings.url_file is not None:
-        return _checked(given | {"url": _read("address file", settings.url_file)})
-    return settings
+    url = settings.url
+    if url is None and settings.url_file is not None:
+        url = _read("address file", settings.url_file).strip()
+    trusted = url and with_authority(url, settings.ca_file)
+    return settings if trusted == settings.url else _checked(given | {"url": trusted})
 
 
 def _checked(given: dict[str, Any]) -> Settings:

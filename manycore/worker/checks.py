@@ -11,8 +11,8 @@ from typing import Any
 
 import redis
 
-from manycore.errors import AuthenticationFailed, ConnectionFailed, SettingsError
-from manycore.protocol.broker import SWEEP_SECONDS, check_server_kind, connect
+from manycore.errors import AuthenticationFailed, SettingsError
+from manycore.protocol.broker import SWEEP_SECONDS, check_server_kind, connect, no_connection
 from manycore.protocol.keys import HEARTBEAT_SECONDS
 from manycore.protocol.settings import Settings, redacted
 
@@ -56,7 +56,7 @@ def check_server(settings: Settings) -> None:
         logger.warning("This user may not run INFO at %s: its eviction policy could not be checked", address)
         return
     except redis.RedisError as exc:
-        raise ConnectionFailed(address, exc) from exc
+        raise no_connection(address, exc) from exc
     finally:
         client.close()
     policy = str(memory.get("maxmemory_policy", "noeviction"))

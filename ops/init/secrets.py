@@ -6,7 +6,8 @@
     exporter/url          for metrics
     client/url, key       what clients need (`manycore env` takes them from here)
 
-Nothing is printed but what was made. It never overwrites a secret: delete the volume to have new ones.
+What TLS needs is in `certificates`. Nothing is printed but what was made. It never overwrites a secret: delete the
+volume to have new ones.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def ensure(folder: Path, template: str, *, server: str = "redis:6379") -> list[s
     page = folder / "flower" / "password"
     check(page, _keep_or_make(page, secrets.token_urlsafe(18), made))
     hashes = {user: hashlib.sha256(password.encode()).hexdigest() for user, password in passwords.items()}
-    _write(folder / "redis" / "users.acl", template.format(**hashes), 0o644)
+    write(folder / "redis" / "users.acl", template.format(**hashes), 0o644)
     return made
 
 
@@ -74,12 +75,12 @@ def _password(path: Path, url: str) -> str:
 def _keep_or_make(path: Path, value: str, made: list[str]) -> str:
     if path.exists():
         return path.read_text().strip()
-    _write(path, value + "\n", 0o600)
+    write(path, value + "\n", 0o600)
     made.append(f"{path.parent.name}/{path.name}")
     return value
 
 
-def _write(path: Path, text: str, mode: int) -> None:
+def write(path: Path, text: str, mode: int) -> None:
     """Write it whole or not at all, with its final mode from the start."""
     temporary = path.with_name(path.name + ".new")
     temporary.unlink(missing_ok=True)

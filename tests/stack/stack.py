@@ -30,6 +30,7 @@ class Stack:
             "COMPOSE_FILE": f"{ROOT / 'docker-compose.yml'}:{ROOT / 'tests/stack/override.yml'}",
             "MANYCORE_IMAGE": IMAGE,
             "MANYCORE_REDIS_PORT": str(free_port()),
+            "MANYCORE_TLS_PORT": str(free_port()),
             "MANYCORE_FLOWER_PORT": str(free_port()),
             "TEST_RUNS": str(self.runs),
             **settings,

@@ -14,6 +14,7 @@ from manycore import Cluster
 from manycore.plain import celery_app
 from manycore.protocol.broker import create_app
 from manycore.protocol.settings import load_settings
+from ops.init.certificates import ensure_certificates
 from ops.init.secrets import ensure
 from tests.stack.stack import IMAGE, ROOT, Stack, free_port
 from tests.waiting import wait_until
@@ -46,9 +47,10 @@ class OurWorker(CeleryWorkerContainer):
 @pytest.fixture
 def secrets_folder(stack: Stack, tmp_path: Path) -> Path:
     folder = tmp_path / "secrets"
-    for service in ("redis", "worker", "flower", "exporter", "client"):
+    for service in ("authority", "redis", "worker", "flower", "exporter", "client"):
         (folder / service).mkdir(parents=True)
     ensure(folder, (ROOT / "ops/redis/users.acl").read_text())
+    ensure_certificates(folder)
     for path in (folder, *folder.parents[:4], *folder.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)  # the containers' users are others than ours
     return folder

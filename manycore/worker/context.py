@@ -6,8 +6,6 @@ import os
 import pickle
 import tempfile
 import threading
-from collections import OrderedDict
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
@@ -24,10 +22,7 @@ from manycore.protocol.codec import Keyring
 from manycore.protocol.settings import Settings
 from manycore.worker.blackbox import BlackBox
 from manycore.worker.code import CodeStore, Imports
-
-CACHED_FUNCTIONS = 64
-Function = tuple[Callable[..., Any] | None, dict[str, Any]]
-"""A shipped function (None for a task that workers know by name) with its keyword arguments."""
+from manycore.worker.functions import Function, FunctionCache
 
 
 class WorkerContext:
@@ -38,8 +33,7 @@ class WorkerContext:
         self.settings = settings
         self.keyring = keyring
         self.folder = Path(tempfile.mkdtemp(prefix="manycore-worker-", dir=settings.run_folder))
-        self._functions: OrderedDict[str, Function] = OrderedDict()
-        self._code_of: dict[str, str | None] = {}
+        self._functions = FunctionCache()
         self._loading = threading.Lock()
         self._local = threading.local()
 
@@ -90,18 +84,13 @@ class WorkerContext:
     def _forget(self, code: str) -> list[Function]:
         """Drop the functions that were built from modules which are dropped; gives them, to end later."""
         with self._loading:
-            gone = [digest for digest, of in self._code_of.items() if of == code]
-            for digest in gone:
-                del self._code_of[digest]
-            return [self._functions.pop(digest) for digest in gone if digest in self._functions]
+            return self._functions.forget(code)
 
     def cached(self, digest: str | None) -> Function | None:
         """The shipped function of this digest if it is here already; no function at all for None."""
         if digest is None:
             return None, {}
         with self._loading:
-            if digest in self._functions:
-                self._functions.move_to_end(digest)
             return self._functions.get(digest)
 
     def function(self, digest: str, sealed: bytes | None, code: str | None = None) -> Function:
@@ -109,14 +98,14 @@ class WorkerContext:
 
         Raises `MessageRefused`, `VersionMismatch`, or `NotUnpicklable` when it cannot be rebuilt here.
         """
+        gone: list[Function] = []  # they end outside the lock: a destructor is foreign code
         with self._loading:
-            if digest not in self._functions:
-                self._functions[digest] = self._load(digest, sealed)
-                self._code_of[digest] = code
-                while len(self._functions) > CACHED_FUNCTIONS:
-                    oldest, _ = self._functions.popitem(last=False)
-                    self._code_of.pop(oldest, None)
-            return self._functions[digest]
+            function = self._functions.get(digest)
+            if function is None:
+                function = self._load(digest, sealed)
+                gone = self._functions.add(digest, function, len(sealed or b""), code)
+        del gone
+        return function
 
     def _load(self, digest: str, sealed: bytes | None) -> Function:
         if sealed is None:

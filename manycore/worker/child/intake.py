@@ -21,7 +21,8 @@ from manycore.worker.child.claims import Claims
 from manycore.worker.child.quarantine import set_aside
 from manycore.worker.child.run import ChunkRun
 from manycore.worker.child.turn import Call, Doomed, Turn, bind
-from manycore.worker.context import Function, WorkerContext
+from manycore.worker.context import WorkerContext
+from manycore.worker.functions import Function
 from manycore.worker.strikes import Strike
 
 UNSEEN = "its whole worker died with it"

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -71,6 +72,15 @@ class Stack:
         finally:
             os.environ.clear()
             os.environ.update(previous)
+
+    def command(self, *arguments: str) -> str:
+        """What `manycore ...` prints where this stack runs."""
+        command = [sys.executable, "-m", "manycore.cli", *arguments]
+        done = subprocess.run(
+            command, cwd=ROOT, env=_clean_environment() | self._settings, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
 
     def containers(self, service: str) -> list[dict[str, Any]]:
         """What `docker inspect` says of each container of a service."""

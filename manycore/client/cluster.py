@@ -187,12 +187,17 @@ class Cluster(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more work; with `wait`, return when what is out is done and a local cluster has ended.
 
+        With `wait`, the callbacks of futures have run too; called from one of them, it does not wait for those.
+
         `cancel_futures` gives up what has not been sent, and the rest of every `map` and `batch`. Ctrl-C while
         waiting gives up everything and ends at once.
         """
         self._session.begin_close(cancel=cancel_futures)
         if wait:
+            from manycore.client.callbacks import CALLBACKS
+
             self._session.drain()
+            CALLBACKS.drained()
         else:
             self._session.drain_in_background()
 
@@ -202,7 +207,8 @@ class Cluster(Executor):
         """Shut down and wait; after Ctrl-C, give up what is out instead of waiting for it."""
         if kind is not None and issubclass(kind, (KeyboardInterrupt, SystemExit, GeneratorExit)):
             self._session.close()
-        self.shutdown(wait=True)
+        else:
+            self.shutdown(wait=True)
 
     def __repr__(self) -> str:
         return f"<Cluster at {self._session.place}>"

@@ -8,6 +8,8 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future as ThreadFuture
 from typing import Any, TypeVar
 
+from manycore.client.callbacks import CALLBACKS
+
 T = TypeVar("T")
 logger = logging.getLogger("concurrent.futures")
 """Where the standard library says what a callback raised."""
@@ -20,13 +22,22 @@ class Future(ThreadFuture[T]):
         return asyncio.wrap_future(self).__await__()
 
     def add_done_callback(self, fn: Callable[[ThreadFuture[T]], object]) -> None:
-        """Call `fn(future)` once this is done; whatever it raises is logged. It holds up other outcomes: be brief."""
-        super().add_done_callback(fn if self.done() else lambda future: _call(fn, future))
+        """Call `fn(future)` once this is done, on a thread that is there for callbacks; whatever it raises is logged.
+
+        If this is done already, `fn` is called at once, by the caller.
+        """
+        super().add_done_callback(fn if self.done() else _deferred(fn))
 
 
-def _call(callback: Callable[[ThreadFuture[T]], object], future: ThreadFuture[T]) -> None:
-    """On a thread of ours, which goes on whatever is raised: the standard library's own guard lets `SystemExit` by."""
+def _deferred(fn: Callable[[ThreadFuture[T]], object]) -> Callable[[ThreadFuture[T]], object]:
+    if getattr(fn, "__module__", None) == asyncio.wrap_future.__module__:
+        return lambda future: _tell_loop(fn, future)
+    return lambda future: CALLBACKS.hand(fn, future)
+
+
+def _tell_loop(fn: Callable[[ThreadFuture[T]], object], future: ThreadFuture[T]) -> None:
+    """Wake an event loop, on the thread that has the outcome: asyncio's callback does no more, and somebody awaits."""
     try:
-        callback(future)
-    except BaseException:
-        logger.exception("exception calling callback for a done future")
+        fn(future)
+    except BaseException:  # a loop of another make
+        logger.exception("exception calling callback for %r", future)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import CancelledError, as_completed, wait
+from threading import Event
 from typing import Any
 
 import pytest
 
 from manycore import Cluster
 from tests.functions import busy, fail_on_seven, square
+from tests.waiting import wait_until
 
 
 def test_a_future_has_the_result(cluster: Cluster) -> None:
@@ -81,3 +83,34 @@ def test_a_callback_that_wants_the_program_to_end_ends_nothing(cluster: Cluster)
         future = cluster.submit(abs, -number)
         future.add_done_callback(leave)
         assert future.result(20) == number
+
+
+def test_a_callback_that_never_ends_holds_up_no_result(cluster: Cluster) -> None:
+    release = Event()
+    try:
+        cluster.submit(abs, 1).add_done_callback(lambda _: release.wait(60))
+        assert [cluster.submit(abs, n).result(20) for n in range(20)] == list(range(20))
+        assert list(cluster.map(abs, range(100), timeout=20)) == list(range(100))
+    finally:
+        release.set()
+
+
+def test_a_callback_may_submit_and_wait() -> None:
+    told: list[int] = []
+    with Cluster(workers=1) as cluster:
+        future = cluster.submit(abs, 1)
+        future.add_done_callback(lambda _: told.append(cluster.submit(abs, -2).result(20)))
+        wait_until(lambda: told, "the callback has its result")
+    assert told == [2]
+
+
+def test_a_callback_may_shut_its_cluster_down() -> None:
+    ended = Event()
+
+    def end(_: object) -> None:
+        cluster.shutdown(wait=True)
+        ended.set()
+
+    cluster = Cluster(workers=1)
+    cluster.submit(abs, 1).add_done_callback(end)
+    assert ended.wait(30)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from time import monotonic
 from typing import Any, TypeVar, cast
 
@@ -52,21 +53,23 @@ class OrderedReading:
         try:
             consumed = 0
             while (arrival := self._await(consumed)) is not None:
+                stop = arrival.stop  # before its values go, one by one
                 if self.wake_each or arrival.errors:
                     yield from self._one_by_one(arrival)
                 else:
-                    yield from arrival.values
-                consumed = arrival.stop
+                    yield from _letting_go(arrival.values)
+                consumed = stop
                 self._advance(consumed)
         finally:
             self.cancel()
 
     def _one_by_one(self, arrival: Arrival) -> Iterator[Any]:
-        for offset, value in enumerate(arrival.values):
+        places, values = range(arrival.start, arrival.stop), _letting_go(arrival.values)
+        for offset, index in enumerate(places):
             if offset in arrival.errors:
                 raise arrival.errors[offset]
-            self._advance(arrival.start + offset + 1)
-            yield value
+            self._advance(index + 1)
+            yield next(values)
 
     def _advance(self, consumed: int) -> None:
         """Say how far the reader is: it makes room for more of the input."""
@@ -91,3 +94,10 @@ class OrderedReading:
                 if remaining is not None and remaining <= 0:
                     raise TimeoutError(f"Item {index} has no result within the timeout given to map().")
                 inbox.changed.wait(remaining)
+
+
+def _letting_go(values: Sequence[Any]) -> Iterator[Any]:
+    """The values, of which none is held here once it is given: one may be large. At C speed: every item comes here."""
+    left = values if isinstance(values, list) else list(values)
+    left.reverse()
+    return map(list.pop, repeat(left, len(left)))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import resource
 import threading
+import weakref
 from collections.abc import Iterator
 from time import monotonic
 
@@ -144,3 +146,12 @@ def test_items_never_share_a_mutable_object(cluster: Cluster) -> None:
 
 def _input_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "manycore-input"]
+
+
+def test_results_that_were_read_are_held_no_more(cluster: Cluster) -> None:
+    things: Iterator[set[int]] = cluster.map(set, [[n] for n in range(200)], timeout=20)
+    for thing in things:
+        gone = weakref.ref(thing)
+        del thing
+        gc.collect()
+        assert gone() is None

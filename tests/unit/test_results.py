@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from random import Random
 from typing import Any
@@ -121,3 +122,20 @@ def test_a_forgotten_iterator_cancels() -> None:
     cancelled = mapped.cancelled
     del mapped.results
     assert mapped.cancelled > cancelled
+
+
+class Thing:
+    """It can be referred to weakly."""
+
+
+@pytest.mark.parametrize("wake_each", [False, True])
+@pytest.mark.parametrize("errors", [{}, {2: KeyError("k")}])
+def test_what_was_read_is_held_no_more(wake_each: bool, errors: dict[int, BaseException]) -> None:
+    mapped = Map(wake_each=wake_each)
+    arrival = Arrival(0, [Thing(), Thing(), Thing()], errors)  # held by whoever delivered it
+    mapped.inbox.deliver(arrival)
+    for _ in range(2):
+        thing = next(mapped.results)
+        gone = weakref.ref(thing)
+        del thing
+        assert gone() is None

@@ -26,6 +26,7 @@ from manycore.task import TaskInfo, task_info
 from manycore.worker.child.world import allow_children
 from manycore.worker.context import WorkerContext
 from manycore.worker.parent.drain import DrainStep
+from manycore.worker.parent.elsewhere import Elsewhere
 from manycore.worker.parent.heartbeat import HeartbeatStep
 from manycore.worker.parent.leases import LeaseStep
 from manycore.worker.parent.reaper import ReaperStep
@@ -66,6 +67,7 @@ def create_worker_app(settings: Settings | None = None) -> Celery:
     app.conf.update(gate)
     app.conf.broker_transport_options |= {
         "refuse": partial(refuse_raw, context),
+        "elsewhere": Elsewhere(context.redis, app.tasks),
         "max_message_bytes": settings.max_message_bytes,
     }
     app.steps["consumer"].update({DrainStep, HeartbeatStep, LeaseStep, ReaperStep, TerminateStep, WatchStep})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from manycore import Cluster, task
 from manycore.client import watch
-from manycore.errors import SettingsError
+from manycore.errors import SettingsError, UnknownTask
 from manycore.protocol.ranges import RangeSet
 from manycore.protocol.roster import live_workers
 from tests.integration.conftest import ROOT, Server
@@ -25,6 +26,11 @@ Connect = Callable[..., Cluster]
 @task(fleet="gpu")
 def train(number: int) -> int:
     return number + 1
+
+
+def where_after_a_while(_: int) -> int:
+    time.sleep(0.02)
+    return os.getppid()
 
 
 def rights(of: str) -> list[str]:
@@ -125,3 +131,18 @@ def test_flower_may_see_which_fleets_there_are_and_how_much_waits(server: Server
     server.client().lpush("gpu", "x")
     with pytest.raises(Exception, match="permission"):
         client.lrange("gpu", 0, -1)
+
+
+def test_a_worker_leaves_the_tasks_that_it_does_not_know_to_those_who_do(
+    start_worker: StartWorker, server: Server, connect: Connect
+) -> None:
+    """One that joined without the stack's tasks; it takes the functions that come by value meanwhile."""
+    knows, joined = start_worker(tasks="tasks.primes"), start_worker()
+    cluster = connect()
+    assert cluster.batch("tasks.primes.count_primes", [(0, 10)] * 40, star=True).gather() == [4] * 40
+    assert set(cluster.batch(where_after_a_while, range(60)).gather()) == {knows.pid, joined.pid}
+    knows.terminate()
+    wait_until(lambda: server.client().zcard("mc:workers") == 1, "it has left")
+    lost = cluster.batch("tasks.primes.count_primes", [(0, 10)], star=True, fleet="cpu")
+    with pytest.raises(UnknownTask):
+        lost.gather()

@@ -88,12 +88,21 @@ class QoS(kombu_redis.QoS):
 
 
 class Channel(kombu_redis.Channel):
-    """Takes in task messages only after a look at them. `refuse` and `max_message_bytes` are transport options."""
+    """Takes in task messages only after a look at them.
+
+    `refuse`, `elsewhere` and `max_message_bytes` are transport options.
+    """
 
     QoS = QoS
     Message = TaskMessage
-    from_transport_options: Any = (*kombu_redis.Channel.from_transport_options, "refuse", "max_message_bytes")
+    from_transport_options: Any = (
+        *kombu_redis.Channel.from_transport_options,
+        "refuse",
+        "elsewhere",
+        "max_message_bytes",
+    )
     refuse: Callable[[str, bytes, MessageRefused], None]
+    elsewhere: Callable[[str, object], bool]
     max_message_bytes: int
 
     def _brpop_read(self, **options: Any) -> bool:
@@ -120,6 +129,9 @@ class Channel(kombu_redis.Channel):
             return
         try:
             envelope = read_envelope(raw, queue, max_message_bytes=self.max_message_bytes)
+            if self.elsewhere(queue, envelope["headers"]["task"]):
+                self._put_back(queue, raw)
+                return
             if envelope["properties"]["delivery_tag"] in self.qos._delivered:
                 # A copy of what runs here: under the same tag the first to end would end the lease of both.
                 envelope["properties"]["delivery_tag"] = str(uuid4())
@@ -127,11 +139,11 @@ class Channel(kombu_redis.Channel):
         except MessageRefused as exc:
             self.refuse(queue, raw, exc)
         except redis.OutOfMemoryError:
+            logger.warning("The server is full: messages stay where they are until there is room")
             self._put_back(queue, raw)
 
     def _put_back(self, queue: str, raw: bytes) -> None:
-        """Return a message that a full server would not record as taken, and let others make room for a moment."""
-        logger.warning("The server is full: messages stay where they are until there is room")
+        """Return a message that is another's, or that a full server would not record; let others go on for a moment."""
         self.client.eval(PUT_BACK, 2, queue, f"{queue}.put-back", raw)
         sleep(PAUSE_SECONDS)
 

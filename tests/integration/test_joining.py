@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from manycore.protocol.codec import generate_key
 from manycore.protocol.invitation import Invitation
 from ops.init.certificates import ensure_certificates
 from tests.integration.conftest import ROOT, Server
+from tests.waiting import wait_until
 
 Connect = Callable[..., Cluster]
 Join = Callable[..., subprocess.Popen[str]]
@@ -124,6 +126,24 @@ def test_a_machine_joins_with_one_line(
     assert server.password not in said
     assert not list(Path(tmp_path).glob("manycore-*/ca.crt"))
     assert not server.client().exists("mc:workers")
+
+
+def linger(folder: str) -> int:
+    Path(folder, "started").touch()
+    time.sleep(1)
+    return 7
+
+
+def test_ctrl_c_in_a_terminal_lets_the_running_item_end(
+    server: Server, join: Join, connect: Connect, tmp_path: Path
+) -> None:
+    """It reaches the whole process group, the children among it."""
+    worker = join("--url", server.url, "--slots", "2", MANYCORE_KEY=server.key)
+    future = connect().submit(linger, str(tmp_path))
+    wait_until((tmp_path / "started").exists, "the item runs")
+    os.killpg(worker.pid, signal.SIGINT)
+    said, _ = worker.communicate(timeout=30)
+    assert (worker.returncode, future.result(timeout=5)) == (0, 7), said
 
 
 def test_a_worker_needs_no_token(server: Server, join: Join, connect: Connect) -> None:

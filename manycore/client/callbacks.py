@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,6 +28,8 @@ class CallbackThread:
         self._calls: SimpleQueue[Call] = SimpleQueue()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
+        self.given_up = False
+        """Somebody has waited, and was interrupted: nobody is to wait for these callbacks again."""
 
     def hand(self, function: Callable[[Any], object], argument: Any) -> None:
         """Have `function(argument)` called, after all that was handed over before. Never waits, never raises."""
@@ -43,7 +46,11 @@ class CallbackThread:
             return True
         passed = threading.Event()
         self.hand(lambda _: passed.set(), None)
-        return passed.wait(timeout)
+        try:
+            return passed.wait(timeout)
+        except BaseException:  # Ctrl-C
+            self.given_up = True
+            raise
 
     def _start(self) -> None:
         # Never waited for: a finalizer may come here while this thread is starting it, and then it is started for both.
@@ -80,8 +87,10 @@ CALLBACKS = CallbackThread()
 
 @atexit.register  # before any session does: so this waits after they have finished what is out
 def _drain_at_exit() -> None:
+    interrupted = CALLBACKS.given_up or getattr(sys, "last_type", None) is KeyboardInterrupt
     with suppress(KeyboardInterrupt):
-        CALLBACKS.drained()
+        if not interrupted:
+            CALLBACKS.drained()
 
 
 os.register_at_fork(after_in_child=lambda: CallbackThread.__init__(CALLBACKS))

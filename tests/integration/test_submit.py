@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from concurrent.futures import CancelledError, as_completed, wait
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -114,3 +117,23 @@ def test_a_callback_may_shut_its_cluster_down() -> None:
     cluster = Cluster(workers=1)
     cluster.submit(abs, 1).add_done_callback(end)
     assert ended.wait(30)
+
+
+def test_ctrl_c_ends_the_wait_for_a_callback_that_never_ends(tmp_path: Path) -> None:
+    script = """
+import os, signal, sys, threading, traceback
+from manycore import Cluster
+
+def never_ends(_):
+    pause, main = threading.Event(), threading.main_thread().ident
+    while "drained" not in {frame.name for frame in traceback.extract_stack(sys._current_frames()[main])}:
+        pause.wait(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
+    pause.wait()
+
+with Cluster(workers=1) as cluster:
+    cluster.submit(abs, 1).add_done_callback(never_ends)
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, cwd=tmp_path)
+    assert "KeyboardInterrupt" in done.stderr

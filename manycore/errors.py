@@ -106,6 +106,25 @@ class ForkedCluster(ManycoreError, RuntimeError):
     )
 
 
+class ClientBroken(ManycoreError, RuntimeError):
+    """A thread of this client's own has ended, so nothing would come back any more."""
+
+    summary = (
+        "This client cannot go on: {0}. Something raised an exception in it from outside, or Python is ending. "
+        "Make a new Cluster; named batches can be gone on with."
+    )
+
+
+class NestedWork(ManycoreError, RuntimeError):
+    """An item submitted work to the fleet that it runs on itself, and would wait for slots that such items hold."""
+
+    summary = (
+        "An item of the fleet {0!r} submits to the same fleet: with all slots taken by items that wait for others, "
+        "nobody would ever run those. Return what is to be done next instead, or run the outer items on another "
+        "fleet: @task(fleet='io')."
+    )
+
+
 class NotPicklable(ManycoreError, PicklingError):
     """A function, an argument, a result or an exception that cannot travel."""
 

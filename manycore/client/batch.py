@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Any, Protocol
 
-from manycore.client.lane import Arrival, Lane
+from manycore.client.lane import Lane
 from manycore.client.outcome import Outcome
+from manycore.client.passage import Arrival
 from manycore.client.progress import Progress, ProgressBar
 from manycore.client.sinks import Inbox
 
@@ -15,7 +16,7 @@ DRAW_SECONDS = 0.1
 
 
 class Steering(Protocol):
-    """What a batch can ask of its session."""
+    """What a batch can ask for."""
 
     def cancel(self, lane: Lane, *, terminate: bool = False) -> None: ...
 
@@ -27,11 +28,21 @@ class Steering(Protocol):
 class Batch:
     """Made by `Cluster.batch`. Every item ends in exactly one outcome; each method can be called again."""
 
-    def __init__(self, lane: Lane, inbox: Inbox, name: str, *, session: Steering, show_progress: bool) -> None:
+    def __init__(
+        self,
+        lane: Lane,
+        inbox: Inbox,
+        name: str,
+        steering: Steering,
+        check_owner: Callable[[], object] = lambda: None,
+        *,
+        show_progress: bool = False,
+    ) -> None:
         self._lane = lane
         self._inbox = inbox
         self._name = name
-        self._session = session
+        self._steering = steering
+        self._check_owner = check_owner
         self._show_progress = show_progress
 
     @property
@@ -42,11 +53,8 @@ class Batch:
     @property
     def progress(self) -> Progress:
         """How far the batch is, now."""
-        lane = self._lane
-        with lane.lock:
-            ledger = lane.ledger
-            done = len(ledger.answered)
-            return Progress(lane.total, done, ledger.failed, lane.running_seconds)
+        lane = self._lane  # without its lock: each number is one that was true a moment ago
+        return Progress(lane.total, len(lane.ledger.answered), lane.ledger.failed, lane.running_seconds)
 
     def gather(self, return_exceptions: bool = False) -> list[Any]:
         """Wait for all items and give their results in the order of the input.
@@ -88,7 +96,7 @@ class Batch:
         Items that run are let finish, for nothing; with `terminate`, their processes are killed within a second, and
         started anew. (Not on the `io` fleet, whose items share a process.)
         """
-        self._session.cancel(self._lane, terminate=terminate)
+        self._steering.cancel(self._lane, terminate=terminate)
 
     def detach(self, timeout: float | None = None) -> str:
         """Hand a named batch over to the workers whole, and give its id: this process may end, `attach` gathers it.
@@ -96,12 +104,12 @@ class Batch:
         Returns once every item is in Redis, which holds all of them then. From here on the workers also look after
         messages that get lost. Raises `SettingsError` for a batch without an id, and `TimeoutError`.
         """
-        self._session.detach(self._lane, timeout)
+        self._steering.detach(self._lane, timeout)
         return self.id
 
     def delete(self) -> None:
         """Delete all that Redis holds of the batch, at once if it is done; one that is not is cancelled first."""
-        self._session.delete(self._lane)
+        self._steering.delete(self._lane)
 
     def __repr__(self) -> str:
         progress = self.progress
@@ -112,9 +120,11 @@ class Batch:
         return ProgressBar(self._name, lambda: self.progress, enabled=self._show_progress)
 
     def _await_end(self, timeout: float | None) -> bool:
+        """Wait for the end, `timeout` seconds at most; says whether it came. Raises what ended the batch otherwise."""
+        self._check_owner()
         deadline = None if timeout is None else monotonic() + timeout
         inbox = self._inbox
-        with self._bar() as bar, inbox.changed:
+        with self._bar() as bar:
             while not inbox.finished:
                 if inbox.error is not None:
                     raise inbox.error
@@ -122,22 +132,28 @@ class Batch:
                 if remaining is not None and remaining <= 0:
                     return False
                 bar.draw()
-                inbox.changed.wait(_pause(remaining, bar.enabled))
-            bar.draw()
+                self._await_change(lambda: inbox.finished, _pause(remaining, bar.enabled))
         return True
 
     def _await_arrival(self, seen: int, bar: ProgressBar) -> Arrival | None:
+        """The arrival after so many; None at the end. Raises what ended the batch otherwise."""
+        self._check_owner()
+        inbox = self._inbox
+        while len(inbox.arrivals) <= seen:
+            if inbox.error is not None:
+                raise inbox.error
+            if inbox.finished:
+                return None
+            bar.draw()
+            self._await_change(lambda: inbox.finished or len(inbox.arrivals) > seen, _pause(None, bar.enabled))
+        bar.draw()
+        return inbox.arrivals[seen]
+
+    def _await_change(self, is_there: Callable[[], bool], seconds: float | None) -> None:
+        """Wait until it is there, or the batch has failed. Nothing is drawn under the lock: who delivers needs it."""
         inbox = self._inbox
         with inbox.changed:
-            while len(inbox.arrivals) <= seen:
-                if inbox.error is not None:
-                    raise inbox.error
-                if inbox.finished:
-                    return None
-                bar.draw()
-                inbox.changed.wait(_pause(None, bar.enabled))
-            bar.draw()
-            return inbox.arrivals[seen]
+            inbox.changed.wait_for(lambda: is_there() or inbox.error is not None, seconds)
 
 
 def outcomes_of(arrival: Arrival) -> Iterator[Outcome]:

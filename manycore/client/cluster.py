@@ -59,7 +59,7 @@ class Cluster(Executor):
         if workers is not None and (type(workers) is not int or not 1 <= workers <= MAX_WORKERS):
             raise SettingsError(f"workers={workers!r}: give the number of worker processes, from 1 to {MAX_WORKERS:,}.")
         self._session = _connect(url, workers, Code.of(code))
-        weakref.finalize(self, _release, self._session).atexit = False
+        weakref.finalize(self, self._session.release).atexit = False
 
     def submit(self, fn: Callable[..., T] | str, /, *args: Any, **kwargs: Any) -> Future[T]:
         """Run `fn(*args, **kwargs)` on a worker; the future can be waited for, awaited, and cancelled until sent.
@@ -69,7 +69,7 @@ class Cluster(Executor):
         """
         session = self._session
         session.check_open()
-        future = session.submits().add(fn, args, kwargs)
+        future = session.submits.add(fn, args, kwargs)
         session.dispatcher.wake()
         return future
 
@@ -103,16 +103,18 @@ class Cluster(Executor):
         session = self._session
         session.check_open()
         program = session.shipper.program(fn)
-        lane = session.start(f"map-{secrets.token_hex(6)}", feed, program, options, inbox, halt=NEVER, ordered=True)
+        name = f"map-{secrets.token_hex(6)}"
+        lane = session.batches.start(name, feed, program, options, inbox, halt=NEVER, ordered=True)
         return MapResults(
             OrderedReading(
                 lane,
                 inbox,
-                cancel=lambda: self._session.cancel(lane),  # by `self`: while results are read, their cluster is held
+                cancel=lambda: self._session.batches.cancel(lane),  # by `self`: whoever reads holds the cluster
                 wake=lambda: session.more_room(lane),
                 deadline=deadline,
                 wake_each=buffersize is not None,
-            )
+            ),
+            later=session.housekeeper.later,
         )
 
     def batch(
@@ -165,10 +167,10 @@ class Cluster(Executor):
             fn, kwargs, fleet=fleet
         )  # what cannot be sent leaves an earlier run's record alone
         record, resumed = self._begin(id, fn, kwargs, feed, star, accept_changes=on_change == "accept")
-        lane = session.start(
+        lane = session.batches.start(
             batch_id, feed, program, options, inbox, halt=policy, ordered=False, record=record, resumed=resumed
         )
-        return BatchClass(lane, inbox, name_of(fn), session=self._session, show_progress=progress)
+        return BatchClass(lane, inbox, name_of(fn), session.batches, session.check_owner, show_progress=progress)
 
     def attach(self, batch_id: str, *, progress: bool = False) -> Batch:
         """The batch of this id, begun by any client, alive or not: gather it, watch it, cancel it from here.
@@ -181,8 +183,8 @@ class Cluster(Executor):
         session = self._session
         session.check_open()
         inbox = Inbox()
-        lane, name = session.attach(batch_id, inbox)
-        return BatchClass(lane, inbox, name, session=session, show_progress=progress)
+        lane, name = session.batches.attach(batch_id, inbox)
+        return BatchClass(lane, inbox, name, session.batches, session.check_owner, show_progress=progress)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more work; with `wait`, return when what is out is done and a local cluster has ended.
@@ -228,9 +230,9 @@ class Cluster(Executor):
             return None, False
         from manycore.protocol.record import Identity
 
-        record = self._session.record(batch_id)
+        record = self._session.batches.record(batch_id)
         identity = Identity.of(fn, kwargs, feed.items, feed.length, star=star)
-        return record, self._session.begin(record, identity, accept_changes=accept_changes)
+        return record, self._session.batches.begin(record, identity, accept_changes=accept_changes)
 
 
 def _connect(url: str | None, workers: int | None, code: Code | None) -> Session:
@@ -261,12 +263,6 @@ def _start_local(workers: int | None) -> LocalCluster | None:
     from manycore.local.cluster import LocalCluster
 
     return LocalCluster(workers)
-
-
-def _release(session: Session) -> None:
-    """A cluster that nobody holds any more: finish what is out, then close."""
-    session.begin_close(cancel=False)
-    session.drain_in_background()
 
 
 def _check_count(name: str, value: int | None) -> None:

@@ -41,3 +41,14 @@ def _tell_loop(fn: Callable[[ThreadFuture[T]], object], future: ThreadFuture[T])
         fn(future)
     except BaseException:  # a loop of another make
         logger.exception("exception calling callback for %r", future)
+
+
+def settle(future: ThreadFuture[Any], error: BaseException | None, value: Any = None) -> None:
+    """End a future, with an error or a value. Whatever its waiters make of that, the next future gets its turn too."""
+    try:
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(value)
+    except BaseException:  # a boundary: a callback may raise anything
+        logger.exception("A future's callback raised")

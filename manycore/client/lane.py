@@ -1,133 +1,100 @@
 """One batch's way through a client: takes items from a source, keeps the book, hands outcomes to a sink.
 
-`submit`, `map` and `batch` differ only in their source (where items come from) and their sink (where outcomes go).
-The dispatcher asks a lane for its next cut, the reader gives it what arrived; the lane's lock keeps both apart.
+`submit`, `map` and `batch` differ only in their source (where items come from) and their sink (where outcomes go). The
+dispatcher asks a lane for its next cut, the reader gives it what arrived, callers stop it. Its lock keeps them apart:
+under it nothing but the book is touched, and what follows from that is handed on afterwards (`outbox`).
 """
 
 from __future__ import annotations
 
-import threading
 from array import array
-from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, Literal
 
-from manycore.client import chunking
 from manycore.client.halt import NEVER, Halt
+from manycore.client.locks import Rank, RankedLock
+from manycore.client.outbox import Outbox
+from manycore.client.passage import Arrival, Cut, Observer, Sink, Source, Unobserved
+from manycore.client.window import Window
 from manycore.errors import BatchCancelled, BatchHalted, ManycoreError
 from manycore.protocol import keys
-from manycore.protocol.ledger import Ledger, Sent
-from manycore.protocol.message import Block, ItemOptions
-from manycore.protocol.parcel import Parcel, Program
+from manycore.protocol.custody import Custody
+from manycore.protocol.ledger import Ledger, Part, Sent
+from manycore.protocol.message import Block
+from manycore.protocol.parcel import Parcel
 from manycore.protocol.ranges import RangeSet
 from manycore.protocol.record import Record
 
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """The next items of a lane, on their way into chunks: they get the indices from `first` on."""
-
-    first: int
-    program: Program
-    options: ItemOptions
-    items: Sequence[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """Outcomes of consecutive items, each for the first time: values, and errors (by offset) where there is none."""
-
-    start: int
-    values: Sequence[Any]
-    errors: dict[int, BaseException] = field(default_factory=dict)
-    seconds: Sequence[float] = ()
-    attempts: int = 1
-    worker: str = ""
-
-    @property
-    def stop(self) -> int:
-        return self.start + len(self.values)
-
-
-class Source(Protocol):
-    """Where a lane's items come from."""
-
-    total: int | None
-    """How many items there are in all, None while that is unknown."""
-    error: BaseException | None
-    """What the input itself raised; it ends the batch after the items before it."""
-
-    def ready(self) -> bool:
-        """Whether `take` would give items at once."""
-
-    def exhausted(self) -> bool:
-        """Whether no more items will come."""
-
-    def take(self, most: int) -> tuple[Program, ItemOptions, Sequence[Any]] | None:
-        """At most `most` items that share a program, None if those that were there are gone; called when `ready`."""
-
-    def next_size(self, slots: int, seconds_per_item: float | None, bytes_per_item: float) -> int:
-        """How many items the next chunk should take."""
-
-    def start(self) -> None:
-        """Begin to look at the input; the lane is open now."""
-
-    def more_room(self) -> None:
-        """Look again whether the input may be pulled further."""
-
-    def close(self) -> None:
-        """Take no more from the input."""
-
-    def cut_off(self, error: BaseException) -> None:
-        """Take no more from the input, and end the batch with `error` if there was more of it."""
-
-
-class Sink(Protocol):
-    """Where a lane's outcomes go. Called with the lane's lock held, so it must not wait."""
-
-    def deliver(self, arrival: Arrival) -> None: ...
-
-    def fail(self, error: BaseException) -> None:
-        """The lane ended without its outcomes: the connection or the cluster is gone."""
-
-    def finish(self) -> None:
-        """Every item has its outcome."""
+State = Literal["open", "stopping", "ended", "failed"]
+"""`open` takes items in; `stopping` takes none and waits for what is out; `ended` has every outcome; `failed` none
+that can still come."""
+_NEXT: dict[State, frozenset[State]] = {
+    "open": frozenset({"stopping", "ended", "failed"}),
+    "stopping": frozenset({"ended", "failed"}),
+    "ended": frozenset(),
+    "failed": frozenset(),
+}
+DEFAULT_QUEUE = "cpu"
 
 
 class Lane:
-    """The state of one batch in its client."""
+    """The state of one batch in its client. `queue` is that of the workers that run it."""
 
     def __init__(
-        self, batch_id: str, source: Source, sink: Sink, *, halt: Halt = NEVER, ephemeral: bool = True
+        self,
+        batch_id: str,
+        source: Source,
+        sink: Sink,
+        *,
+        halt: Halt = NEVER,
+        record: Record | None = None,
+        ordered: bool = False,
+        queue: str = DEFAULT_QUEUE,
+        custody: Custody | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self.id = batch_id
         self.source = source
-        self.sink = sink
-        self.ledger = Ledger()
+        self.queue = queue
+        self.record = record
+        self.custody = custody or Custody()
+        self.window = Window(ordered=ordered)
         self.halt = halt
-        self.ephemeral = ephemeral
         self.last_read = "0-0"
-        self.lock = threading.RLock()
-        self.ended = threading.Event()
-        self.flag_wanted: bytes | None = None
-        self.abandoned: list[Sent] = []
-        self.record: Record | None = None
-        self.covered = RangeSet()
-        self.heard_at = monotonic()
-        self.missed = RangeSet()
+        """Where the reader is in the batch's stream: its thread's alone."""
         self.stop_error: ManycoreError | None = None
         self.failure: BaseException | None = None
+        self._state: State = "open"
+        self._sink = sink
+        self._observer: Observer = observer or Unobserved()
+        self._lock = RankedLock(Rank.LEAF)
+        self._outbox = Outbox()
         self._started = monotonic()
         self._ended_at: float | None = None
-        self.consumed: int | None = None
-        self.bounded = True
-        self.handed_over = False
-        self.unsent = False
-        self._held: deque[int] = deque()
+        self._unsent = False
         self._bytes_per_item = 0.0
         self._in_hand = 0
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    @property
+    def over(self) -> bool:
+        """Whether no outcome will come any more."""
+        return self._state in ("ended", "failed")
+
+    @property
+    def ephemeral(self) -> bool:
+        """Whether only this client can want the outcomes."""
+        return self.record is None
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.custody.ledger
 
     @property
     def running_seconds(self) -> float:
@@ -142,7 +109,17 @@ class Lane:
     @property
     def sent_whole(self) -> bool:
         """Whether every item of the input has been sent."""
-        return self.stop_error is None and self._no_more and not self.unsent
+        return self.stop_error is None and self._no_more and not self._unsent
+
+    @property
+    def send_failed(self) -> bool:
+        """Whether an item of a named batch could not be sent, and others cannot know of it."""
+        return self._unsent
+
+    @property
+    def finishable(self) -> bool:
+        """Whether the last outcome is there and nothing has said so yet: `check_finished` does."""
+        return not self.over and self._no_more and self.ledger.complete
 
     @property
     def _no_more(self) -> bool:
@@ -151,64 +128,54 @@ class Lane:
 
     def ready(self, slots: int) -> bool:
         """Whether the next cut can be taken now: there are items, and the window is open."""
-        return (
-            not self.ended.is_set()
-            and self.stop_error is None
-            and (self.handed_over or self._window_is_open(slots))
-            and self.source.ready()
-        )
-
-    def _window_is_open(self, slots: int) -> bool:
-        return self.ledger.open_bytes < chunking.WINDOW_BYTES and (
-            max(self.ledger.open_chunks, self._held_chunks()) < chunking.window_chunks(slots)
-        )
-
-    def _held_chunks(self) -> int:
-        """How many chunks hold items that an ordered reader has not consumed; 0 if nobody reads in order."""
-        if not self.bounded:
-            return 0
-        while self._held and self.consumed is not None and self._held[0] <= self.consumed:
-            self._held.popleft()
-        return len(self._held)
+        return self._state == "open" and self.window.is_open(self.ledger, slots) and self.source.ready()
 
     def next_cut(self, slots: int) -> Cut | None:
-        """Take the next items, None if there are none after all; called only when `ready`."""
-        with self.lock:
-            size = self.source.next_size(slots, self.ledger.seconds_per_item, self._bytes_per_item)
-            taken = self.source.take(size) if self.stop_error is None else None
-            self._in_hand = len(taken[2]) if taken else 0
-            return Cut(self.ledger.sent_items, *taken) if taken and taken[2] else None
+        """Take the next items, None if there are none after all; called only when `ready`, by the dispatcher."""
+        if self._state != "open":
+            return None
+        # Without the lock: what is taken is pickled, waited for, told its callers.
+        taken = self.source.take(self.source.next_size(slots, self.ledger.seconds_per_item, self._bytes_per_item))
+        if taken is None or not taken[2]:
+            return None
+        with self._changing():
+            if self._state == "open":
+                self._in_hand = len(taken[2])
+                return Cut(self.ledger.sent_items, *taken)
+            self._take_too_late(len(taken[2]))
+        return None
 
     def sending(
         self, chunk_id: str, count: int, size_bytes: int, payload_token: str | None, parcel: Parcel | None = None
     ) -> bool:
         """Note a chunk that is about to leave; False if it must not: the lane was stopped since the cut was taken."""
-        with self.lock:
-            if self.stop_error is not None or self.ended.is_set():
+        with self._changing():
+            if self._state != "open":
                 return False
             self._in_hand -= count
             self.ledger.send(chunk_id, count, size_bytes, payload_token, parcel)
             self._bytes_per_item = size_bytes / count
-            if self.consumed is not None:
-                self._held.append(self.ledger.sent_items)
+            self.window.left(self.ledger.sent_items)
+            self._check_finished()  # an earlier run may have answered it
             return True
 
     def pass_over(self, cut: Cut) -> bool:
         """Whether an earlier run has answered all of a cut: then it does not leave."""
-        with self.lock:
+        with self._changing():
             count = len(cut.items)
             if self.record is None or self.ledger.answered.missing(cut.first, cut.first + count):
                 return False
-            self._in_hand -= count
-            self.ledger.send("", count, 0, None)
-            self.check_finished()
+            if self._state == "open":
+                self._in_hand -= count
+                self.ledger.send("", count, 0, None)
+                self._check_finished()
             return True
 
     def refuse(self, error: BaseException, *, unsent: bool = False) -> None:
         """The next item cannot leave: `error` is its outcome. `unsent` if others cannot know of it."""
-        with self.lock:
-            self.unsent |= unsent
-            if self.stop_error is not None or self.ended.is_set():
+        with self._changing():
+            self._unsent |= unsent
+            if self._state != "open":
                 return
             self._in_hand -= 1
             index = self.ledger.sent_items
@@ -217,8 +184,8 @@ class Lane:
 
     def arrived(self, block: Block, values: Sequence[Any], errors: dict[int, BaseException]) -> list[Sent]:
         """Take a verified block in; gives the chunks that it finished."""
-        with self.lock:
-            if self.ended.is_set():
+        with self._changing():
+            if self.over:
                 return []
             if block.cancelled:
                 stopped = self.stop_error or BatchCancelled(self.id)
@@ -228,71 +195,106 @@ class Lane:
 
     def reject(self, chunk_id: str, error: BaseException, *, unsent: bool = False) -> list[Sent]:
         """A worker refused a chunk without reading it, or it never left: `error` is the outcome of its items."""
-        with self.lock:
-            self.unsent |= unsent
-            sent = self.ledger.find(chunk_id)
+        with self._changing():
+            self._unsent |= unsent
+            sent = None if self.over else self.ledger.find(chunk_id)
             if sent is None:
                 return []
             span = range(sent.start, sent.stop)
             return self._accept(span, [None] * len(span), dict.fromkeys(range(len(span)), error))
 
     def gaps(self, indices: range) -> list[range]:
-        """The parts of these items that have to be sent: neither answered nor in a message since an earlier run."""
-        with self.lock:
-            spans = self.covered.missing(indices.start, indices.stop)
-            return [gap for span in spans for gap in self.ledger.answered.missing(span.start, span.stop)]
+        """The parts of these items that have to be sent."""
+        with self._lock:
+            return self.custody.gaps(indices)
 
     def lost(self, covered: RangeSet) -> list[tuple[Parcel, range]]:
         """What has to be sent again: what no message covers, now and when this was last asked."""
-        with self.lock:
-            found = [] if self.ended.is_set() else self.ledger.missing(covered)
-            before, self.missed = self.missed, RangeSet()
-            for _, span in found:
-                self.missed.add(span.start, span.stop)
-            return [(parcel, part) for parcel, span in found for part in before.common(span.start, span.stop)]
+        with self._lock:
+            return [] if self.over else self.custody.lost(covered)
 
-    def stop(self, error: ManycoreError, *, give_up_sent: bool) -> None:
+    def stop(self, error: ManycoreError, *, give_up_sent: bool, flag: bytes | None = b"") -> None:
         """Take no more items in; with `give_up_sent`, `error` is the outcome of all that is unanswered, too.
 
-        Leaves in `flag_wanted` what the workers have to be told, and in `abandoned` the chunks that were out.
+        `flag` is what the workers have to be told: by default what `give_up_sent` says, None for nothing.
         """
-        with self.lock:
-            self.flag_wanted = keys.GIVEN_UP if give_up_sent else keys.STOPPING
-            if self.stop_error is None:
-                self.stop_error = error
-                self.source.close()
-                self._give_up_unsent(error)
-            if give_up_sent:
-                for span in self.ledger.unanswered():
-                    failed: dict[int, BaseException] = dict.fromkeys(range(len(span)), error)
-                    self.abandoned += self._accept(span, [None] * len(span), failed)
-            self.check_finished()
+        with self._changing():
+            if not self.over:
+                self._stop(error, give_up_sent=give_up_sent, flag=flag)
 
     def fail(self, error: BaseException) -> None:
         """End the lane: no outcome can be had any more."""
-        with self.lock:
-            if not self.ended.is_set():
+        with self._changing():
+            if not self.over:
                 self.failure = error
-                self.source.close()
-                self.sink.fail(error)
-                self.ended.set()
+                self._become("failed")
+                self._outbox.put(partial(self._sink.fail, error))
+                self._outbox.put(partial(self.source.give_back, error))
+                self._outbox.put(partial(self._observer.over, self))
 
     def check_finished(self) -> None:
         """Notice that the last outcome is there; also called when a source turns out to be exhausted."""
-        with self.lock:
-            if self._no_more and self.ledger.complete and not self.ended.is_set():
-                self._ended_at = monotonic()
-                self.ended.set()
-                self.sink.finish()
+        with self._changing():
+            self._check_finished()
+
+    def abandoned(self) -> list[str]:
+        """The payloads of chunks that are out and that nobody will answer."""
+        with self._lock:
+            return self.ledger.open_payloads()
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Hold the lock; afterwards hand on what came of it."""
+        with self._lock:
+            yield
+        self._outbox.deliver()
+
+    def _become(self, state: State) -> None:
+        if state not in _NEXT[self._state]:
+            raise AssertionError(f"A lane that is {self._state} cannot become {state}.")
+        self._state = state
+
+    def _check_finished(self) -> None:
+        if self.finishable:
+            self._ended_at = monotonic()
+            self._become("ended")
+            self._outbox.put(self._sink.finish)
+            self._outbox.put(partial(self._observer.over, self))
+
+    def _stop(self, error: ManycoreError, *, give_up_sent: bool, flag: bytes | None = b"") -> None:
+        told = flag if flag != b"" else (keys.GIVEN_UP if give_up_sent else keys.STOPPING)
+        sent_any = self.ledger.sent_items > 0
+        abandoned: list[Sent] = []
+        if self._state == "open":
+            self.stop_error = error
+            self._become("stopping")
+            self._outbox.put(partial(self.source.give_back, error))
+            self._give_up_unsent(error)
+        if give_up_sent:
+            for span in self.ledger.unanswered():
+                failed: dict[int, BaseException] = dict.fromkeys(range(len(span)), error)
+                abandoned += self._accept(span, [None] * len(span), failed)
+        if told is not None and sent_any:
+            self._outbox.put(partial(self._observer.stopped, self, told, abandoned))
+        self._check_finished()
 
     def _give_up_unsent(self, error: ManycoreError) -> None:
         """Items that will not be sent get their outcome here: of an unsized input, those that were taken from it."""
         total = self.source.total
-        rest = self._in_hand if total is None else total - self.ledger.sent_items
-        if rest > 0:
+        self._give_up(self._in_hand if total is None else total - self.ledger.sent_items, error)
+
+    def _take_too_late(self, count: int) -> None:
+        """Items were taken while the lane came to its end: nobody else has them."""
+        if self._state == "failed":
+            self._outbox.put(partial(self._sink.fail, self.failure or BatchCancelled(self.id)))
+        elif self.source.total is None:
+            self._give_up(count, self.stop_error or BatchCancelled(self.id))
+
+    def _give_up(self, count: int, error: BaseException) -> None:
+        if count > 0:
             start = self.ledger.sent_items
-            self.ledger.send("", rest, 0, None)
-            self._accept(range(start, start + rest), [None] * rest, dict.fromkeys(range(rest), error))
+            self.ledger.send("", count, 0, None)
+            self._accept(range(start, start + count), [None] * count, dict.fromkeys(range(count), error))
 
     def _accept(
         self,
@@ -301,26 +303,26 @@ class Lane:
         errors: dict[int, BaseException],
         block: Block | None = None,
     ) -> list[Sent]:
-        self.heard_at = monotonic()
-        fresh, finished = self.ledger.answer(indices)
-        for span in fresh:
-            self._deliver(span, indices.index(span.start), values, errors, block)
+        parts, finished = self.custody.answer(indices)
+        if parts:
+            arrivals = [_arrival(part, values, errors, block) for part in parts]
+            self.ledger.failed += sum(len(arrival.errors) for arrival in arrivals)
+            self._outbox.put(partial(self._sink.deliver, arrivals))
         self._check_halt()
-        self.check_finished()
+        self._check_finished()
         return finished
 
-    def _deliver(
-        self, span: range, offset: int, values: Sequence[Any], errors: dict[int, BaseException], block: Block | None
-    ) -> None:
-        count = len(span)
-        if count != len(values):
-            values = values[offset : offset + count]
-            errors = {at - offset: error for at, error in errors.items() if offset <= at < offset + count}
-        self.ledger.failed += len(errors)
-        seconds = block.seconds[offset : offset + count] if block else array("f")
-        attempts, worker = (block.attempt, block.worker) if block else (0, "")
-        self.sink.deliver(Arrival(span.start, values, errors, seconds, attempts, worker))
-
     def _check_halt(self) -> None:
-        if self.stop_error is None and self.halt.reached(len(self.ledger.answered), self.ledger.failed):
-            self.stop(BatchHalted(self.id, str(self.halt)), give_up_sent=self.halt.when == "now")
+        if self._state == "open" and self.halt.reached(len(self.ledger.answered), self.ledger.failed):
+            self._stop(BatchHalted(self.id, str(self.halt)), give_up_sent=self.halt.when == "now")
+
+
+def _arrival(part: Part, values: Sequence[Any], errors: dict[int, BaseException], block: Block | None) -> Arrival:
+    """The outcomes of one part of what came."""
+    count, offset = len(part.span), part.offset
+    if count != len(values):
+        values = values[offset : offset + count]
+        errors = {at - offset: errors[at] for at in range(offset, offset + count) if at in errors} if errors else errors
+    seconds = block.seconds[offset : offset + count] if block else array("f")
+    attempts, worker = (block.attempt, block.worker) if block else (0, "")
+    return Arrival(part.span.start, values, errors, seconds, attempts, worker)

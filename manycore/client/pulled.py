@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Any
 
 from manycore.client import chunking
+from manycore.client.locks import Rank, RankedLock
 from manycore.client.sources import Taken
 from manycore.protocol.message import ItemOptions
 from manycore.protocol.parcel import Program
@@ -53,7 +54,7 @@ class PulledSource:
         self._size = 1
         self._pulled = 0
         self._ended = False
-        self._wanted = threading.Condition()
+        self._wanted = threading.Condition(RankedLock(Rank.LEAF))  # type: ignore[arg-type]
         self._thread = threading.Thread(
             target=contextvars.copy_context().run, args=(self._pull, items), name="manycore-input", daemon=True
         )
@@ -84,7 +85,7 @@ class PulledSource:
         with self._wanted:
             self._wanted.notify()
 
-    def close(self) -> None:
+    def give_back(self, error: BaseException) -> None:
         with self._wanted:
             self._ended = True
             self._wanted.notify()
@@ -93,7 +94,7 @@ class PulledSource:
     def cut_off(self, error: BaseException) -> None:
         if not self.exhausted():
             self.error = error
-        self.close()
+        self.give_back(error)
 
     def _pull(self, items: Iterator[Any]) -> None:
         try:

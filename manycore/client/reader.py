@@ -1,6 +1,6 @@
 """Reads outcomes: one thread waits on the streams of all lanes with one blocking XREAD, and hands on what arrives.
 
-It rides out a lost connection, a failover and a full server: the stream is still there, reading goes on where it was.
+It only reads. It rides out a lost connection and a failover: the stream is still there, reading goes on where it was.
 What an entry means is for `stream`.
 """
 
@@ -9,18 +9,18 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from time import monotonic
 from typing import Any
 
 import redis
 
 from manycore.client.lane import Lane
 from manycore.client.stream import OutcomeStream, order
-from manycore.errors import ConnectionFailed
+from manycore.errors import ConnectionFailed, ServerFull
 from manycore.protocol import keys
-from manycore.protocol.broker import AWAY, BRIEF_SECONDS, FULL, RECONNECT_SECONDS, reason
+from manycore.protocol.broker import AWAY, BRIEF_SECONDS, FULL, RECONNECT_SECONDS
+from manycore.protocol.patience import Patience
 from manycore.protocol.record import ENTRIES_PER_READ
-from manycore.protocol.settings import Settings, redacted
+from manycore.protocol.settings import Settings
 
 logger = logging.getLogger(__name__)
 BLOCK_MILLISECONDS = 1000
@@ -33,40 +33,42 @@ class Reader:
     """
 
     def __init__(
-        self,
-        client: redis.Redis,
-        brief: redis.Redis,
-        stream: OutcomeStream,
-        settings: Settings,
-        control: str,
-        look_around: Callable[[], None],
+        self, client: redis.Redis, brief: redis.Redis, stream: OutcomeStream, settings: Settings, control: str
     ) -> None:
         self._redis = client
         self._brief = brief
         self._stream = stream
         self._settings = settings
         self._control = keys.outcomes(control)
-        self._look_around = look_around
-        self._lanes: list[Lane] = []
+        self._lanes: tuple[Lane, ...] = ()
         self._lock = threading.Lock()
         self._closed = threading.Event()
+        self._patience = Patience(settings, self._closed.wait)
         self._control_read = "0-0"
-        self._lost_at: float | None = None
-        self._thread = threading.Thread(target=self._loop, name="manycore-gather", daemon=True)
+        self._on_read: Callable[[], object] = lambda: None
+        self._thread = threading.Thread(target=self._run, name="manycore-gather", daemon=True)
+
+    def start(self, on_read: Callable[[], object]) -> None:
+        """Begin; `on_read` is told after each read: lanes may have room again."""
+        self._on_read = on_read
         self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
 
     def add(self, lane: Lane) -> None:
         """Read this lane's stream too, from the next read on: `wake` begins one."""
         with self._lock:
-            self._lanes.append(lane)
+            self._lanes = (*self._lanes, lane)
 
     def remove(self, lane: Lane) -> None:
         with self._lock:
-            self._lanes = [other for other in self._lanes if other is not lane]
+            self._lanes = tuple(other for other in self._lanes if other is not lane)
 
     def wake(self) -> None:
         """End the read that is under way. A server that is away or full is noticed by the reader itself."""
-        if self._lost_at is not None:
+        if self._patience.waiting:
             return
         try:
             pipe = self._brief.pipeline(transaction=False)
@@ -79,27 +81,28 @@ class Reader:
     def close(self) -> None:
         self._closed.set()
         self.wake()
-        if threading.current_thread() is not self._thread:
+        if self._thread.ident is not None and threading.current_thread() is not self._thread:
             self._thread.join(BRIEF_SECONDS)
 
-    def _loop(self) -> None:
+    def _run(self) -> None:
         while not self._closed.is_set():
             try:
-                self._read()
-                self._note_return()
-                self._look_around()
-            except AWAY as exc:
-                self._ride_out(exc)
-            except FULL:
-                logger.debug("The server is full; what was to be written will be", exc_info=True)
-                self._closed.wait(RECONNECT_SECONDS)
-            except Exception as exc:  # the boundary of the thread: no wait may go on without its reader
-                logger.exception("Reading outcomes failed")
-                self._fail_all(exc)
+                self._patience.ride_out(self._read)
+                self._on_read()
+            except BaseException as exc:  # the boundary of the thread: no wait may go on without its reader
+                if not self._closed.is_set():
+                    self._give_up(exc)
+
+    def _give_up(self, error: BaseException) -> None:
+        """End all that waits here with `error`; what comes after it is read for anew."""
+        if not isinstance(error, ConnectionFailed | ServerFull):
+            logger.error("Reading outcomes failed", exc_info=error)
+        for lane in self._lanes if not isinstance(error, ServerFull) else ():  # that one still lets itself be read
+            lane.fail(error)
+        self._closed.wait(RECONNECT_SECONDS)
 
     def _read(self) -> None:
-        with self._lock:
-            lanes = list(self._lanes)
+        lanes = self._lanes
         positions: dict[Any, Any] = {}
         for lane in lanes:  # two can read one stream: a named batch and somebody who attached to it here
             key = keys.outcomes(lane.id)
@@ -111,7 +114,16 @@ class Reader:
                 self._control_read = entries[-1][0].decode()
             for lane in lanes:
                 if keys.outcomes(lane.id) == stream:
-                    self._stream.take(lane, entries)
+                    self._take(lane, entries)
+
+    def _take(self, lane: Lane, entries: Any) -> None:
+        try:
+            self._stream.take(lane, entries)
+        except (*AWAY, FULL):
+            raise
+        except Exception as exc:  # a boundary: what is wrong with one batch ends that one alone
+            logger.exception("The outcomes of batch %s cannot be taken in", lane.id)
+            lane.fail(exc)
 
     def _wait(self, positions: dict[Any, Any]) -> Any:
         """The entries behind these positions, waited for; none once this is closed."""
@@ -122,27 +134,3 @@ class Reader:
                 raise
             raise redis.ConnectionError(str(exc)) from exc  # the server became a replica while we waited
         return [] if self._closed.is_set() else found
-
-    def _note_return(self) -> None:
-        if self._lost_at is not None:
-            logger.warning("The server is back after %.1f s", monotonic() - self._lost_at)
-            self._lost_at = None
-
-    def _ride_out(self, exc: Exception) -> None:
-        if self._lost_at is None:
-            self._lost_at = monotonic()
-            logger.warning("The server is away (%s); waiting for it", reason(exc))
-        if monotonic() - self._lost_at > self._settings.connection_seconds:
-            self._fail_all(ConnectionFailed(redacted(self._settings.url or ""), exc))
-        try:
-            self._look_around()  # a local cluster that is down for good is known at once
-        except AWAY:
-            logger.debug("Still away", exc_info=True)
-        self._closed.wait(RECONNECT_SECONDS)
-
-    def _fail_all(self, error: BaseException) -> None:
-        with self._lock:
-            lanes = list(self._lanes)
-        for lane in lanes:
-            lane.fail(error)
-        self._closed.wait(RECONNECT_SECONDS)

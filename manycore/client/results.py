@@ -8,7 +8,8 @@ from itertools import repeat
 from time import monotonic
 from typing import Any, TypeVar, cast
 
-from manycore.client.lane import Arrival, Lane
+from manycore.client.lane import Lane
+from manycore.client.passage import Arrival
 from manycore.client.sinks import OrderedInbox
 
 T_co = TypeVar("T_co", covariant=True)
@@ -21,13 +22,18 @@ class MapResults(Iterator[T_co]):
     the iterator cancels what is still out.
     """
 
-    def __init__(self, reading: OrderedReading) -> None:
+    def __init__(self, reading: OrderedReading, later: Callable[[Callable[[], object]], object]) -> None:
         # The generator must not refer to this object: dropping the last reference to it is what cancels the rest.
         self._results = reading.results()
         self._cancel = reading.cancel
+        self._later = later
 
     def __next__(self) -> T_co:
-        return cast(T_co, next(self._results))
+        try:
+            return cast(T_co, next(self._results))
+        except BaseException:  # the end, an item's error, Ctrl-C: nobody reads on
+            self._cancel()
+            raise
 
     def close(self) -> None:
         """Stop reading, and cancel the items that have not run. Safe to call again."""
@@ -35,7 +41,7 @@ class MapResults(Iterator[T_co]):
         self._cancel()
 
     def __del__(self) -> None:
-        self._cancel()
+        self._later(self._cancel)  # the garbage collector calls this anywhere, under any lock: it only enqueues
 
 
 @dataclass(slots=True)
@@ -50,18 +56,15 @@ class OrderedReading:
     wake_each: bool
 
     def results(self) -> Generator[Any, None, None]:
-        try:
-            consumed = 0
-            while (arrival := self._await(consumed)) is not None:
-                stop = arrival.stop  # before its values go, one by one
-                if self.wake_each or arrival.errors:
-                    yield from self._one_by_one(arrival)
-                else:
-                    yield from _letting_go(arrival.values)
-                consumed = stop
-                self._advance(consumed)
-        finally:
-            self.cancel()
+        consumed = 0
+        while (arrival := self._await(consumed)) is not None:
+            stop = arrival.stop  # before its values go, one by one
+            if self.wake_each or arrival.errors:
+                yield from self._one_by_one(arrival)
+            else:
+                yield from _letting_go(arrival.values)
+            consumed = stop
+            self._advance(consumed)
 
     def _one_by_one(self, arrival: Arrival) -> Iterator[Any]:
         places, values = range(arrival.start, arrival.stop), _letting_go(arrival.values)
@@ -73,7 +76,7 @@ class OrderedReading:
 
     def _advance(self, consumed: int) -> None:
         """Say how far the reader is: it makes room for more of the input."""
-        self.lane.consumed = consumed
+        self.lane.window.consumed = consumed
         self.wake()
 
     def _await(self, index: int) -> Arrival | None:

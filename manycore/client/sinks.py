@@ -1,12 +1,15 @@
-"""Where a batch's outcomes go: into the futures of `submit`, into an inbox that a caller reads, or to nobody here."""
+"""Where a batch's outcomes go: into the futures of `submit`, or into an inbox that a caller reads."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future as ThreadFuture
 from typing import Any
 
-from manycore.client.lane import Arrival
+from manycore.client.future import settle
+from manycore.client.locks import Rank, RankedLock
+from manycore.client.passage import Arrival
 
 
 class FutureSink:
@@ -15,23 +18,25 @@ class FutureSink:
     def __init__(self, futures: dict[int, ThreadFuture[Any]]) -> None:
         self._futures = futures
 
-    def deliver(self, arrival: Arrival) -> None:
-        take = self._futures.pop
-        if not arrival.errors:
-            for index, value in enumerate(arrival.values, arrival.start):
-                take(index).set_result(value)
-            return
+    def deliver(self, arrivals: Sequence[Arrival]) -> None:
+        for arrival in arrivals:
+            self._deliver(arrival)
+
+    def _deliver(self, arrival: Arrival) -> None:
+        take, errors = self._futures.pop, arrival.errors
         for offset, value in enumerate(arrival.values):
-            future, error = take(arrival.start + offset), arrival.errors.get(offset)
-            if error is None:
-                future.set_result(value)
+            future = take(arrival.start + offset, None)
+            if future is None:
+                continue  # the lane has failed meanwhile, and the future with it
+            if offset in errors:
+                settle(future, errors[offset])
             else:
-                future.set_exception(error)
+                settle(future, None, value)
 
     def fail(self, error: BaseException) -> None:
         while self._futures:
             _, future = self._futures.popitem()
-            future.set_exception(error)
+            settle(future, error)
 
     def finish(self) -> None:
         """Nothing is left to do: each future was completed by its own outcome."""
@@ -41,15 +46,15 @@ class Inbox:
     """Collects arrivals until they are read; readers wait on `changed`, which guards everything here."""
 
     def __init__(self) -> None:
-        self.changed = threading.Condition()
+        self.changed = threading.Condition(RankedLock(Rank.LEAF))  # type: ignore[arg-type]
         self.arrivals: list[Arrival] = []
         self.by_start: dict[int, Arrival] = {}
         self.error: BaseException | None = None
         self.finished = False
 
-    def deliver(self, arrival: Arrival) -> None:
+    def deliver(self, arrivals: Sequence[Arrival]) -> None:
         with self.changed:
-            self.arrivals.append(arrival)
+            self._keep(arrivals)
             self.changed.notify_all()
 
     def fail(self, error: BaseException) -> None:
@@ -62,24 +67,12 @@ class Inbox:
             self.finished = True
             self.changed.notify_all()
 
-
-class Nobody:
-    """Where outcomes go that somebody else gathers."""
-
-    def deliver(self, arrival: Arrival) -> None:
-        """It counts in the ledger, that is all."""
-
-    def fail(self, error: BaseException) -> None:
-        """Nobody waits."""
-
-    def finish(self) -> None:
-        """Nobody waits."""
+    def _keep(self, arrivals: Sequence[Arrival]) -> None:
+        self.arrivals += arrivals
 
 
 class OrderedInbox(Inbox):
     """Collects arrivals by their first index, for a reader that takes them in order and drops what it has read."""
 
-    def deliver(self, arrival: Arrival) -> None:
-        with self.changed:
-            self.by_start[arrival.start] = arrival
-            self.changed.notify_all()
+    def _keep(self, arrivals: Sequence[Arrival]) -> None:
+        self.by_start.update({arrival.start: arrival for arrival in arrivals})

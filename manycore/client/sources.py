@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from concurrent.futures import Future as ThreadFuture
 from itertools import islice
 from typing import Any, TypeAlias
 
 from manycore.client import chunking
-from manycore.client.future import Future
+from manycore.client.future import Future, settle
+from manycore.client.locks import Rank, RankedLock
 from manycore.protocol.message import ItemOptions
 from manycore.protocol.parcel import Program
 
@@ -74,18 +76,25 @@ class ReadySource:
         """Whether a `buffersize` bounds how far it is taken."""
         return self._limit is not None
 
-    def close(self) -> None:
+    def give_back(self, error: BaseException) -> None:
         self._items, self._left = iter(()), 0
 
     def cut_off(self, error: BaseException) -> None:
         if self._left:
             self.error = error
         self.total = None
-        self.close()
+        self.give_back(error)
+
+
+class SourceClosed(Exception):
+    """A call came after its source was closed: it belongs to the next one."""
 
 
 class SubmitSource:
-    """Calls of `submit`, in the order they were made; those of one function that wait together leave together."""
+    """Calls of `submit`, in the order they were made; those of one function that wait together leave together.
+
+    Each call is in somebody's hands: it waits here, or it was taken (`futures`), or `add` has refused it.
+    """
 
     total: int | None = None
     error: BaseException | None = None
@@ -93,14 +102,18 @@ class SubmitSource:
     def __init__(self, program: Callable[[Callable[..., Any] | str], Program]) -> None:
         self._program = program
         self._calls: deque[_Call] = deque()
+        self._lock = RankedLock(Rank.LEAF)
         self._closed = False
         self._taken = 0
         self.futures: dict[int, ThreadFuture[Any]] = {}
 
     def add(self, function: Callable[..., Any] | str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
-        """Queue a call; its future is cancellable until it is taken."""
+        """Queue a call; its future is cancellable until it is taken. Raises `SourceClosed`."""
         future: Future[Any] = Future()
-        self._calls.append((function, args, kwargs, future))
+        with self._lock:
+            if self._closed:
+                raise SourceClosed
+            self._calls.append((function, args, kwargs, future))
         return future
 
     def ready(self) -> bool:
@@ -113,17 +126,14 @@ class SubmitSource:
         return max(MIN_SUBMIT_ITEMS, chunking.chunk_items(len(self._calls), slots, bytes_per_item))
 
     def take(self, most: int) -> Taken | None:
-        function = self._calls[0][0]
-        calls: list[_Call] = []
-        while len(calls) < most and self._calls and self._calls[0][0] is function:
-            call = self._calls.popleft()
-            if call[3].set_running_or_notify_cancel():
-                calls.append(call)
+        calls = [call for call in self._next(most) if call[3].set_running_or_notify_cancel()]
+        if not calls:
+            return None
         try:
-            program = self._program(function)
-        except Exception as exc:  # the function cannot be sent: that is the result of each of its calls
+            program = self._program(calls[0][0])
+        except BaseException as exc:  # the function cannot be sent: that is the result of each of its calls
             for call in calls:
-                call[3].set_exception(exc)
+                settle(call[3], exc)
             return None
         for call in calls:
             self.futures[self._taken] = call[3]
@@ -132,12 +142,15 @@ class SubmitSource:
             return program, ItemOptions("call"), [(call[1], call[2]) for call in calls]
         return program, ItemOptions("star"), [call[1] for call in calls]
 
-    def cancel_all(self) -> None:
-        """Cancel every call that was not taken yet."""
-        while self._calls:
-            future = self._calls.popleft()[3]
-            future.cancel()
-            future.set_running_or_notify_cancel()
+    def _next(self, most: int) -> list[_Call]:
+        """Take the calls of one function off the front."""
+        with self._lock:
+            waiting = self._calls
+            function = waiting[0][0] if waiting else None
+            calls: list[_Call] = []
+            while len(calls) < most and waiting and waiting[0][0] is function:
+                calls.append(waiting.popleft())
+            return calls
 
     def start(self) -> None:
         """There is nothing to start: the items come from callers."""
@@ -146,12 +159,24 @@ class SubmitSource:
         """There is nobody to tell: the calls are there."""
 
     def close(self) -> None:
-        self._closed = True
+        """Take no more calls; those that wait will still be taken."""
+        with self._lock:
+            self._closed = True
+
+    def give_back(self, error: BaseException) -> None:
+        """Take no more calls; those that wait are cancelled if `error` says so, else they fail with it."""
+        with self._lock:
+            self._closed = True
+            waiting, self._calls = self._calls, deque()
+        for call in waiting:
+            if isinstance(error, CancelledError):
+                call[3].cancel()
+            if call[3].set_running_or_notify_cancel():
+                settle(call[3], error)
 
     def cut_off(self, error: BaseException) -> None:
         """Calls that wait are cancelled; their futures say so, not `error`."""
-        self.cancel_all()
-        self.close()
+        self.give_back(CancelledError())
 
 
 class SentSource:
@@ -180,8 +205,8 @@ class SentSource:
     def more_room(self) -> None:
         """There is nobody to tell."""
 
-    def close(self) -> None:
-        """There is nothing to close."""
+    def give_back(self, error: BaseException) -> None:
+        """Nobody waits for anything that was not sent."""
 
     def cut_off(self, error: BaseException) -> None:
         """There is nothing to cut off: all was sent."""

@@ -1,36 +1,35 @@
-"""Takes in what a batch's outcome stream holds: verifies each entry, unpacks it, gives it to the batch's lane.
+"""Takes in what a batch's outcome stream holds: reads each entry, unpacks its values, gives them to the batch's lane.
 
-What does not verify is dropped and counted. It neither waits for entries (`gather`) nor writes any.
+An entry that cannot be read is dropped and counted; it costs nobody else anything. It neither waits for entries
+(`reader`) nor writes any.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 from typing import Any, cast
 
 import redis
 
 from manycore.client.lane import Lane
-from manycore.errors import ManycoreError, MessageRefused, SigningKeyMismatch
+from manycore.errors import MessageRefused
 from manycore.protocol import keys, packing
 from manycore.protocol.codec import Keyring
+from manycore.protocol.entries import Answered, Fields, Rejected, read_entry
 from manycore.protocol.failure import load_error
 from manycore.protocol.ledger import Sent
-from manycore.protocol.message import open_block
 from manycore.protocol.record import ENTRIES_PER_READ
 
 logger = logging.getLogger(__name__)
-Entries = list[tuple[bytes, dict[bytes, bytes]]]
+Entries = list[tuple[bytes, Fields]]
 
 
 class OutcomeStream:
-    """For any number of lanes. Without `values` it learns only which items are answered: nothing is unpickled."""
+    """For any number of lanes, on one thread at a time."""
 
-    def __init__(self, client: redis.Redis, keyring: Keyring, *, values: bool = True) -> None:
+    def __init__(self, client: redis.Redis, keyring: Keyring) -> None:
         self._redis = client
         self._keyring = keyring
-        self._values = values
         self.refused = 0
 
     def replay(self, lane: Lane) -> None:
@@ -53,36 +52,16 @@ class OutcomeStream:
         lane.last_read = max(lane.last_read, entries[-1][0].decode(), key=order)
         self._tidy(lane, finished, beside)
 
-    def _accept(self, lane: Lane, fields: dict[bytes, bytes], beside: list[str]) -> list[Sent]:
-        if b"r" in fields:
-            return self._refusal(lane, fields[b"r"])
-        sealed: Any = fields.get(b"o")
-        if b"k" in fields:
-            key = keys.values(lane.id, fields[b"k"].decode())
-            sealed = self._redis.get(key)
-            beside.append(key)
-        if sealed is None:
-            raise MessageRefused("its values are no longer in Redis")
-        block, body = open_block(self._keyring, sealed, lane.id)
-        if block.cancelled:
-            return lane.arrived(block, [], {})
-        if not self._values:
-            return lane.arrived(block, [None] * len(block.indices), {})
-        values, errors = packing.unpack_each(body, "The result")
-        errors |= {offset: load_error(blob) for offset, blob in block.errors.items()}
-        return lane.arrived(block, values, errors)
-
-    def _refusal(self, lane: Lane, record: bytes) -> list[Sent]:
-        """An unsigned record: believed only in that the chunk did not run."""
-        try:
-            said = json.loads(record)
-            chunk, reason, known = str(said["chunk"]), str(said["reason"]), [str(key) for key in said["keys"]]
-        except (ValueError, KeyError, TypeError) as exc:
-            raise MessageRefused("it is no outcome and no refusal") from exc
-        error: ManycoreError = MessageRefused(reason)
-        if not set(self._keyring.ids) & set(known):
-            error = SigningKeyMismatch(self._keyring.ids[0], ", ".join(known))
-        return lane.reject(chunk, error)
+    def _accept(self, lane: Lane, fields: Fields, beside: list[str]) -> list[Sent]:
+        entry = read_entry(self._redis, self._keyring, lane.id, fields)
+        if isinstance(entry, Rejected):
+            return lane.reject(entry.chunk, entry.error)
+        if entry.beside is not None:
+            beside.append(entry.beside)
+        if entry.block.cancelled:
+            return lane.arrived(entry.block, [], {})
+        values, errors = _unpacked(entry)
+        return lane.arrived(entry.block, values, errors)
 
     def _tidy(self, lane: Lane, finished: list[Sent], beside: list[str]) -> None:
         """Delete what nobody needs any more; a crash before this leaves it to the TTL."""
@@ -96,6 +75,14 @@ class OutcomeStream:
             pipe.xtrim(keys.outcomes(lane.id), minid=_after(lane.last_read), approximate=False)
         if len(pipe):
             pipe.execute()
+
+
+def _unpacked(entry: Answered) -> tuple[list[Any], dict[int, BaseException]]:
+    """The values of a block, and the errors by offset. Raises `MessageRefused` for one that does not hold together."""
+    values, errors = packing.unpack_each(entry.body, "The result")
+    if len(values) != len(entry.block.indices):
+        raise MessageRefused(f"it has {len(values)} values for {len(entry.block.indices)} items")
+    return values, errors | {offset: load_error(blob) for offset, blob in entry.block.errors.items()}
 
 
 def order(entry_id: str) -> tuple[int, int]:

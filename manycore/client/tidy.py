@@ -8,8 +8,7 @@ server is away or full, is tried again; if this process ends before, the TTL doe
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 
 import redis
@@ -17,6 +16,8 @@ import redis
 from manycore.client.lane import Lane
 from manycore.protocol import keys
 from manycore.protocol.audit import Auditor
+from manycore.protocol.custody import refresh
+from manycore.protocol.ledger import Sent
 from manycore.protocol.record import Record
 from manycore.protocol.settings import Settings
 
@@ -25,7 +26,7 @@ REFRESHES_PER_TTL = 4
 
 
 class Tidier:
-    """Of one session; safe to be used by several threads."""
+    """Of one session; the housekeeper's thread alone uses it."""
 
     def __init__(
         self, client: redis.Redis, auditor: Auditor, record: Callable[[str], Record], settings: Settings
@@ -34,7 +35,6 @@ class Tidier:
         self._auditor = auditor
         self._record = record
         self._settings = settings
-        self._lock = threading.Lock()
         self._flags: dict[str, bytes] = {}
         self._gone: set[str] = set()
         self._draining: dict[str, bool] = {}
@@ -42,60 +42,48 @@ class Tidier:
         self._next_look = 0.0
         self._next_refresh = monotonic() + settings.batch_ttl_seconds / REFRESHES_PER_TTL
 
-    def note(self, lane: Lane) -> None:
-        """Note the flag that a lane wants its workers to see: `work` sets it."""
-        with self._lock:
-            wanted, lane.flag_wanted = lane.flag_wanted, None
-            if wanted is not None and lane.ledger.sent_items:
-                self._flags[lane.id] = wanted
+    def flag(self, lane: Lane, flag: bytes, abandoned: Sequence[Sent] = ()) -> None:
+        """Tell the workers of a batch that it is stopped; the payloads of these chunks are needed no more."""
+        self._flags[lane.id] = flag
+        self._gone |= {keys.payload(lane.id, sent.payload_token) for sent in abandoned if sent.payload_token}
+        if lane.ephemeral and lane.over:
+            self.drain(lane)
 
     def forget(self, lane: Lane) -> None:
-        """Delete what a lane that has ended leaves; a named batch keeps its record and its outcomes."""
-        tokens = [sent.payload_token for sent in lane.abandoned if sent.payload_token]
-        if lane.record is None:  # a named batch that we leave may still need its payloads
-            tokens += lane.ledger.open_payloads()
-        with self._lock:
-            self._gone |= {keys.payload(lane.id, token) for token in tokens}
-            if lane.ephemeral and lane.stop_error is None:
-                self._gone |= set(keys.owned_by(lane.id))
-            elif lane.ephemeral:
-                self._drain(lane)
+        """Delete what a lane that is over leaves; a named batch keeps its record, its outcomes and its payloads."""
+        if not lane.ephemeral:
+            return
+        self._gone |= {keys.payload(lane.id, token) for token in lane.abandoned()}
+        if lane.stop_error is None:
+            self._gone |= set(keys.owned_by(lane.id))
+        else:
+            self.drain(lane)
 
-    def delete(self, lane: Lane) -> None:
-        """Delete all that Redis holds of a batch: now if it is done, else once its last message is gone."""
-        with self._lock:
-            if lane.stop_error is None:
-                self._gone |= self._record(lane.id).all_keys()
-            else:
-                self._drain(lane)
-        self.work()
+    def drain(self, lane: Lane) -> None:
+        """Delete all that Redis holds of a batch once its last message is gone."""
+        self._draining[lane.id] = False
+        self._queues |= lane.ledger.queues
+
+    def discard(self, names: Iterable[str]) -> None:
+        """Delete these keys."""
+        self._gone |= set(names)
 
     def work(self) -> None:
         """Do what is to be done and can be."""
-        with self._lock:
-            try:
-                self._delete()
-                self._set_flags()
-                self._look_for_the_last()
-            except redis.RedisError:
-                logger.debug("Tidying up is tried again", exc_info=True)
-
-    def close(self, last: Iterable[str]) -> None:
-        """Do what can still be done, and delete these."""
-        with self._lock:
-            self._gone |= set(last)
-        self.work()
+        try:
+            self._delete()
+            self._set_flags()
+            self._look_for_the_last()
+        except redis.RedisError:
+            logger.debug("Tidying up is tried again", exc_info=True)
 
     def refresh(self, lanes: list[Lane]) -> None:
         """Let nothing that these batches still need run into its TTL. Raises redis-py's errors."""
         if monotonic() < self._next_refresh:
             return
-        refresh(self._redis, lanes, self._settings.batch_ttl_seconds)
+        kept = {lane.id: lane.custody for lane in lanes if not lane.over}
+        refresh(self._redis, kept, self._settings.batch_ttl_seconds)
         self._next_refresh = monotonic() + self._settings.batch_ttl_seconds / REFRESHES_PER_TTL
-
-    def _drain(self, lane: Lane) -> None:
-        self._draining[lane.id] = False
-        self._queues |= lane.ledger.queues
 
     def _delete(self) -> None:
         """First of all: it makes room on a full server, and whoever comes for a deleted payload stops too."""
@@ -122,19 +110,3 @@ class Tidier:
                 del self._draining[batch]
             else:
                 self._draining[batch] = not len(items)
-
-
-def refresh(client: redis.Redis, lanes: Iterable[Lane], ttl_seconds: int) -> None:
-    """Give what these batches still need its whole TTL again."""
-    pipe = client.pipeline(transaction=False)
-    for key in {key for lane in lanes for key in keys_in_use(lane)}:
-        pipe.expire(key, ttl_seconds)
-    pipe.execute()
-
-
-def keys_in_use(lane: Lane) -> set[str]:
-    """The keys without which the rest of a batch could not run, or could not be gathered."""
-    chunks = [sent.parcel.chunk for sent in lane.ledger.open if sent.parcel is not None]
-    found = {keys.payload(lane.id, token) for token in lane.ledger.open_payloads()}
-    found |= {keys.reference(digest) for chunk in chunks for digest in (chunk.function, chunk.code) if digest}
-    return found | set(keys.owned_by(lane.id))

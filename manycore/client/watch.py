@@ -1,4 +1,4 @@
-"""What a client looks after between two reads: lost items, work without workers, a local cluster that is down."""
+"""What a client looks after while it waits: lost items, work without workers, a local cluster that is down."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import warnings
 from time import monotonic
 from weakref import WeakKeyDictionary
 
-from manycore.client.dispatcher import Dispatcher
 from manycore.client.lane import Lane
+from manycore.client.sender import Sender
 from manycore.local.cluster import LocalCluster
 from manycore.protocol.audit import Auditor
 from manycore.protocol.roster import Fleet
@@ -24,13 +24,13 @@ LONELY_SECONDS = 5.0
 
 
 class Watch:
-    """Used by the reader's thread alone; each look costs nothing unless something has been silent for a while."""
+    """Used by the housekeeper's thread alone; a look costs nothing unless something has been silent for a while."""
 
     def __init__(
-        self, auditor: Auditor, dispatcher: Dispatcher, fleet: Fleet, settings: Settings, local: LocalCluster | None
+        self, auditor: Auditor, sender: Sender, fleet: Fleet, settings: Settings, local: LocalCluster | None
     ) -> None:
         self._auditor = auditor
-        self._dispatcher = dispatcher
+        self._sender = sender
         self._fleet = fleet
         self._settings = settings
         self._local = local
@@ -39,11 +39,14 @@ class Watch:
         self._lonely_since: dict[str, float] = {}
         self._warned: set[str] = set()
 
-    def look(self, lanes: list[Lane]) -> None:
-        """Look after these batches. Raises `LocalClusterFailed`, and redis-py's errors when the server is away."""
+    def check_local(self) -> None:
+        """Raise `LocalClusterFailed` if that is down for good."""
         if self._local is not None:
             self._local.check()
-        waiting = [lane for lane in lanes if lane.ledger.open_chunks]
+
+    def look(self, lanes: list[Lane]) -> None:
+        """Look after these batches. Raises redis-py's errors when the server is away."""
+        waiting = [lane for lane in lanes if not lane.over and lane.ledger.open_chunks]
         self._warn_if_lonely(waiting)
         self._audit(waiting)
 
@@ -52,7 +55,7 @@ class Watch:
         now, interval = monotonic(), self._settings.audit_seconds
         if now < self._next_audit:
             return
-        silent = [lane for lane in waiting if now - lane.heard_at > interval or self._is_stale(lane, now)]
+        silent = [lane for lane in waiting if now - lane.custody.heard_at > interval or self._is_stale(lane, now)]
         self._next_audit = now + (interval if silent else interval / LOOKS_PER_AUDIT)
         if not silent:
             return
@@ -62,14 +65,14 @@ class Watch:
             for parcel, indices in lane.lost(covered[lane.id]):
                 span = f"{indices.start}-{indices.stop - 1}"
                 logger.warning("Items %s of batch %s got lost and are sent again", span, lane.id)
-                self._dispatcher.send_again(parcel, indices)
+                self._sender.send_again(parcel, indices)
 
     def _is_stale(self, lane: Lane, now: float) -> bool:
         """Whether a chunk of a lively batch has long been silent: it waits in a long queue, or it got lost.
 
         `submit` goes on in one batch for as long as its program runs: that one need never be silent as a whole.
         """
-        if len(lane.missed):
+        if lane.custody.has_missed:
             return True  # the second look tells
         patience = STALE_AUDITS * self._settings.audit_seconds
         if now - max(lane.ledger.silent_since(), self._looked_at.get(lane, 0.0)) < patience:

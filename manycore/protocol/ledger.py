@@ -10,9 +10,10 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import NamedTuple
 
 from manycore.protocol.parcel import Parcel
-from manycore.protocol.ranges import RangeSet, spans_of
+from manycore.protocol.ranges import RangeSet
 
 
 @dataclass(slots=True)
@@ -32,6 +33,13 @@ class Sent:
     heard_at: float = field(default_factory=monotonic)
 
 
+class Part(NamedTuple):
+    """Items with consecutive indices, and where the first of them stands among the outcomes that came."""
+
+    span: range
+    offset: int
+
+
 class Ledger:
     """Chunks in the order they were sent; their items have consecutive indices."""
 
@@ -47,6 +55,7 @@ class Ledger:
         """Where its chunks were sent: where to look for one that is silent."""
         self._starts: list[int] = []
         self._open: dict[int, Sent] = {}
+        self._by_id: dict[str, Sent] = {}
 
     @property
     def open(self) -> list[Sent]:
@@ -78,15 +87,21 @@ class Ledger:
             self.queues.add(parcel.program.queue)
         unanswered = sum(map(len, self.answered.missing(start, start + count)))
         if unanswered:  # of a batch that is gone on with, outcomes can be there before
-            self._open[start] = Sent(chunk_id, start, start + count, size_bytes, payload_token, unanswered, parcel)
+            sent = Sent(chunk_id, start, start + count, size_bytes, payload_token, unanswered, parcel)
+            self._open[start] = self._by_id[chunk_id] = sent
             self._starts.append(start)
             self.open_bytes += size_bytes
 
-    def answer(self, indices: Sequence[int]) -> tuple[list[range], list[Sent]]:
+    def answer(self, indices: Sequence[int]) -> tuple[list[Part], list[Sent]]:
         """Note outcomes; gives those of `indices` that had none before, and the chunks that this finished."""
         end = max(self.sent_items, self.expected_items)
-        fresh = [part for span in spans_of(indices) for part in self.answered.add(span.start, min(span.stop, end))]
-        return fresh, [sent for part in fresh for sent in self._settle(part)]
+        if isinstance(indices, range):
+            found = self.answered.add(indices.start, min(indices.stop, end))
+            fresh = [Part(span, span.start - indices.start) for span in found]
+        else:
+            add = self.answered.add
+            fresh = [Part(s, at) for at, index in enumerate(indices) if index < end for s in add(index, index + 1)]
+        return fresh, [sent for part in fresh for sent in self._settle(part.span)]
 
     def silent_since(self) -> float:
         """When the open chunk that has been silent for longest was last heard of (monotonic)."""
@@ -98,18 +113,17 @@ class Ledger:
 
     def missing(self, covered: RangeSet) -> list[tuple[Parcel, range]]:
         """What is neither answered nor `covered` by a message, with the parcels to send it again from."""
-        found = []
-        for span in self.unanswered():
-            for gap in covered.missing(span.start, span.stop):
-                for sent in self._open.values():
-                    part = range(max(gap.start, sent.start), min(gap.stop, sent.stop))
-                    if part and sent.parcel is not None:
-                        found.append((sent.parcel, part))
-        return found
+        return [
+            (sent.parcel, gap)
+            for sent in self._open.values()
+            if sent.parcel is not None
+            for span in self.answered.missing(sent.start, sent.stop)
+            for gap in covered.missing(span.start, span.stop)
+        ]
 
     def find(self, chunk_id: str) -> Sent | None:
         """The open chunk of this id."""
-        return next((sent for sent in self.open if sent.id == chunk_id), None)
+        return self._by_id.get(chunk_id)
 
     def open_payloads(self) -> list[str]:
         return [sent.payload_token for sent in self.open if sent.payload_token]
@@ -134,5 +148,6 @@ class Ledger:
                 place += 1
                 continue
             del self._open[sent.start], self._starts[place]
+            self._by_id.pop(sent.id, None)
             self.open_bytes -= sent.size_bytes
             yield sent

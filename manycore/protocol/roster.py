@@ -46,7 +46,7 @@ class Fleet:
         self._lock = threading.Lock()
         self._workers: list[Worker] = []
         self._seen_at = float("-inf")
-        self.last_slots = expected_slots or 2
+        self._last_slots: dict[str, int] = {}
 
     def workers(self) -> list[Worker]:
         """The live workers. Raises `SigningKeyMismatch` when none accepts our key, or one signs with none of ours."""
@@ -64,8 +64,12 @@ class Fleet:
     def slots(self, queue: str) -> int:
         """How many items can run at a time; what was asked for while the workers are starting."""
         found = sum(worker.slots for worker in self.workers() if queue in worker.queues)
-        self.last_slots = found or self._expected or 2
-        return self.last_slots
+        self._last_slots[queue] = found or self._expected or 2
+        return self._last_slots[queue]
+
+    def last_slots(self, queue: str) -> int:
+        """The same as when it was last asked, without a look."""
+        return self._last_slots.get(queue) or self._expected or 2
 
     def knows(self, task: str) -> bool:
         """Whether some worker knows this task. While no worker is there, it is taken for known: one may come."""

@@ -18,6 +18,7 @@ import redis
 from manycore import Cluster
 from manycore.local.server import server_binary
 from manycore.protocol.codec import generate_key
+from tests.probe import Probe
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -120,4 +121,4 @@ def connect(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 
     yield open_cluster
     for cluster in opened:
-        cluster._session.close()  # at once: some tests leave work that no worker is there for
+        Probe(cluster).close_now()  # at once: some tests leave work that no worker is there for

@@ -14,6 +14,7 @@ from manycore import Cluster
 from manycore.errors import BatchCancelled
 from tests.functions import busy, hold_the_gil, note_and_wait, square
 from tests.integration.conftest import Server
+from tests.probe import Probe
 from tests.waiting import wait_until
 
 StartWorker = Callable[..., Any]
@@ -28,7 +29,7 @@ def test_terminate_kills_what_runs(
     start_worker()
     cluster = connect()
     batch = cluster.batch(function, [60.0])
-    wait_until(lambda: cluster._session.redis.hlen("unacked"), "it is taken")
+    wait_until(lambda: Probe(cluster).redis.hlen("unacked"), "it is taken")
     began = monotonic()
     batch.cancel(terminate=True)
     assert cluster.submit(square, 3).result(timeout=20) == 9
@@ -39,7 +40,7 @@ def test_what_was_cancelled_can_be_terminated_later(start_worker: StartWorker, c
     start_worker()
     cluster = connect()
     batch = cluster.batch(busy, [60.0])
-    wait_until(lambda: cluster._session.redis.hlen("unacked"), "it is taken")
+    wait_until(lambda: Probe(cluster).redis.hlen("unacked"), "it is taken")
     batch.cancel()
     assert batch.wait(5)
     batch.cancel(terminate=True)

@@ -22,6 +22,7 @@ from manycore.protocol import codec, keys
 from manycore.protocol.archive import Archive
 from manycore.protocol.codec import Keyring
 from tests.integration.conftest import Server
+from tests.probe import Probe
 
 StartWorker = Callable[..., Any]
 SCRIPT = """
@@ -283,11 +284,11 @@ def test_a_hostile_archive_is_refused_and_the_worker_goes_on(
     worker = start_worker()
     cluster = connect()
     version = module("def f(n):\n    return n\n")
-    archive = cluster._session.shipper.program(version.f).code
+    archive = Probe(cluster).program(version.f).code
     assert archive is not None
     ring = Keyring.parse(server.key)
     server.client().set(keys.reference(archive.digest), sealed(ring), ex=60)
-    cluster._session.dispatcher._shipped[archive.digest] = float("inf")  # it is there already, as far as it knows
+    Probe(cluster).believe_stored(archive.digest)
     with pytest.raises(MessageRefused):
         cluster.submit(version.f, 1).result(timeout=20)
     assert not list(tmp_path.rglob("evil.py"))

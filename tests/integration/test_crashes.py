@@ -14,6 +14,7 @@ from manycore import Cluster
 from manycore.errors import LocalClusterFailed, WorkerCrashed
 from tests.functions import busy, leave, note_run, parent_pid, square, worker_pid
 from tests.integration.conftest import ROOT
+from tests.probe import Probe
 from tests.waiting import wait_until
 
 
@@ -115,7 +116,7 @@ def test_a_killed_client_leaves_no_process_and_no_file(tmp_path: Path) -> None:
 def test_a_killed_supervisor_takes_its_processes_along(cluster: Cluster) -> None:
     with Cluster(workers=1) as doomed:
         doomed.submit(worker_pid).result(timeout=30)
-        supervisor = doomed._session.local.process_id  # type: ignore[union-attr]
+        supervisor = Probe(doomed).local.process_id
         processes = {supervisor, *_descendants(supervisor)}
         os.kill(supervisor, signal.SIGKILL)
         wait_until(lambda: not any(map(_alive, processes)), "every process is gone", seconds=10)
@@ -126,12 +127,12 @@ def test_a_killed_supervisor_takes_its_processes_along(cluster: Cluster) -> None
 def test_two_clusters_share_nothing(cluster: Cluster) -> None:
     with Cluster(workers=1) as other:
         assert other.submit(parent_pid).result(timeout=30) != cluster.submit(parent_pid).result(timeout=30)
-        assert other._session.settings.url != cluster._session.settings.url
+        assert Probe(other).address != Probe(cluster).address
     assert cluster.submit(square, 3).result(timeout=10) == 9
 
 
 def _workers(cluster: Cluster) -> list[int]:
-    local = cluster._session.local
+    local = Probe(cluster).local
     assert local is not None
     found = [pid for pid in _descendants(local.process_id) if b"manycore.worker" in _command(pid)]
     forked = {child for pid in found for child in _children_of(pid)}  # they have the command of their parent

@@ -12,6 +12,7 @@ from manycore import Cluster
 from manycore.errors import BatchDetached, SettingsError
 from tests.functions import busy, note_run, square
 from tests.integration.conftest import Server
+from tests.probe import Probe
 from tests.waiting import wait_until
 
 StartWorker = Callable[..., Any]
@@ -62,7 +63,7 @@ def test_workers_send_again_what_got_lost(
     folder.mkdir()
     first = connect()
     first.batch(note_run, range(100), kwargs={"folder": str(folder)}, id="lost").detach(20)
-    first._session.close()
+    Probe(first).close_now()
     client = server.client()
     for _ in range(4):
         client.lpop("cpu")

@@ -17,6 +17,7 @@ from manycore import Cluster
 from manycore.errors import BatchChanged, BatchIncomplete, UnknownBatch
 from tests.functions import busy, fail_on_seven, note_run, square
 from tests.integration.conftest import ROOT, Server
+from tests.probe import Probe
 from tests.waiting import wait_until
 
 StartWorker = Callable[..., Any]
@@ -51,7 +52,7 @@ def test_another_client_attaches_and_gathers(start_worker: StartWorker, connect:
     first, second = connect(), connect()
     batch = first.batch(fail_on_seven, range(100), id="shared")
     batch.wait(20)
-    wait_until(lambda: second._session.redis.hexists("mc:batch:shared", "total"), "all of it is sent")
+    wait_until(lambda: Probe(second).redis.hexists("mc:batch:shared", "total"), "all of it is sent")
     results = second.attach("shared").gather(return_exceptions=True)
     assert [n for n, result in enumerate(results) if result != n] == [7]
     assert first.attach("shared").progress.done == 100
@@ -63,8 +64,7 @@ def test_who_attaches_finds_lost_items_too(server: Server, start_worker: StartWo
     client = server.client()
     wait_until(lambda: client.hexists("mc:batch:orphan", "total"), "all of it is sent")
     assert not batch.progress.done
-    first._session.dispatcher.close()  # as after a crash: nothing more is sent, and the stream is not read
-    first._session.reader.close()
+    Probe(first).stop_sending_and_reading()
     for _ in range(4):
         client.lpop("cpu")
     start_worker()
@@ -129,10 +129,10 @@ def test_a_client_that_leaves_does_not_take_its_named_batch_along(start_worker: 
     start_worker()
     first, second = connect(), connect()
     first.batch(busy, [0.01] * 100, id="goes-on")
-    wait_until(lambda: first._session.redis.hexists("mc:batch:goes-on", "total"), "all of it is sent")
+    wait_until(lambda: Probe(first).redis.hexists("mc:batch:goes-on", "total"), "all of it is sent")
     second.attach("goes-on")
-    first._session.close()
-    second._session.close()
+    Probe(first).close_now()
+    Probe(second).close_now()
     assert connect().attach("goes-on").gather() == [0.01] * 100
 
 
@@ -140,6 +140,6 @@ def test_a_batch_can_be_attached_to_while_it_is_gathered_here(start_worker: Star
     start_worker()
     cluster = connect()
     batch = cluster.batch(busy, [0.01] * 100, id="twice")
-    wait_until(lambda: cluster._session.redis.hexists("mc:batch:twice", "total"), "all of it is sent")
+    wait_until(lambda: Probe(cluster).redis.hexists("mc:batch:twice", "total"), "all of it is sent")
     attached = cluster.attach("twice")
     assert batch.gather() == attached.gather() == [0.01] * 100

@@ -17,6 +17,7 @@ from manycore.errors import SettingsError, UnknownTask
 from manycore.protocol.ranges import RangeSet
 from manycore.protocol.roster import live_workers
 from tests.integration.conftest import ROOT, Server
+from tests.probe import Probe
 from tests.waiting import wait_until
 
 StartWorker = Callable[..., Any]
@@ -91,7 +92,7 @@ def test_what_waits_in_a_fleets_queue_is_not_taken_for_lost(
 ) -> None:
     client = server.client()
     cluster = connect(audit_seconds="0.1")
-    auditor = cluster._session._auditor
+    auditor = Probe(cluster).auditor
     looked, audits = auditor.in_flight, []
 
     def counted(batches: Iterable[str], queues: Iterable[str]) -> dict[str, RangeSet]:

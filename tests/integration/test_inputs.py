@@ -10,6 +10,7 @@ import pytest
 
 from manycore import Cluster
 from tests.functions import square
+from tests.probe import Probe
 
 
 def test_a_buffer_may_be_cleared_and_filled_again(cluster: Cluster) -> None:
@@ -57,5 +58,5 @@ def test_what_an_input_raises_is_raised_where_it_is_read(
 
 def test_results_hold_their_cluster(start_worker: Callable[..., Any], connect: Callable[..., Cluster]) -> None:
     start_worker()
-    url = connect()._session.settings.url
+    url = Probe(connect()).address
     assert sum(Cluster(url).map(abs, (n for n in range(1000)))) == sum(range(1000))

@@ -23,6 +23,7 @@ from manycore.quarantine.refused import MAX_ENTRIES, MAX_ENTRY_BYTES, RefusedMes
 from ops.chaos.malformed import CONTROL, FORGERY, KINDS, MIB, Forge, Kind, changed, raw
 from tests.functions import busy, square
 from tests.integration.conftest import ROOT
+from tests.probe import Probe
 from tests.waiting import wait_until
 
 
@@ -76,7 +77,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
         cluster = Cluster(url)
         assert cluster.submit(square, 2).result(timeout=30) == 4
         yield Target(cluster, worker, redis.Redis.from_url(url), Forge(key), log)
-        cluster._session.close()  # at once: a worker that did not survive would never finish what it has
+        Probe(cluster).close_now()  # at once: a worker that did not survive would never finish what it has
     for process in (worker, server):
         process.kill()
         process.wait()
@@ -180,7 +181,7 @@ def test_copies_of_a_message_run_beside_each_other(target: Target) -> None:
 
 def shipped(target: Target) -> str:
     """The digest of `busy` as it is in Redis."""
-    return str(target.cluster._session.shipper.program(busy).digest)
+    return str(Probe(target.cluster).program(busy).digest)
 
 
 def test_what_cannot_be_restored_is_put_aside(target: Target) -> None:

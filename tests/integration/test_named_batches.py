@@ -12,6 +12,7 @@ from manycore import Cluster
 from manycore.errors import BatchChanged, NotPicklable
 from tests.functions import square
 from tests.integration.conftest import Server
+from tests.probe import Probe
 from tests.waiting import wait_until
 
 StartWorker = Callable[..., Any]
@@ -49,7 +50,7 @@ def test_a_detached_batch_with_an_argument_that_could_not_be_sent_ends(
     watched = connect()
     results = watched.attach("left").gather(return_exceptions=True)
     assert [results[0], type(results[1]), results[2]] == ["1", NotPicklable, "3"]
-    wait_until(lambda: not watched._session.redis.exists("mc:detached"), "no worker has to look after it")
+    wait_until(lambda: not Probe(watched).redis.exists("mc:detached"), "no worker has to look after it")
 
 
 def test_a_finished_batch_again_sends_nothing(server: Server, start_worker: StartWorker, connect: Connect) -> None:

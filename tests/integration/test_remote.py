@@ -18,6 +18,7 @@ from manycore.plain import celery_app
 from tasks.primes import count_primes
 from tests.functions import busy, square
 from tests.integration.conftest import Server
+from tests.probe import Probe
 from tests.waiting import wait_until
 
 StartWorker = Callable[..., Any]
@@ -28,8 +29,8 @@ def test_tasks_run_under_their_own_names(start_worker: StartWorker, connect: Con
     start_worker(tasks="tasks.primes")
     cluster = connect()
     assert cluster.submit(count_primes, 0, 1000).result(timeout=20) == 168
-    assert cluster._session.shipper.program(count_primes).task == "tasks.primes.count_primes"
-    assert cluster._session.shipper.program(square).task == "manycore.call"
+    assert Probe(cluster).program(count_primes).task == "tasks.primes.count_primes"
+    assert Probe(cluster).program(square).task == "manycore.call"
 
 
 def test_work_waits_for_the_first_worker(start_worker: StartWorker, connect: Connect) -> None:
@@ -107,12 +108,10 @@ def test_a_task_that_no_worker_knows_is_refused(start_worker: StartWorker, conne
 def test_a_forged_outcome_is_dropped(server: Server, start_worker: StartWorker, connect: Connect) -> None:
     cluster = connect()
     future = cluster.submit(square, 3)
-    assert cluster._session._submit_lane is not None
-    stream = f"mc:{cluster._session._submit_lane.id}:out"
-    server.client().xadd(stream, {"o": b"mc1O" + b"\0" * 80})
+    server.client().xadd(Probe(cluster).submit_stream, {"o": b"mc1O" + b"\0" * 80})
     start_worker()
     assert future.result(timeout=20) == 9
-    assert cluster._session.stream.refused == 1
+    assert Probe(cluster).refused_outcomes == 1
 
 
 def plain_app(server: Server, monkeypatch: pytest.MonkeyPatch) -> Any:

@@ -18,6 +18,7 @@ from manycore.plain import celery_app
 from manycore.worker.parent.transport import PUT_BACK
 from tests.functions import busy, square
 from tests.integration.conftest import Server
+from tests.probe import Probe
 from tests.waiting import wait_until
 
 StartWorker = Callable[..., Any]
@@ -152,7 +153,7 @@ def test_a_client_of_a_server_that_hangs_can_be_closed(
     began = monotonic()
     with stopped(server):
         cluster.shutdown(cancel_futures=True)
-        cluster._session.close()
+        Probe(cluster).close_now()
     assert monotonic() - began < 15
 
 

@@ -26,7 +26,7 @@ class Running:
         self.inbox = Inbox()
         source = ReadySource(iter(range(total)), total, Program("t", "cpu"), ItemOptions(), chunksize=max(total, 1))
         self.lane = Lane("pi-1e8", source, self.inbox)
-        self.batch = Batch(self.lane, self.inbox, "tasks.pi", session=self, show_progress=False)
+        self.batch = Batch(self.lane, self.inbox, "tasks.pi", self)
         if total:
             self.lane.next_cut(1)
             self.lane.sending("c", total, 1, None)

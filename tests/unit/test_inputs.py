@@ -216,7 +216,7 @@ def test_an_input_that_waits_for_ever_does_not_hold_up_its_end() -> None:
     source = source_of(Waiting())
     source.start()
     entered.wait(20)
-    source.close()
+    source.give_back(KeyError())
     assert source.exhausted()
     held.set()
 
@@ -233,7 +233,7 @@ def test_a_generator_that_is_not_read_to_its_end_is_closed() -> None:
     source = source_of(numbers())
     source.start()
     wait_until(source.ready, "the first item is there")
-    source.close()
+    source.give_back(KeyError())
     assert closed.wait(20)
 
 

@@ -16,7 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from manycore.client import chunking
 from manycore.client.halt import NEVER, Halt
-from manycore.client.lane import Arrival, Lane
+from manycore.client.lane import Lane
+from manycore.client.passage import Arrival
 from manycore.client.sinks import FutureSink
 from manycore.client.sources import ReadySource, SubmitSource, Taken
 from manycore.errors import BatchCancelled, BatchHalted
@@ -52,7 +53,7 @@ class Stream:
 
     def more_room(self) -> None: ...
 
-    def close(self) -> None:
+    def give_back(self, error: BaseException) -> None:
         self.left.clear()
 
     def cut_off(self, error: BaseException) -> None: ...
@@ -66,11 +67,12 @@ class Record:
         self.finished = 0
         self.failures: list[BaseException] = []
 
-    def deliver(self, arrival: Arrival) -> None:
+    def deliver(self, arrivals: Sequence[Arrival]) -> None:
         assert not self.finished
-        for offset, value in enumerate(arrival.values):
-            assert arrival.start + offset not in self.outcomes
-            self.outcomes[arrival.start + offset] = arrival.errors.get(offset, value)
+        for arrival in arrivals:
+            for offset, value in enumerate(arrival.values):
+                assert arrival.start + offset not in self.outcomes
+                self.outcomes[arrival.start + offset] = arrival.errors.get(offset, value)
 
     def fail(self, error: BaseException) -> None:
         self.failures.append(error)
@@ -88,8 +90,10 @@ def block_of(indices: Sequence[int], *, cancelled: bool = False, seconds: float 
     return Block("b", "c", indices, 1, "host/1", durations, {}, cancelled)
 
 
-def open_lane(total: int, sink: Any, *, chunksize: int | None = None, halt: Halt = NEVER) -> Lane:
-    return Lane("b", ready_source(total, chunksize), sink, halt=halt)
+def open_lane(
+    total: int, sink: Any, *, chunksize: int | None = None, halt: Halt = NEVER, ordered: bool = False
+) -> Lane:
+    return Lane("b", ready_source(total, chunksize), sink, halt=halt, ordered=ordered)
 
 
 def send(lane: Lane, name: str = "c") -> range:
@@ -170,7 +174,7 @@ class LaneMachine(RuleBasedStateMachine):
         self.lane.arrived(block_of(indices, cancelled=True), [], {})
         self.expect(indices, [self.stopped or BatchCancelled] * len(indices))
 
-    @precondition(lambda self: not self.stopped and not self.lane.ended.is_set())
+    @precondition(lambda self: not self.stopped and not self.lane.over)
     @rule(now=st.booleans())
     def stop(self, now: bool) -> None:
         self.lane.stop(BatchCancelled("b"), give_up_sent=now)
@@ -186,7 +190,7 @@ class LaneMachine(RuleBasedStateMachine):
             return
         self.lane.check_finished()
         no_more = self.stopped or (not self.hand and self.lane.source.exhausted())
-        assert self.lane.ended.is_set() == bool(no_more and set(self.sent) <= set(self.first))
+        assert self.lane.over == bool(no_more and set(self.sent) <= set(self.first))
 
     @invariant()
     def first_outcomes_win(self) -> None:
@@ -255,17 +259,17 @@ def test_values_and_errors_keep_their_places_when_a_block_is_partly_known() -> N
 
 
 def test_durations_and_worker_reach_the_sink() -> None:
-    arrivals: list[Arrival] = []
+    came: list[Arrival] = []
 
     class Keep(Record):
-        def deliver(self, arrival: Arrival) -> None:
-            arrivals.append(arrival)
+        def deliver(self, arrivals: Sequence[Arrival]) -> None:
+            came.extend(arrivals)
 
     lane = open_lane(3, Keep(), chunksize=3)
     send(lane)
     lane.arrived(block_of([1]), [0], {})
     lane.arrived(Block("b", "c", range(3), 2, "host/7", array("f", [0.25, 0.5, 0.75]), {}), [0, 1, 2], {})
-    assert [(a.start, a.stop, list(a.seconds), a.attempts, a.worker) for a in arrivals] == [
+    assert [(a.start, a.stop, list(a.seconds), a.attempts, a.worker) for a in came] == [
         (1, 2, [0.5], 1, "host/1"),
         (0, 1, [0.25], 2, "host/7"),
         (2, 3, [0.75], 2, "host/7"),
@@ -289,14 +293,13 @@ def test_the_window_bounds_the_bytes_that_are_out() -> None:
 
 
 def test_the_window_of_an_ordered_reader_counts_what_it_has_not_read() -> None:
-    lane = open_lane(1000, Record(), chunksize=2)
-    lane.consumed = 0
+    lane = open_lane(1000, Record(), chunksize=2, ordered=True)
     while lane.ready(SLOTS):
         lane.arrived(block_of(send(lane)), [None, None], {})
     assert lane.ledger.sent_items == 2 * chunking.window_chunks(SLOTS)
-    lane.consumed = 1
+    lane.window.consumed = 1
     assert not lane.ready(SLOTS)
-    lane.consumed = 2
+    lane.window.consumed = 2
     assert lane.ready(SLOTS)
 
 
@@ -316,7 +319,7 @@ def test_a_batch_does_not_end_while_its_last_cut_is_on_its_way() -> None:
     first = send(lane)
     assert lane.next_cut(SLOTS)
     lane.arrived(block_of(first), [0, 0], {})
-    assert not lane.ended.is_set()
+    assert not lane.over
 
 
 def test_calls_between_being_taken_and_sent_are_given_up_with_the_rest() -> None:
@@ -328,7 +331,7 @@ def test_calls_between_being_taken_and_sent_are_given_up_with_the_rest() -> None
     lane.stop(BatchCancelled("b"), give_up_sent=False)
     assert not lane.sending("c", 1, 10, None)
     assert isinstance(future.exception(timeout=0), BatchCancelled)
-    assert lane.ended.is_set()
+    assert lane.over
 
 
 def test_an_outcome_that_comes_after_the_lane_failed_is_dropped() -> None:
@@ -347,7 +350,7 @@ def test_a_lane_fails_once() -> None:
     lane.fail(error)
     lane.fail(KeyError())
     assert sink.failures == [error]
-    assert lane.ended.is_set()
+    assert lane.over
     assert lane.source.exhausted() or not lane.ready(SLOTS)
 
 
@@ -363,7 +366,7 @@ def test_soon_waits_for_what_is_out_and_now_does_not(now: bool, left: list[range
     send(lane)
     lane.stop(BatchCancelled("b"), give_up_sent=now)
     assert lane.ledger.unanswered() == left
-    assert lane.ended.is_set() == now
+    assert lane.over == now
     assert lane.total == 6
 
 

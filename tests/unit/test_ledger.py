@@ -25,7 +25,7 @@ def ledger_of(*sizes: int) -> Ledger:
 def test_each_item_is_fresh_once(sizes: list[int], answered: list[Sequence[int]]) -> None:
     ledger, model = ledger_of(*sizes), set[int]()
     for indices in answered:
-        fresh = [index for part in ledger.answer(indices)[0] for index in part]
+        fresh = [index for part in ledger.answer(indices)[0] for index in part.span]
         assert fresh == [i for i in dict.fromkeys(indices) if i < sum(sizes) and i not in model]
         model.update(fresh)
     assert sorted(i for span in ledger.unanswered() for i in span) == sorted(set(range(sum(sizes))) - model)

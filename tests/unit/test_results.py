@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manycore.client.lane import Arrival, Lane
+from manycore.client.lane import Lane
+from manycore.client.passage import Arrival
 from manycore.client.results import MapResults, OrderedReading
 from manycore.client.sinks import OrderedInbox
 from manycore.client.sources import ReadySource
@@ -29,14 +30,15 @@ class Map:
         self.cancelled = 0
         self.consumed: list[int | None] = []
         self.results: MapResults[Any] = MapResults(
-            OrderedReading(self.lane, self.inbox, self._cancel, self._wake, deadline, wake_each)
+            OrderedReading(self.lane, self.inbox, self._cancel, self._wake, deadline, wake_each),
+            later=lambda job: job(),
         )
 
     def _cancel(self) -> None:
         self.cancelled += 1
 
     def _wake(self) -> None:
-        self.consumed.append(self.lane.consumed)
+        self.consumed.append(self.lane.window.consumed)
 
 
 @given(st.lists(st.integers(1, 6), max_size=8), st.randoms(use_true_random=False), st.booleans())
@@ -45,16 +47,16 @@ def test_values_come_in_the_order_of_the_input(sizes: list[int], random: Random,
     starts = [sum(sizes[:number]) for number in range(len(sizes))]
     arrivals = [Arrival(start, range(start, start + size)) for start, size in zip(starts, sizes, strict=True)]
     for arrival in random.sample(arrivals, len(arrivals)):
-        mapped.inbox.deliver(arrival)
+        mapped.inbox.deliver([arrival])
     mapped.inbox.finish()
     assert list(mapped.results) == list(range(total))
     assert not mapped.inbox.by_start
-    assert mapped.lane.consumed == (total or None)
+    assert mapped.lane.window.consumed == total
 
 
 def test_an_error_is_raised_at_its_place_and_ends_the_iteration() -> None:
     mapped = Map()
-    mapped.inbox.deliver(Arrival(0, ["a", None, "c"], {1: KeyError("k")}))
+    mapped.inbox.deliver([Arrival(0, ["a", None, "c"], {1: KeyError("k")})])
     assert next(mapped.results) == "a"
     with pytest.raises(KeyError):
         next(mapped.results)
@@ -65,7 +67,7 @@ def test_an_error_is_raised_at_its_place_and_ends_the_iteration() -> None:
 
 def test_a_reader_with_a_buffer_makes_room_item_by_item() -> None:
     mapped = Map(wake_each=True)
-    mapped.inbox.deliver(Arrival(0, ["a", "b"]))
+    mapped.inbox.deliver([Arrival(0, ["a", "b"])])
     next(mapped.results)
     assert mapped.consumed == [1]
     next(mapped.results)
@@ -74,7 +76,7 @@ def test_a_reader_with_a_buffer_makes_room_item_by_item() -> None:
 
 def test_what_has_not_come_in_time_is_a_timeout() -> None:
     mapped = Map(deadline=0.0)
-    mapped.inbox.deliver(Arrival(0, ["a"]))
+    mapped.inbox.deliver([Arrival(0, ["a"])])
     assert next(mapped.results) == "a"
     with pytest.raises(TimeoutError, match=r"Item 1 has no result within the timeout given to map\(\)"):
         next(mapped.results)
@@ -83,7 +85,7 @@ def test_what_has_not_come_in_time_is_a_timeout() -> None:
 
 def test_what_ended_the_batch_is_raised_after_what_came_before() -> None:
     mapped = Map()
-    mapped.inbox.deliver(Arrival(0, ["a"]))
+    mapped.inbox.deliver([Arrival(0, ["a"])])
     mapped.inbox.fail(ConnectionError())
     assert next(mapped.results) == "a"
     with pytest.raises(ConnectionError):
@@ -92,7 +94,7 @@ def test_what_ended_the_batch_is_raised_after_what_came_before() -> None:
 
 def test_an_error_of_the_input_is_raised_after_its_items() -> None:
     mapped = Map()
-    mapped.inbox.deliver(Arrival(0, ["a"]))
+    mapped.inbox.deliver([Arrival(0, ["a"])])
     mapped.lane.source.error = LookupError()
     mapped.inbox.finish()
     found: list[Any] = []
@@ -109,7 +111,7 @@ def iter_into(results: Iterator[Any], found: list[Any]) -> Iterator[Any]:
 
 def test_closing_cancels_and_ends() -> None:
     mapped = Map()
-    mapped.inbox.deliver(Arrival(0, ["a", "b"]))
+    mapped.inbox.deliver([Arrival(0, ["a", "b"])])
     next(mapped.results)
     mapped.results.close()
     mapped.results.close()
@@ -133,7 +135,7 @@ class Thing:
 def test_what_was_read_is_held_no_more(wake_each: bool, errors: dict[int, BaseException]) -> None:
     mapped = Map(wake_each=wake_each)
     arrival = Arrival(0, [Thing(), Thing(), Thing()], errors)  # held by whoever delivered it
-    mapped.inbox.deliver(arrival)
+    mapped.inbox.deliver([arrival])
     for _ in range(2):
         thing = next(mapped.results)
         gone = weakref.ref(thing)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from manycore.client.pulled import PulledSource
 from manycore.client.sources import MIN_SUBMIT_ITEMS, ReadySource, SubmitSource
-from manycore.errors import UnknownTask
+from manycore.errors import BatchCancelled, UnknownTask
 from manycore.protocol.message import ItemOptions
 from manycore.protocol.parcel import Program
 
@@ -66,7 +66,7 @@ def test_an_input_in_memory_waits_for_its_reader() -> None:
 
 def test_a_closed_source_gives_no_more() -> None:
     source = ready_source(range(10))
-    source.close()
+    source.give_back(BatchCancelled("b"))
     assert taken(source) == []
     assert source.exhausted()
 
@@ -122,7 +122,7 @@ def test_a_lazy_input_is_pulled_one_chunk_ahead() -> None:
     pulling.source.next_size(SLOTS, None, 0)
     pulling.source.more_room()
     pulling.wait(lambda: len(pulling.pulled) >= 10)
-    pulling.source.close()
+    pulling.source.give_back(BatchCancelled("b"))
     pulling.join()
     assert len(pulling.pulled) == 10
 
@@ -130,7 +130,7 @@ def test_a_lazy_input_is_pulled_one_chunk_ahead() -> None:
 def test_a_lazy_input_starts_with_one_item() -> None:
     pulling = Pulling(count())
     pulling.wait(pulling.source.ready)
-    pulling.source.close()
+    pulling.source.give_back(BatchCancelled("b"))
     pulling.join()
     assert pulling.pulled == [0]
 
@@ -142,7 +142,7 @@ def test_a_lazy_input_is_not_pulled_beyond_its_limit_whatever_was_taken() -> Non
         pulling.wait(pulling.source.ready)
         found += taken(pulling.source)
     pulling.source.more_room()
-    pulling.source.close()
+    pulling.source.give_back(BatchCancelled("b"))
     pulling.join()
     assert pulling.pulled == list(range(6))
 
@@ -189,7 +189,7 @@ def test_an_inputs_error_is_kept_and_ends_it(items: tuple[int, ...]) -> None:
 def test_closing_ends_the_thread_and_empties_the_source() -> None:
     pulling = Pulling(count())
     pulling.wait(pulling.source.ready)
-    pulling.source.close()
+    pulling.source.give_back(BatchCancelled("b"))
     pulling.join()
     assert pulling.source.exhausted()
     assert pulling.source.error is None
@@ -288,7 +288,7 @@ def test_cancelling_all_reaches_what_was_not_taken() -> None:
     source = SubmitSource(named)
     out, waiting = source.add(first, (), {}), source.add(first, (), {})
     source.take(1)
-    source.cancel_all()
+    source.give_back(BatchCancelled("b"))
     assert (out.cancelled(), waiting.cancelled()) == (False, True)
 
 

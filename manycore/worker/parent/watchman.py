@@ -10,26 +10,33 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from kombu.exceptions import OperationalError
 from redis import RedisError
 
-from manycore.client.attached import attached_lane
-from manycore.client.lane import Lane
-from manycore.client.sinks import Nobody
-from manycore.client.stream import OutcomeStream
-from manycore.client.tidy import refresh
 from manycore.errors import BatchIncomplete, MessageRefused, UnknownBatch
 from manycore.protocol import keys
 from manycore.protocol.audit import Auditor
-from manycore.protocol.record import Record
+from manycore.protocol.custody import Custody, refresh
+from manycore.protocol.entries import Rejected, read_entry
+from manycore.protocol.record import ENTRIES_PER_READ, Record
 from manycore.worker.context import WorkerContext
 from manycore.worker.parent.periodic import PeriodicStep
 
 logger = logging.getLogger(__name__)
 ROUNDS_PER_WATCH = 3
 """A watch that is not kept for so many rounds is another worker's."""
+
+
+@dataclass(slots=True)
+class Ward:
+    """A batch that is looked after: its custody, and how far its stream was read."""
+
+    custody: Custody
+    last_read: str = "0-0"
 
 
 class Watchman:
@@ -41,22 +48,22 @@ class Watchman:
         self._name = name.encode()
         self._ttl = context.settings.batch_ttl_seconds
         self._auditor = Auditor(context.redis, context.keyring)
-        self._stream = OutcomeStream(context.redis, context.keyring, values=False)
-        self._lanes: dict[str, Lane] = {}
+        self._wards: dict[str, Ward] = {}
 
     def look(self) -> None:
         """Make one round. Raises redis-py's and kombu's errors when the server is away or full."""
         if not self._redis.exists(keys.DETACHED) or not self._on_watch():
-            self._lanes.clear()
+            self._wards.clear()
             return
         for batch in self._detached():
             self._take_in(batch)
         self._redis.expire(keys.DETACHED, self._ttl)
-        refresh(self._redis, self._lanes.values(), self._ttl)  # nothing that they need may run into its TTL
-        queues = {queue for lane in self._lanes.values() for queue in lane.ledger.queues}
-        covered = self._auditor.in_flight(self._lanes, queues)
-        for batch, lane in self._lanes.items():
-            for parcel, indices in lane.lost(covered[batch]):
+        kept = {batch: ward.custody for batch, ward in self._wards.items()}
+        refresh(self._redis, kept, self._ttl)  # nothing that they need may run into its TTL
+        queues = {queue for custody in kept.values() for queue in custody.ledger.queues}
+        covered = self._auditor.in_flight(kept, queues)
+        for batch, custody in kept.items():
+            for parcel, indices in custody.lost(covered[batch]):
                 logger.warning("Items %d-%d of %s got lost; sent again", indices.start, indices.stop - 1, batch)
                 part, program = parcel.again(indices.start, indices.stop), parcel.program
                 self._context.publisher.publish([(part.chunk, b"")], queue=program.queue, shadow=program.shadow)
@@ -74,25 +81,44 @@ class Watchman:
     def _detached(self) -> list[str]:
         found: Any = self._redis.zrange(keys.DETACHED, 0, -1)
         batches = [batch.decode() for batch in found]
-        self._lanes = {batch: lane for batch, lane in self._lanes.items() if batch in batches}
+        self._wards = {batch: ward for batch, ward in self._wards.items() if batch in batches}
         return batches
 
     def _take_in(self, batch: str) -> None:
         """Learn what was answered since the last round; a batch that is done or given up needs no watch."""
         try:
-            if batch not in self._lanes:
-                record = Record(self._redis, self._context.keyring, batch, self._ttl)
-                self._lanes[batch], _ = attached_lane(record, Nobody())
-            lane = self._lanes[batch]
-            self._stream.replay(lane)
-            lane.check_finished()
-            over = lane.ended.is_set() or self._redis.hexists(keys.batch(batch), "cancelled")
+            ward = self._wards.get(batch) or self._begin(batch)
+            self._read(batch, ward)
+            over = ward.custody.ledger.complete or self._redis.hexists(keys.batch(batch), "cancelled")
         except (UnknownBatch, BatchIncomplete, MessageRefused) as exc:
             logger.warning("Batch %s cannot be looked after: %s", batch, exc)
             over = True
         if over:
-            self._lanes.pop(batch, None)
+            self._wards.pop(batch, None)
             self._redis.zrem(keys.DETACHED, batch)
+
+    def _begin(self, batch: str) -> Ward:
+        record = Record(self._redis, self._context.keyring, batch, self._ttl)
+        _, parcels = record.attach()
+        ward = self._wards[batch] = Ward(Custody.of(parcels, record.total or 0))
+        return ward
+
+    def _read(self, batch: str, ward: Ward) -> None:
+        """Learn from the outcome stream which items are answered; no value is unpickled."""
+        stream = keys.outcomes(batch)
+        while found := self._redis.xrange(stream, min=f"({ward.last_read}", count=ENTRIES_PER_READ):
+            entries: Any = found
+            for entry_id, fields in entries:
+                ward.last_read = entry_id.decode()
+                with suppress(MessageRefused):  # a client that gathers will say so
+                    self._take(batch, ward.custody, fields)
+
+    def _take(self, batch: str, custody: Custody, fields: dict[bytes, bytes]) -> None:
+        entry = read_entry(self._redis, self._context.keyring, batch, fields)
+        if not isinstance(entry, Rejected):
+            custody.answer(entry.block.indices)
+        elif (sent := custody.ledger.find(entry.chunk)) is not None:
+            custody.answer(range(sent.start, sent.stop))
 
 
 class WatchStep(PeriodicStep):

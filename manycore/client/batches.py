@@ -1,0 +1,174 @@
+"""Begins, goes on with, hands over and deletes the batches of `map` and `batch`."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from time import monotonic
+
+import redis
+
+from manycore.client.dispatcher import Dispatcher
+from manycore.client.halt import Halt
+from manycore.client.housekeeper import Housekeeper, note_complete
+from manycore.client.inputs import Input
+from manycore.client.lane import Lane
+from manycore.client.passage import Sink
+from manycore.client.sources import SentSource
+from manycore.client.stream import OutcomeStream
+from manycore.client.submits import Opener
+from manycore.client.tidy import Tidier
+from manycore.errors import BatchCancelled, BatchDetached, BatchIncomplete, SettingsError
+from manycore.protocol import keys
+from manycore.protocol.audit import Auditor
+from manycore.protocol.broker import typed_errors
+from manycore.protocol.codec import Keyring
+from manycore.protocol.custody import Custody
+from manycore.protocol.message import ItemOptions
+from manycore.protocol.parcel import Program
+from manycore.protocol.record import Identity, Record
+from manycore.protocol.settings import Settings
+
+DETACH_POLL_SECONDS = 0.02
+
+
+class Batches:
+    """Of one session. Each method runs in its caller's thread."""
+
+    def __init__(
+        self,
+        opener: Opener,
+        client: redis.Redis,
+        keyring: Keyring,
+        settings: Settings,
+        dispatcher: Dispatcher,
+        housekeeper: Housekeeper,
+        tidier: Tidier,
+    ) -> None:
+        self._opener = opener
+        self._redis = client
+        self._keyring = keyring
+        self._settings = settings
+        self._dispatcher = dispatcher
+        self._housekeeper = housekeeper
+        self._tidier = tidier
+
+    def start(
+        self,
+        batch_id: str,
+        feed: Input,
+        program: Program,
+        options: ItemOptions,
+        sink: Sink,
+        *,
+        halt: Halt,
+        ordered: bool,
+        record: Record | None = None,
+        resumed: bool = False,
+    ) -> Lane:
+        """Open the lane of a `map` (`ordered`) or a `batch`; with a `record`, of one that outlives its client."""
+        lane: Lane
+
+        def limit() -> int:
+            return lane.window.consumed + (feed.buffersize or 0)
+
+        source = feed.source(program, options, wake=self._dispatcher.wake, limit=limit)
+        lane = Lane(
+            batch_id,
+            source,
+            sink,
+            halt=halt,
+            record=record,
+            ordered=ordered,
+            queue=program.queue,
+            observer=self._opener,
+        )
+        if resumed:
+            self._replay(lane)
+        self._opener.open(lane)
+        source.start()
+        return lane
+
+    def record(self, batch_id: str) -> Record:
+        """The record of a named batch."""
+        return Record(self._redis, self._keyring, batch_id, self._settings.batch_ttl_seconds)
+
+    def begin(self, record: Record, identity: Identity, *, accept_changes: bool) -> bool:
+        """Write down a named batch before its first item leaves; says whether it had been begun before."""
+        with typed_errors(self._settings):
+            return record.begin(identity, accept_changes=accept_changes)
+
+    def attach(self, batch_id: str, sink: Sink) -> tuple[Lane, str]:
+        """Open the lane of a batch that another client sent whole; gives it with the name of its function.
+
+        Raises `UnknownBatch`, or `BatchIncomplete` if its client has not sent all of it.
+        """
+        record = self.record(batch_id)
+        with typed_errors(self._settings):
+            function, parcels = record.attach()
+            total = record.total or 0
+            custody = Custody.of(parcels, total)
+            lane = Lane(batch_id, SentSource(total), sink, record=record, custody=custody, observer=self._opener)
+            self._stream().replay(lane)
+        lane.check_finished()
+        if not lane.over:
+            self._opener.open(lane)
+        return lane, function
+
+    def detach(self, lane: Lane, timeout: float | None = None) -> None:
+        """Send a named batch whole, leave it to the workers, and let go of it here.
+
+        Raises `SettingsError` for a batch without an id, `TimeoutError`, or what keeps it from being sent.
+        """
+        record = lane.record
+        if record is None:
+            raise SettingsError("Only a batch with an id can be detached: nobody could find it again. Give it one.")
+        lane.window.open_wide()
+        self._dispatcher.wake()
+        self._await_sent(lane, record, timeout)
+        with typed_errors(self._settings):
+            record.hand_over()
+        lane.fail(BatchDetached(lane.id))
+
+    def cancel(self, lane: Lane, *, terminate: bool = False) -> None:
+        """Stop a lane here and, by its flag, on every worker; with `terminate`, kill what runs there."""
+        flag = keys.TERMINATED if terminate else keys.GIVEN_UP
+        if not lane.over:
+            lane.stop(BatchCancelled(lane.id), give_up_sent=True, flag=flag)
+        elif terminate and lane.stop_error is not None:  # what was cancelled may still run
+            self._housekeeper.later(lambda: self._tidier.flag(lane, flag))
+
+    def delete(self, lane: Lane) -> None:
+        """Delete all that Redis holds of a batch; one that is not done is cancelled first."""
+        self.cancel(lane)
+        if lane.stop_error is not None:  # its messages may still come up, and must find the flag
+            self._housekeeper.later(lambda: self._tidier.drain(lane))
+            return
+        with typed_errors(self._settings):
+            self._redis.unlink(*self.record(lane.id).all_keys())
+
+    def _await_sent(self, lane: Lane, record: Record, timeout: float | None) -> None:
+        deadline = None if timeout is None else monotonic() + timeout
+        pause = threading.Event()
+        while record.total is None:
+            with typed_errors(self._settings):
+                note_complete(lane)
+            if lane.send_failed or (lane.over and not lane.sent_whole):
+                raise lane.failure or lane.stop_error or BatchIncomplete(lane.id, lane.ledger.open_chunks)
+            if deadline is not None and monotonic() > deadline:
+                raise TimeoutError(f"The batch {lane.id!r} was not sent whole within {timeout:g} s; it goes on here.")
+            pause.wait(DETACH_POLL_SECONDS)
+
+    def _replay(self, lane: Lane) -> None:
+        """Take in what an earlier run of a named batch has left: outcomes, and messages under way.
+
+        Those for another fleet do not count: to run the batch on this one may be the cure for a fleet that is gone.
+        """
+        lane.ledger.expected_items = lane.source.total or sys.maxsize
+        with typed_errors(self._settings):
+            lane.custody.covered = Auditor(self._redis, self._keyring).in_flight([lane.id], [lane.queue])[lane.id]
+            self._stream().replay(lane)
+
+    def _stream(self) -> OutcomeStream:
+        """One of this thread's own: the reader's is the reader's."""
+        return OutcomeStream(self._redis, self._keyring)

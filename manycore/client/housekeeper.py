@@ -1,0 +1,163 @@
+"""A client's housekeeping, on a thread and a clock of its own, so that sending and reading wait for none of it.
+
+1. Tells the workers of stopped batches, and deletes what nobody needs (`tidy`).
+2. Notes named batches that were sent whole; learns of those that another client has cancelled or deleted.
+3. Sends again what got lost, warns of work without workers, notices a local cluster that is down (`watch`).
+4. Gives up what nobody will answer: without workers, a batch that is being stopped would wait for ever.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from time import monotonic
+from typing import Any, Protocol
+
+import redis
+
+from manycore.client.lane import Lane
+from manycore.client.tidy import Tidier
+from manycore.client.watch import Watch
+from manycore.errors import BatchCancelled, LocalClusterFailed
+from manycore.protocol import keys
+from manycore.protocol.broker import AWAY, BRIEF_SECONDS, FULL
+from manycore.protocol.roster import Fleet
+from manycore.protocol.settings import Settings
+
+logger = logging.getLogger(__name__)
+LOOK_SECONDS = 0.25
+IDLE_SECONDS = 1.0
+"""How often it looks around with batches under way, and without."""
+Job = Callable[[], object]
+
+
+class Household(Protocol):
+    """What is looked after."""
+
+    def lanes(self) -> list[Lane]: ...
+
+    def check_threads(self) -> None:
+        """End what waits for a thread that is gone."""
+
+    def break_off(self, error: BaseException) -> None:
+        """Nothing can go on: `error` ends all there is, and all that comes."""
+
+
+class Housekeeper:
+    """Owns the thread. `later` may be called from anywhere, finalizers and signal handlers too: it only enqueues."""
+
+    def __init__(
+        self, household: Household, client: redis.Redis, tidier: Tidier, watch: Watch, fleet: Fleet, settings: Settings
+    ) -> None:
+        self._household = household
+        self._redis = client
+        self._tidier = tidier
+        self._watch = watch
+        self._fleet = fleet
+        self._settings = settings
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._closed = False
+        self._incomplete: set[Lane] = set()
+        self._next_look = 0.0
+        self._next_question = 0.0
+        self._thread = threading.Thread(target=self._run, name="manycore-housekeeper", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def later(self, job: Job) -> None:
+        """Do this soon."""
+        self._jobs.put(job)
+
+    def over(self, lane: Lane) -> None:
+        """A lane has come to its end: nothing of it may stay behind, and its record must say so."""
+        self._jobs.put(lambda: self._incomplete.add(lane))
+        self._jobs.put(lambda: self._tidier.forget(lane))
+
+    def close(self) -> None:
+        """Do what can still be done, and end."""
+        self._closed = True
+        self._jobs.put(None)
+        if self._thread.ident is not None and threading.current_thread() is not self._thread:
+            self._thread.join(3 * BRIEF_SECONDS)
+
+    def _run(self) -> None:
+        while not self._closed or not self._jobs.empty():
+            try:
+                self._do_next()
+                if monotonic() >= self._next_look and not self._closed:
+                    self._look()
+            except (*AWAY, FULL):
+                logger.debug("What is to be looked after waits for the server", exc_info=True)
+            except BaseException:  # the boundary of the thread: one duty that fails must not end the others
+                logger.exception("A duty of the housekeeper failed")
+
+    def _do_next(self) -> None:
+        """Do the jobs that are there, or come until the next look."""
+        try:
+            job = self._jobs.get(timeout=max(0.0, self._next_look - monotonic()))
+            while job is not None:
+                job()
+                job = self._jobs.get_nowait()
+        except Empty:
+            return
+        finally:
+            self._tidier.work()
+            self._complete()
+
+    def _complete(self) -> None:
+        """Note the batches that are over as sent whole; what the server does not take now is tried again."""
+        for lane in list(self._incomplete):
+            note_complete(lane)
+            if lane.record is None or lane.record.total is not None or not lane.sent_whole:
+                self._incomplete.discard(lane)
+
+    def _look(self) -> None:
+        lanes = self._household.lanes()
+        self._next_look = monotonic() + (LOOK_SECONDS if lanes else IDLE_SECONDS)
+        self._household.check_threads()
+        try:
+            self._watch.check_local()
+        except LocalClusterFailed as exc:
+            self._household.break_off(exc)
+            return
+        for lane in lanes:
+            note_complete(lane)
+            self._give_up_unanswerable(lane)
+        self._ask_for_foreign_hands([lane for lane in lanes if not lane.ephemeral and not lane.over])
+        self._watch.look(lanes)
+        self._tidier.refresh(lanes)
+
+    def _give_up_unanswerable(self, lane: Lane) -> None:
+        """Without a worker, nobody says which of the items that were sent did not run."""
+        if lane.state == "stopping" and lane.stop_error is not None and not self._fleet.workers():
+            lane.stop(lane.stop_error, give_up_sent=True)
+
+    def _ask_for_foreign_hands(self, lanes: list[Lane]) -> None:
+        """End the named batches that another client has cancelled or deleted: workers answer nothing more of them."""
+        if not lanes or monotonic() < self._next_question:
+            return
+        self._next_question = monotonic() + self._settings.audit_seconds / 2
+        pipe = self._redis.pipeline(transaction=False)
+        for lane in lanes:
+            pipe.hmget(keys.batch(lane.id), "cancelled", "function")
+        found: list[Any] = pipe.execute()
+        for lane, (flag, function) in zip(lanes, found, strict=True):
+            if flag is not None or function is None:
+                lane.stop(BatchCancelled(lane.id), give_up_sent=flag != keys.STOPPING, flag=None)
+
+
+def note_complete(lane: Lane) -> None:
+    """Once a named batch has been sent whole, others may finish it."""
+    record = lane.record
+    if record is not None and record.total is None and lane.sent_whole:
+        try:
+            record.complete(lane.ledger.sent_items)
+        except FULL:
+            logger.debug("That batch %s was sent whole is noted once there is room", lane.id)

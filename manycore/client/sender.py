@@ -1,0 +1,90 @@
+"""Puts a chunk on its way: stores what its message only names, then publishes the message.
+
+A worker must find what a message names, so that comes first. What is stored already is not stored again.
+"""
+
+from __future__ import annotations
+
+import secrets
+from time import monotonic
+
+import redis
+
+from manycore.client.lane import Lane
+from manycore.client.passage import Cut
+from manycore.protocol import keys
+from manycore.protocol.broker import Publisher
+from manycore.protocol.codec import content_digest
+from manycore.protocol.message import Chunk, new_chunk_id
+from manycore.protocol.packing import Run
+from manycore.protocol.parcel import Parcel
+from manycore.protocol.record import Record, covers
+from manycore.protocol.settings import Settings
+
+
+class Sender:
+    """Raises redis-py's errors when the server is away or full; what arrived is then unknown."""
+
+    def __init__(self, client: redis.Redis, publisher: Publisher, settings: Settings) -> None:
+        self._redis = client
+        self._publisher = publisher
+        self._settings = settings
+        self._shipped: dict[str, float] = {}
+
+    def parcel(self, lane: Lane, cut: Cut, run: Run) -> Parcel:
+        """One run of a cut as a chunk, with all that it takes to send it."""
+        beside = lane.record is not None or len(run.body) > self._settings.inline_bytes
+        chunk = Chunk(
+            id=new_chunk_id(lane.id),
+            batch=lane.id,
+            task=cut.program.task,
+            function=cut.program.digest,
+            options=cut.options,
+            first=cut.first + run.start,
+            start=0,
+            stop=run.stop - run.start,
+            payload_token=secrets.token_hex(8) if beside else None,
+            payload_digest=content_digest(run.body) if beside else b"",
+            total=lane.source.total,
+            ephemeral=lane.ephemeral,
+            code=cut.program.code.digest if cut.program.code else None,
+        )
+        return Parcel(chunk, cut.program, run.body)
+
+    def send(self, parcel: Parcel, gaps: list[range], record: Record | None) -> None:
+        """Send these items of a parcel, by index; `record` notes it for who goes on with the batch."""
+        whole = gaps == [covers(parcel.chunk)]
+        self._put(parcel, [parcel] if whole else [parcel.part(gap.start, gap.stop) for gap in gaps], record)
+
+    def send_again(self, parcel: Parcel, indices: range) -> None:
+        """Send the items of these indices once more: their message is gone."""
+        for digest in parcel.program.references:  # they may be gone too
+            self._shipped.pop(digest, None)
+        self._put(parcel, [parcel.again(indices.start, indices.stop)])
+
+    def take_back(self, parcel: Parcel) -> None:
+        """Delete the payload of a chunk that nobody waits for."""
+        token = parcel.chunk.payload_token
+        if token is not None:
+            self._redis.delete(keys.payload(parcel.chunk.batch, token))
+
+    def forget_references(self) -> None:
+        """Store functions and code again with the next chunk."""
+        self._shipped.clear()
+
+    def _put(self, parcel: Parcel, parts: list[Parcel], record: Record | None = None) -> None:
+        ttl = self._settings.batch_ttl_seconds
+        chunk, program, body = parcel.chunk, parcel.program, parcel.body
+        pipe = self._redis.pipeline(transaction=False)
+        if record is not None:
+            record.note(pipe, parcel)
+        if chunk.payload_token is not None and body:
+            pipe.set(keys.payload(chunk.batch, chunk.payload_token), body, ex=ttl)
+        for digest, sealed in program.references.items():
+            if monotonic() > self._shipped.get(digest, 0.0):
+                pipe.set(keys.reference(digest), sealed, ex=ttl)
+                self._shipped[digest] = monotonic() + ttl / 2
+        if len(pipe):
+            pipe.execute()
+        inline = body if chunk.payload_token is None else b""
+        self._publisher.publish([(part.chunk, inline) for part in parts], queue=program.queue, shadow=program.shadow)

@@ -1,0 +1,69 @@
+"""What tests look at inside a client, in one place: no other test file knows how a `Cluster` is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import redis
+
+from manycore import Cluster
+from manycore.local.cluster import LocalCluster
+from manycore.protocol.audit import Auditor
+from manycore.protocol.parcel import Program
+
+
+class Probe:
+    """Looks into one cluster's client."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._session = cluster._session
+
+    @property
+    def redis(self) -> redis.Redis:
+        """The client's own connection."""
+        return self._session.redis
+
+    @property
+    def address(self) -> str | None:
+        return self._session.settings.url
+
+    @property
+    def local(self) -> LocalCluster:
+        """The private cluster behind it."""
+        local = self._session.local
+        assert local is not None, "this cluster is at an address"
+        return local
+
+    @property
+    def submit_stream(self) -> str:
+        """The key of the outcome stream of what was submitted."""
+        lane = self._session.submits.lane
+        assert lane is not None, "nothing was submitted"
+        return f"mc:{lane.id}:out"
+
+    @property
+    def auditor(self) -> Auditor:
+        """What looks for lost items."""
+        return self._session.housekeeper._watch._auditor
+
+    @property
+    def refused_outcomes(self) -> int:
+        return self._session.stream.refused
+
+    def program(self, function: Callable[..., Any]) -> Program:
+        """How the client would send a function."""
+        return self._session.shipper.program(function)
+
+    def believe_stored(self, digest: str) -> None:
+        """Let the client take what this digest names for stored already."""
+        self._session.dispatcher._sender._shipped[digest] = float("inf")
+
+    def stop_sending_and_reading(self) -> None:
+        """As after a crash: nothing more is sent, and no stream is read."""
+        self._session.dispatcher.close()
+        self._session.reader.close()
+
+    def close_now(self) -> None:
+        """Give up whatever is out: some tests leave work that no worker is there for."""
+        self._session.close()

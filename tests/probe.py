@@ -51,6 +51,12 @@ class Probe:
     def refused_outcomes(self) -> int:
         return self._session.stream.refused
 
+    @property
+    def threads(self) -> set[int | None]:
+        """The client's own threads, by identifier."""
+        session = self._session
+        return {owner._thread.ident for owner in (session.dispatcher, session.reader, session.housekeeper)}
+
     def program(self, function: Callable[..., Any]) -> Program:
         """How the client would send a function."""
         return self._session.shipper.program(function)

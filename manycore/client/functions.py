@@ -8,7 +8,7 @@ from typing import Any
 
 from manycore.client.code import CodeShipper
 from manycore.errors import FunctionsNotAllowed, UnknownTask
-from manycore.protocol import codec, packing
+from manycore.protocol import codec, inside, packing
 from manycore.protocol.archive import Archive
 from manycore.protocol.broker import FUNCTION_TASK
 from manycore.protocol.codec import Keyring
@@ -74,7 +74,9 @@ class FunctionShipper:
         return self.program(function, briefly=True)
 
     def _queue(self, asked: str | None, own: str | None) -> str:
-        return self._only_fleet or asked or own or DEFAULT_QUEUE
+        queue = self._only_fleet or asked or own or DEFAULT_QUEUE
+        inside.check(queue, self._keyring.ids)
+        return queue
 
     def _named(self, task: str, queue: str, kwargs: dict[str, Any] | None) -> Program:
         # Without code: a task is the workers' own, and so are the modules that it knows.

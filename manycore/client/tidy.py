@@ -69,13 +69,16 @@ class Tidier:
         self._gone |= set(names)
 
     def work(self) -> None:
-        """Do what is to be done and can be."""
-        try:
-            self._delete()
-            self._set_flags()
-            self._look_for_the_last()
-        except redis.RedisError:
-            logger.debug("Tidying up is tried again", exc_info=True)
+        """Do what is to be done and can be.
+
+        Flags come first: whoever misses a payload must find why. A server too full for them gets room by what is
+        deleted next, and the flags with the next look.
+        """
+        for duty in (self._set_flags, self._delete, self._look_for_the_last):
+            try:
+                duty()
+            except redis.RedisError:
+                logger.debug("Tidying up is tried again", exc_info=True)
 
     def refresh(self, lanes: list[Lane]) -> None:
         """Let nothing that these batches still need run into its TTL. Raises redis-py's errors."""
@@ -86,7 +89,6 @@ class Tidier:
         self._next_refresh = monotonic() + self._settings.batch_ttl_seconds / REFRESHES_PER_TTL
 
     def _delete(self) -> None:
-        """First of all: it makes room on a full server, and whoever comes for a deleted payload stops too."""
         if self._gone:
             self._redis.unlink(*self._gone)
             self._gone.clear()

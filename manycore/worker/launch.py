@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from manycore.errors import ManycoreError
+from manycore.protocol import inside
 from manycore.worker.foreign import Foreign
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def launch(
         app = make_app()  # after the variables: tasks may import NumPy
     except ManycoreError as exc:
         raise click.ClickException(str(exc)) from exc
+    inside.mark(queue, app.manycore.keyring.ids)
     app.worker_main(
         [
             "worker",

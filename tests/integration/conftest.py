@@ -16,6 +16,7 @@ import pytest
 import redis
 
 from manycore import Cluster
+from manycore.client.locks import checked
 from manycore.local.server import server_binary
 from manycore.protocol.codec import generate_key
 from tests.probe import Probe
@@ -29,6 +30,13 @@ def no_ambient_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own MANYCORE_... must not steer the tests."""
     for name in [name for name in os.environ if name.startswith("MANYCORE_") and name != "MANYCORE_REQUIRE_ALL"]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ranked_locks() -> Iterator[None]:
+    """Every client of the tests raises at the first lock that it takes out of order."""
+    with checked():
+        yield
 
 
 @pytest.fixture(scope="session")

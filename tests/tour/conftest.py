@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.integration.conftest import cluster, connect, no_ambient_settings, server, start_worker
+from tests.integration.conftest import cluster, connect, no_ambient_settings, ranked_locks, server, start_worker
 
-__all__ = ["cluster", "connect", "no_ambient_settings", "server", "start_worker"]
+__all__ = ["cluster", "connect", "no_ambient_settings", "ranked_locks", "server", "start_worker"]

@@ -124,6 +124,7 @@ class LaneMachine(RuleBasedStateMachine):
         self.sent: list[int] = []
         self.first: dict[int, Any] = {}
         self.stopped: type[BatchCancelled] | None = None
+        self.broken: BaseException | None = None
         self.serial = count()
 
     @precondition(lambda self: not self.hand and self.lane.ready(SLOTS))
@@ -142,7 +143,7 @@ class LaneMachine(RuleBasedStateMachine):
             assert not self.stopped
             self.sent += indices
         else:
-            assert self.stopped
+            assert self.stopped or self.broken
             self.hand.clear()
 
     @precondition(lambda self: self.hand)
@@ -151,7 +152,7 @@ class LaneMachine(RuleBasedStateMachine):
         error = ValueError(next(self.serial))
         index = self.hand.popleft()
         self.lane.refuse(error)
-        if not self.stopped:
+        if not self.stopped and not self.broken:
             self.sent.append(index)
             self.expect([index], [error])
 
@@ -180,6 +181,14 @@ class LaneMachine(RuleBasedStateMachine):
         self.lane.stop(BatchCancelled("b"), give_up_sent=now)
         self.expect_stop(BatchCancelled, now=now)
 
+    @precondition(lambda self: not self.lane.over)
+    @rule()
+    def fail(self) -> None:
+        self.broken = ConnectionError(next(self.serial))
+        self.lane.fail(self.broken)
+        self.lane.fail(KeyError())
+        assert self.sink.failures == [self.broken]
+
     @rule()
     def look(self) -> None:
         self.lane.check_finished()
@@ -189,6 +198,9 @@ class LaneMachine(RuleBasedStateMachine):
         if not hasattr(self, "lane"):
             return
         self.lane.check_finished()
+        if self.broken:
+            assert self.lane.state == "failed"
+            return
         no_more = self.stopped or (not self.hand and self.lane.source.exhausted())
         assert self.lane.over == bool(no_more and set(self.sent) <= set(self.first))
 
@@ -201,6 +213,11 @@ class LaneMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if not hasattr(self, "lane"):
+            return
+        if self.broken:
+            self.arrive(list(self.sent), set())
+            self.first_outcomes_win()
+            assert (self.sink.finished, self.sink.failures) == (0, [self.broken])
             return
         self.arrive(list(self.sent), set())  # a full window would keep the rest from leaving
         while self.hand or self.lane.ready(SLOTS):
@@ -230,6 +247,8 @@ class LaneMachine(RuleBasedStateMachine):
         self.expect(indices, outcomes)
 
     def expect(self, indices: Sequence[int], outcomes: Sequence[Any]) -> None:
+        if self.broken:
+            return  # what comes now is too late
         for index, outcome in zip(indices, outcomes, strict=True):
             self.first.setdefault(index, outcome)
         failed = sum(isinstance(outcome, (BaseException, type)) for outcome in self.first.values())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from manycore.errors import MessageRefused, WorkerCrashed
+from manycore.errors import BatchCancelled, MessageRefused, WorkerCrashed
 from manycore.protocol import keys, packing
 from manycore.protocol.codec import content_digest
 from manycore.protocol.failure import dump_error
@@ -58,7 +58,7 @@ def prepare(
     chunk = resume.of(delivery.chunk) if resume else delivery.chunk
     context.box.begin(chunk, suspect=redelivered or chunk.suspect)
     function, kwargs = known or _load_function(context, chunk, fetched, resume, careful=redelivered)
-    payload = delivery.payload if chunk.payload_token is None else _checked(chunk, fetched.payload)
+    payload = delivery.payload if chunk.payload_token is None else _checked(chunk, fetched)
     held = packing.opened(payload)
     struck = strikes.parse(fetched.strikes)
     if resume and resume.running is not None and resume.running != FUNCTION:
@@ -142,7 +142,10 @@ def _fetch(context: WorkerContext, chunk: Chunk, *, redelivered: bool, known: bo
     )
 
 
-def _checked(chunk: Chunk, payload: bytes | None) -> bytes:
+def _checked(chunk: Chunk, fetched: _Fetched) -> bytes:
+    payload = fetched.payload
+    if payload is None and fetched.cancelled:
+        raise BatchCancelled(chunk.batch)  # who cancelled it has deleted that
     if payload is None:
         raise MessageRefused("its payload is no longer in Redis: it was answered already, or its time was over")
     if not hmac.compare_digest(content_digest(payload), chunk.payload_digest):

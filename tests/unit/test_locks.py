@@ -1,0 +1,98 @@
+"""Locks have ranks: the first step out of their order raises, in every run, not once in a thousand."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from manycore.client.halt import NEVER
+from manycore.client.lane import Lane
+from manycore.client.locks import OutOfOrder, Rank, RankedLock, checked
+from manycore.client.outbox import Outbox
+from manycore.client.sinks import Inbox
+from manycore.client.sources import ReadySource
+from manycore.protocol.message import ItemOptions
+from manycore.protocol.parcel import Program
+
+
+def test_a_lock_of_a_higher_rank_may_be_taken_under_a_lower_one() -> None:
+    with checked(), RankedLock(Rank.SESSION), RankedLock(Rank.LEAF):
+        pass
+
+
+@pytest.mark.parametrize(("outer", "inner"), [(Rank.LEAF, Rank.SESSION), (Rank.LEAF, Rank.LEAF)])
+def test_any_other_order_raises_before_it_waits(outer: Rank, inner: Rank) -> None:
+    with checked(), RankedLock(outer), pytest.raises(OutOfOrder, match=f"{inner.name} is taken under one of rank"):
+        RankedLock(inner).acquire()
+
+
+def test_each_thread_has_an_order_of_its_own() -> None:
+    lock, taken = RankedLock(Rank.SESSION), threading.Event()
+
+    def take() -> None:
+        with lock:
+            taken.set()
+
+    with checked(), RankedLock(Rank.LEAF):
+        thread = threading.Thread(target=take)
+        thread.start()
+        assert taken.wait(10)
+        thread.join()
+
+
+def test_it_serves_a_condition() -> None:
+    condition = threading.Condition(RankedLock(Rank.LEAF))  # type: ignore[arg-type]
+    with checked(), condition:
+        assert not condition.wait(0.001)
+        condition.notify_all()
+
+
+def test_a_lane_delivers_outside_its_lock() -> None:
+    """What a sink or a callback takes, or calls of the lane, cannot meet the lane's lock."""
+
+    class Curious(Inbox):
+        def finish(self) -> None:
+            assert not lane._lock.locked()
+            lane.check_finished()
+            super().finish()
+
+    inbox = Curious()
+    lane = Lane("b", ReadySource(iter(()), 0, Program("t", "cpu"), ItemOptions()), inbox, halt=NEVER)
+    with checked():
+        lane.check_finished()
+    assert inbox.finished
+
+
+def test_what_one_step_raises_does_not_keep_the_next_from_its_receiver() -> None:
+    outbox, came = Outbox(), []
+    outbox.put(lambda: [][0])
+    outbox.put(lambda: came.append(1))
+    outbox.deliver()
+    assert came == [1]
+
+
+def test_an_interrupt_is_raised_once_all_is_delivered() -> None:
+    outbox, came = Outbox(), []
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    outbox.put(interrupt)
+    outbox.put(lambda: came.append(1))
+    with pytest.raises(KeyboardInterrupt):
+        outbox.deliver()
+    assert came == [1]
+
+
+def test_a_step_may_put_another_and_deliver() -> None:
+    outbox, came = Outbox(), []
+
+    def again() -> None:
+        outbox.put(lambda: came.append(2))
+        outbox.deliver()
+        came.append(1)
+
+    outbox.put(again)
+    outbox.deliver()
+    assert came == [1, 2], "in their order, by one at a time"

@@ -153,7 +153,7 @@ class Batches:
         while record.total is None:
             with typed_errors(self._settings):
                 note_complete(lane)
-            if lane.send_failed or (lane.over and not lane.sent_whole):
+            if lane.unsent or (lane.over and not lane.sent_whole):
                 raise lane.failure or lane.stop_error or BatchIncomplete(lane.id, lane.ledger.open_chunks)
             if deadline is not None and monotonic() > deadline:
                 raise TimeoutError(f"The batch {lane.id!r} was not sent whole within {timeout:g} s; it goes on here.")

@@ -7,36 +7,27 @@ under it nothing but the book is touched, and what follows from that is handed o
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from time import monotonic
-from typing import Any, Literal
+from typing import Any
 
 from manycore.client.halt import NEVER, Halt
 from manycore.client.locks import Rank, RankedLock
 from manycore.client.outbox import Outbox
 from manycore.client.passage import Arrival, Cut, Observer, Sink, Source, Unobserved
+from manycore.client.state import State, following
 from manycore.client.window import Window
 from manycore.errors import BatchCancelled, BatchHalted, ManycoreError
 from manycore.protocol import keys
 from manycore.protocol.custody import Custody
-from manycore.protocol.ledger import Ledger, Part, Sent
+from manycore.protocol.ledger import Ledger, Sent
 from manycore.protocol.message import Block
 from manycore.protocol.parcel import Parcel
 from manycore.protocol.ranges import RangeSet
 from manycore.protocol.record import Record
 
-State = Literal["open", "stopping", "ended", "failed"]
-"""`open` takes items in; `stopping` takes none and waits for what is out; `ended` has every outcome; `failed` none
-that can still come."""
-_NEXT: dict[State, frozenset[State]] = {
-    "open": frozenset({"stopping", "ended", "failed"}),
-    "stopping": frozenset({"ended", "failed"}),
-    "ended": frozenset(),
-    "failed": frozenset(),
-}
 DEFAULT_QUEUE = "cpu"
 
 
@@ -74,7 +65,7 @@ class Lane:
         self._outbox = Outbox()
         self._started = monotonic()
         self._ended_at: float | None = None
-        self._unsent = False
+        self.unsent = False  # whether an item could not be sent, and others cannot know of it
         self._bytes_per_item = 0.0
         self._in_hand = 0
 
@@ -109,12 +100,7 @@ class Lane:
     @property
     def sent_whole(self) -> bool:
         """Whether every item of the input has been sent."""
-        return self.stop_error is None and self._no_more and not self._unsent
-
-    @property
-    def send_failed(self) -> bool:
-        """Whether an item of a named batch could not be sent, and others cannot know of it."""
-        return self._unsent
+        return self.stop_error is None and self._no_more and not self.unsent
 
     @property
     def finishable(self) -> bool:
@@ -174,7 +160,7 @@ class Lane:
     def refuse(self, error: BaseException, *, unsent: bool = False) -> None:
         """The next item cannot leave: `error` is its outcome. `unsent` if others cannot know of it."""
         with self._changing():
-            self._unsent |= unsent
+            self.unsent |= unsent
             if self._state != "open":
                 return
             self._in_hand -= 1
@@ -196,7 +182,7 @@ class Lane:
     def reject(self, chunk_id: str, error: BaseException, *, unsent: bool = False) -> list[Sent]:
         """A worker refused a chunk without reading it, or it never left: `error` is the outcome of its items."""
         with self._changing():
-            self._unsent |= unsent
+            self.unsent |= unsent
             sent = None if self.over else self.ledger.find(chunk_id)
             if sent is None:
                 return []
@@ -250,9 +236,7 @@ class Lane:
         self._outbox.deliver()
 
     def _become(self, state: State) -> None:
-        if state not in _NEXT[self._state]:
-            raise AssertionError(f"A lane that is {self._state} cannot become {state}.")
-        self._state = state
+        self._state = following(self._state, state)
 
     def _check_finished(self) -> None:
         if self.finishable:
@@ -305,7 +289,7 @@ class Lane:
     ) -> list[Sent]:
         parts, finished = self.custody.answer(indices)
         if parts:
-            arrivals = [_arrival(part, values, errors, block) for part in parts]
+            arrivals = [Arrival.of(part, values, errors, block) for part in parts]
             self.ledger.failed += sum(len(arrival.errors) for arrival in arrivals)
             self._outbox.put(partial(self._sink.deliver, arrivals))
         self._check_halt()
@@ -315,14 +299,3 @@ class Lane:
     def _check_halt(self) -> None:
         if self._state == "open" and self.halt.reached(len(self.ledger.answered), self.ledger.failed):
             self._stop(BatchHalted(self.id, str(self.halt)), give_up_sent=self.halt.when == "now")
-
-
-def _arrival(part: Part, values: Sequence[Any], errors: dict[int, BaseException], block: Block | None) -> Arrival:
-    """The outcomes of one part of what came."""
-    count, offset = len(part.span), part.offset
-    if count != len(values):
-        values = values[offset : offset + count]
-        errors = {at - offset: errors[at] for at in range(offset, offset + count) if at in errors} if errors else errors
-    seconds = block.seconds[offset : offset + count] if block else array("f")
-    attempts, worker = (block.attempt, block.worker) if block else (0, "")
-    return Arrival(part.span.start, values, errors, seconds, attempts, worker)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from manycore.protocol.ledger import Sent
-from manycore.protocol.message import ItemOptions
+from manycore.protocol.ledger import Part, Sent
+from manycore.protocol.message import Block, ItemOptions
 from manycore.protocol.parcel import Program
 
 if TYPE_CHECKING:
@@ -38,6 +39,19 @@ class Arrival:
     @property
     def stop(self) -> int:
         return self.start + len(self.values)
+
+    @classmethod
+    def of(
+        cls, part: Part, values: Sequence[Any], errors: dict[int, BaseException], block: Block | None = None
+    ) -> Arrival:
+        """One part of what came, in `block` or from this client itself."""
+        count, offset = len(part.span), part.offset
+        if count != len(values):
+            values = values[offset : offset + count]
+            errors = {at - offset: errors[at] for at in range(offset, offset + count) if at in errors} if errors else {}
+        seconds = block.seconds[offset : offset + count] if block else array("f")
+        attempts, worker = (block.attempt, block.worker) if block else (0, "")
+        return cls(part.span.start, values, errors, seconds, attempts, worker)
 
 
 class Source(Protocol):

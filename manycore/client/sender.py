@@ -80,11 +80,11 @@ class Sender:
             record.note(pipe, parcel)
         if chunk.payload_token is not None and body:
             pipe.set(keys.payload(chunk.batch, chunk.payload_token), body, ex=ttl)
-        for digest, sealed in program.references.items():
-            if monotonic() > self._shipped.get(digest, 0.0):
-                pipe.set(keys.reference(digest), sealed, ex=ttl)
-                self._shipped[digest] = monotonic() + ttl / 2
+        missing = {d: sealed for d, sealed in program.references.items() if monotonic() > self._shipped.get(d, 0.0)}
+        for digest, sealed in missing.items():
+            pipe.set(keys.reference(digest), sealed, ex=ttl)
         if len(pipe):
             pipe.execute()
+        self._shipped |= dict.fromkeys(missing, monotonic() + ttl / 2)  # not before the server took them
         inline = body if chunk.payload_token is None else b""
         self._publisher.publish([(part.chunk, inline) for part in parts], queue=program.queue, shadow=program.shadow)

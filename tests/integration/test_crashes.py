@@ -107,7 +107,7 @@ def test_a_killed_client_leaves_no_process_and_no_file(tmp_path: Path) -> None:
         assert client.stdout is not None
         supervisor = int(client.stdout.readline().split()[1])
         processes = {supervisor, *_descendants(supervisor)}
-        assert len(processes) == 5  # supervisor, server, worker, two children
+        assert len(processes) == 6  # keeper, supervisor, server, worker, two children
         client.kill()
     wait_until(lambda: not any(map(_alive, processes)), "every process is gone", seconds=10)
     wait_until(lambda: not list(tmp_path.iterdir()), "every file is gone", seconds=10)

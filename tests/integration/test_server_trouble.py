@@ -92,7 +92,7 @@ def test_a_server_that_refuses_writes_is_waited_for(
     assert cluster.submit(abs, -1).result(timeout=30) == 1
     with trouble(server, tmp_path), caplog.at_level(logging.WARNING):
         future = cluster.submit(abs, -2)
-        wait_until(lambda: "trying again" in caplog.text, "the client has met it")
+        wait_until(lambda: "waiting for it" in caplog.text, "the client has met it")
         with pytest.raises(ConnectionFailed, match=r"NOREPLICAS|MISCONF"):
             cluster.batch(abs, [1], id="begun-in-trouble")
     assert future.result(timeout=30) == 2

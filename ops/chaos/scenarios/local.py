@@ -124,10 +124,24 @@ def _start(folder: Path, settings: Mapping[str, str]) -> subprocess.Popen[bytes]
 
 
 def _find(target: str, supervisor: int) -> int:
-    """The process to kill."""
+    """The process to kill. The worker starts after the server, and a client submits before it is there."""
     if target == "supervisor":
         return supervisor
-    for pid in children_of(supervisor):
-        if (b"manycore.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()) == (target == "worker"):
-            return pid
-    raise LookupError(f"the supervisor {supervisor} has no {target}")
+    mark = b"manycore.worker" if target == "worker" else b"-server"
+
+    def found() -> list[int]:
+        return [pid for pid in _descendants(supervisor) if mark in _command(pid)]
+
+    wait_until(found, f"the supervisor {supervisor} has a {target}", seconds=ENDED_SECONDS)
+    return found()[0]
+
+
+def _descendants(pid: int) -> list[int]:
+    return [found for child in children_of(pid) for found in (child, *_descendants(child))]
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""  # it has just ended

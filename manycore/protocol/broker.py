@@ -36,8 +36,9 @@ QUEUES = ("cpu", "io")
 """Of the fleets that are always spoken of. Others are there while a worker has them (`roster`)."""
 PRIORITY_SUFFIXES = ("", "\x06\x163", "\x06\x166", "\x06\x169")
 """How kombu's Redis transport names the lists of a queue's priorities (a test holds it against kombu)."""
-UNACKED = "unacked"
-"""kombu's hash of deliveries that are not acknowledged (likewise)."""
+UNACKED, UNACKED_INDEX, UNACKED_MUTEX = "manycore-unacked", "manycore-unacked-index", "manycore-unacked-mutex"
+"""kombu's hash of deliveries that are not acknowledged, when each was taken, and who sweeps. By names of our own: with
+kombu's, we would take over another application's long tasks on the same database after our short lease."""
 SWEEP_SECONDS = 2.0
 """How often each worker looks for deliveries whose lease has ended (`worker.leases`)."""
 SOCKET_SECONDS = 30.0
@@ -161,6 +162,9 @@ def create_app(settings: Settings, name: str = "manycore", *, broker: str | None
         broker_connection_retry_on_startup=True,
         broker_transport_options={
             "visibility_timeout": settings.lease_seconds,
+            "unacked_key": UNACKED,
+            "unacked_index_key": UNACKED_INDEX,
+            "unacked_mutex_key": UNACKED_MUTEX,
             "unacked_restore_interval": SWEEP_SECONDS,
             "unacked_restore_throttle": 1,
             "unacked_mutex_expire": 5,

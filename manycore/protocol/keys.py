@@ -21,7 +21,7 @@
 | `mc:quarantine:items`| hash   | worker children  | poison item -> when, bytes, queue, bounded; likewise       |
 | `mc:quarantine:item:<id>` | string | worker children | a poison item with what runs it again; a week          |
 
-The broker's own keys (the queues, `unacked`, `unacked_index`, `_kombu.binding.*`) are kombu's.
+The broker's own keys (the queues, `manycore-unacked*`, `_kombu.binding.*`) are kombu's.
 """
 
 from __future__ import annotations

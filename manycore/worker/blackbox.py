@@ -71,6 +71,7 @@ class BlackBox:
     """
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         owner = _owner()
         descriptor = os.open(_box(folder, owner), os.O_RDWR | os.O_CREAT, 0o600)
         os.ftruncate(descriptor, _SIZE)

@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 
-from manycore.protocol.broker import PRIORITY_SUFFIXES, QUEUES
+from manycore.protocol.broker import PRIORITY_SUFFIXES, QUEUES, UNACKED
 from ops.chaos.foreign_worker import FOREIGN
 from ops.chaos.processes import Expired, wait_until
 from ops.chaos.rig import Rig
@@ -17,7 +17,7 @@ from ops.chaos.rig import Rig
 DRAIN_SECONDS = 30.0
 """How long what killed clients have left in the queues may take to run: a few leases."""
 STOP_SECONDS = 30.0
-BROKERS = ("_kombu.", "unacked")
+BROKERS = ("_kombu.", "unacked", "manycore-unacked")
 """What the names of kombu's own keys begin with, or have in them: they live as long as the broker."""
 
 
@@ -53,7 +53,7 @@ def left(client: redis.Redis) -> dict[str, int]:
     """The messages that wait or are under way, by their key."""
     waiting = [queue + suffix for queue in QUEUES for suffix in PRIORITY_SUFFIXES]
     found: dict[str, Any] = {queue: client.llen(queue) for queue in waiting}
-    found |= {name: client.hlen(name) for name in names(client) if name.endswith("unacked") and FOREIGN not in name}
+    found[UNACKED] = client.hlen(UNACKED)
     return {name: count for name, count in found.items() if count}
 
 

@@ -2,7 +2,7 @@
 
 The exact moment is kombu's gap (celery#7950): the server has taken a message out of its queue, and nobody has it.
 - `gap`: the reply to BRPOP has left the server, and the worker never receives it;
-- `record`: the worker has received it, and its note in `unacked` never reaches the server.
+- `record`: the worker has received it, and its note of that never reaches the server.
 
 It reads of the protocol what these two need: the first bytes of a reply, the names in a request.
 """
@@ -104,7 +104,7 @@ class _Link:
         """Whether to cut instead of passing a request on."""
         if b"BRPOP" in data:
             self._waiting = True
-        return b"HSET" in data and b"unacked_index" in data and self._proxy.strikes("record")
+        return b"HSET" in data and b"unacked-index" in data and self._proxy.strikes("record")
 
     def answers(self, data: bytes) -> bool:
         """Whether to cut instead of passing a reply on."""

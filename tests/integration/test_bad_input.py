@@ -178,7 +178,7 @@ def test_nothing_is_left_behind(
     cancelled.cancel()
     cluster.shutdown()
     client = server.client()
-    wait_until(lambda: not client.llen("cpu") and not client.hlen("unacked"), "the queue is empty")
+    wait_until(lambda: not client.llen("cpu") and not client.hlen("manycore-unacked"), "the queue is empty")
     found: Any = client.keys("mc:*")
     keys = [key.decode() for key in found]
     assert all(client.ttl(key) > 0 for key in keys), keys

@@ -29,7 +29,7 @@ def test_terminate_kills_what_runs(
     start_worker()
     cluster = connect()
     batch = cluster.batch(function, [60.0])
-    wait_until(lambda: Probe(cluster).redis.hlen("unacked"), "it is taken")
+    wait_until(lambda: Probe(cluster).redis.hlen("manycore-unacked"), "it is taken")
     began = monotonic()
     batch.cancel(terminate=True)
     assert cluster.submit(square, 3).result(timeout=20) == 9
@@ -40,7 +40,7 @@ def test_what_was_cancelled_can_be_terminated_later(start_worker: StartWorker, c
     start_worker()
     cluster = connect()
     batch = cluster.batch(busy, [60.0])
-    wait_until(lambda: Probe(cluster).redis.hlen("unacked"), "it is taken")
+    wait_until(lambda: Probe(cluster).redis.hlen("manycore-unacked"), "it is taken")
     batch.cancel()
     assert batch.wait(5)
     batch.cancel(terminate=True)
@@ -75,7 +75,8 @@ def test_a_cancel_survives_the_restart_of_all_workers(
     start_worker(lease_seconds="2")
     assert cluster.submit(square, 3).result(timeout=20) == 9
     client = server.client()
-    wait_until(lambda: not client.hlen("unacked") and not client.llen("cpu"), "every message of it has come up")
+    held = "manycore-unacked"
+    wait_until(lambda: not client.hlen(held) and not client.llen("cpu"), "every message of it has come up")
     assert len(list(folder.iterdir())) <= begun + 2  # what ran, and its kill's moment
 
 

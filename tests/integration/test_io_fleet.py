@@ -110,7 +110,7 @@ def test_what_outlasts_the_stop_is_run_again_at_once(
     worker = start_worker("--pool", pool, "--queue", "io", slots=1, stop_seconds="0.5", lease_seconds="60")
     future = connect().submit(wait, 3.0)
     client = server.client()
-    wait_until(lambda: client.hlen("unacked") and not client.llen("io"), "the item runs")
+    wait_until(lambda: client.hlen("manycore-unacked") and not client.llen("io"), "the item runs")
     worker.terminate()
     worker.wait(30)
     started = time.monotonic()

@@ -60,7 +60,7 @@ def test_what_a_killed_host_ran_runs_elsewhere_within_a_lease_and_five_seconds(
     wait_until(lambda: list(runs.iterdir()), "it runs")
     start_worker(lease_seconds=str(LEASE_SECONDS))
     if mutex:
-        server.client().set("unacked_mutex", "a worker that is gone", px=5000)
+        server.client().set("manycore-unacked-mutex", "a worker that is gone", px=5000)
     os.killpg(host.pid, signal.SIGKILL)
     killed = monotonic()
     wait_until(lambda: (runs / "1").read_text() == "xx", "it runs again")

@@ -82,7 +82,7 @@ def test_junk_in_a_queue_does_not_stop_the_search(
     wait_until(lambda: client.llen("cpu") == 8, "all chunks are queued")
     client.lpop("cpu")
     client.rpush("cpu", b"{junk", b"[]", b"{}", b"7", b'{"body": 5}')
-    client.hset("unacked", mapping={"a": b"[", "b": b"[]", "c": b"{}"})
+    client.hset("manycore-unacked", mapping={"a": b"[", "b": b"[]", "c": b"{}"})
     start_worker()
     assert batch.gather() == [n * n for n in range(100)]
 

@@ -49,8 +49,8 @@ class Target:
         futures = [self.cluster.submit(square, n) for n in range(5)]
         assert [future.result(timeout=5) for future in futures] == [0, 1, 4, 9, 16]
         assert monotonic() - started < 5
-        wait_until(lambda: not self.redis.hlen("unacked"), "nothing is unacknowledged", seconds=5)
-        assert not self.redis.exists("unacked_index", "cpu")
+        wait_until(lambda: not self.redis.hlen("manycore-unacked"), "nothing is unacknowledged", seconds=5)
+        assert not self.redis.exists("manycore-unacked-index", "cpu")
         assert self.process.poll() is None
 
     def memory(self) -> int:
@@ -156,7 +156,7 @@ def test_a_refusal_does_not_shorten_the_life_of_a_batch(target: Target) -> None:
 def test_a_caller_whose_message_is_broken_is_told(target: Target) -> None:
     """From end to end: the message is changed while it waits behind a worker that is busy."""
     held = [target.cluster.submit(busy, 0.4) for _ in range(2)]
-    wait_until(lambda: target.redis.hlen("unacked") >= 1 and not target.redis.exists("cpu"), "it is busy")
+    wait_until(lambda: target.redis.hlen("manycore-unacked") >= 1 and not target.redis.exists("cpu"), "it is busy")
     message = target.forge.chunk("swapped")
     message["headers"]["task"] = "celery.ping"
     target.throw(message)
@@ -173,7 +173,7 @@ def test_copies_of_a_message_run_beside_each_other(target: Target) -> None:
     copy["properties"]["delivery_info"]["redelivered"] = True
     before = target.refused()
     target.throw(message, copy)
-    wait_until(lambda: target.redis.hlen("unacked") == 2, "each has a lease of its own")
+    wait_until(lambda: target.redis.hlen("manycore-unacked") == 2, "each has a lease of its own")
     target.goes_on()
     assert target.redis.xlen(keys.outcomes("copies")) >= 2
     assert target.refused() == before
@@ -188,9 +188,9 @@ def test_what_cannot_be_restored_is_put_aside(target: Target) -> None:
     good = raw(target.forge.chunk("restored"))
     entries = {"t1": b"not JSON", "t2": b"3", "t3": b'[{"headers": null, "properties": {}}, "", "cpu"]'}
     entries["t4"] = json.dumps([json.loads(good), "", "cpu"]).encode()
-    target.redis.hset("unacked", mapping=cast(Any, entries))
-    target.redis.zadd("unacked_index", dict.fromkeys(entries, 1.0))
-    wait_until(lambda: RefusedMessages(target.redis).counts().get("unacked") == 3, "three are put aside")
+    target.redis.hset("manycore-unacked", mapping=cast(Any, entries))
+    target.redis.zadd("manycore-unacked-index", dict.fromkeys(entries, 1.0))
+    wait_until(lambda: RefusedMessages(target.redis).counts().get("manycore-unacked") == 3, "three are put aside")
     wait_until(lambda: target.redis.exists(keys.outcomes("restored")), "the good one is restored, and answered")
     target.goes_on()
     target.redis.delete(keys.outcomes("restored"))
@@ -207,6 +207,6 @@ def test_remote_control_can_be_malformed_too(target: Target, kind: Kind) -> None
 
 
 def test_no_key_is_without_an_end(target: Target) -> None:
-    kept = {b"unacked_mutex"}
+    kept = {b"manycore-unacked-mutex"}
     for key in cast(list[bytes], target.redis.keys("mc:*")):
         assert key in kept or target.redis.ttl(key) > 0, key

@@ -71,7 +71,7 @@ def test_an_unsigned_message_is_refused_and_the_worker_lives(
     stranger.send_task("manycore.call", (1,))
     assert connect().submit(square, 2).result(timeout=20) == 4
     assert process.poll() is None
-    wait_until(lambda: not server.client().hlen("unacked"), "the refused message is gone")
+    wait_until(lambda: not server.client().hlen("manycore-unacked"), "the refused message is gone")
 
 
 @pytest.mark.parametrize(

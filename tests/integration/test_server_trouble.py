@@ -183,7 +183,7 @@ def test_a_message_taken_from_a_full_server_is_put_back(
         client.eval(PUT_BACK, 2, "cpu", "nothing", message)
         wait_until(lambda: b"The server is full" in log_of_worker(tmp_path), "the worker has met it")
     assert result.get(timeout=20) == 168
-    wait_until(lambda: not client.hlen("unacked"), "it is acknowledged")
+    wait_until(lambda: not client.hlen("manycore-unacked"), "it is acknowledged")
 
 
 def test_a_worker_that_starts_on_a_full_server_waits_for_room(

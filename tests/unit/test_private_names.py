@@ -11,7 +11,8 @@ from kombu.transport.redis import Channel, QoS
 from redis._parsers.base import BaseParser
 
 from manycore.local.server import server_binary
-from manycore.protocol.broker import AWAY, PRIORITY_SUFFIXES, UNACKED
+from manycore.protocol.broker import AWAY, PRIORITY_SUFFIXES, UNACKED, create_app
+from manycore.protocol.settings import load_settings
 
 
 def test_a_queue_has_one_list_for_each_priority_step() -> None:
@@ -19,7 +20,9 @@ def test_a_queue_has_one_list_for_each_priority_step() -> None:
 
 
 def test_deliveries_are_recorded_where_we_look() -> None:
-    assert Channel.unacked_key == UNACKED
+    assert {"unacked_key", "unacked_index_key", "unacked_mutex_key"} <= set(Channel.from_transport_options)
+    options = create_app(load_settings(url="redis://127.0.0.1/0")).conf.broker_transport_options
+    assert options["unacked_key"] == UNACKED != Channel.unacked_key, "that one is other applications'"
 
 
 def test_qos_keeps_its_deliveries_by_tag() -> None:

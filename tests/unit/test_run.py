@@ -317,7 +317,7 @@ def test_a_result_that_cannot_be_pickled_is_its_items_own_error(box: BlackBox) -
 
 
 def test_an_item_that_cannot_be_noted_does_not_begin(box: BlackBox) -> None:
-    def note(_position: int) -> None:
+    def note(_position: int | None) -> None:
         raise ConnectionFailed("redis://h", "away")
 
     run = run_of(box, 3)
@@ -332,16 +332,16 @@ def test_the_guard_lets_other_items_pass(box: BlackBox) -> None:
 
 
 def test_careful_mode_notes_each_item_before_it_runs(box: BlackBox) -> None:
-    run, noted = run_of(box, 3), list[tuple[int, list[Any]]]()
+    run, noted = run_of(box, 3), list[tuple[int | None, list[Any]]]()
 
-    def note(position: int) -> None:
+    def note(position: int | None) -> None:
         report = run.tally.take_report()
         noted.append((position, report.values if report else []))
 
     run.note, run.careful_until = note, float("inf")
     values = list(range(3))
     run.execute(guarded(run, lambda item: item))
-    assert noted == [(0, []), (1, values[:1]), (2, values[1:2])]
+    assert noted == [(0, []), (None, []), (1, values[:1]), (None, []), (2, values[1:2]), (None, [])]
 
 
 def test_what_careful_mode_noted_is_the_suspect_until_it_is_done(box: BlackBox) -> None:
@@ -353,7 +353,7 @@ def test_what_careful_mode_noted_is_the_suspect_until_it_is_done(box: BlackBox) 
         run.tally.take_report()
         seen.append(run.suspect)
 
-    def note(position: int) -> None:
+    def note(position: int | None) -> None:
         run.noted = position
         look()
 
@@ -364,7 +364,7 @@ def test_what_careful_mode_noted_is_the_suspect_until_it_is_done(box: BlackBox) 
     run.note, run.careful_until = note, float("inf")
     run.execute(guarded(run, item))
     look()
-    assert seen == [0, 0, 1, 1, 2, 2, None]
+    assert seen == [0, 0, None, 1, 1, None, 2, 2, None, None]
 
 
 def test_careful_mode_ends(box: BlackBox) -> None:

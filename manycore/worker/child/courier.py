@@ -81,8 +81,8 @@ class Courier:
             self._flush(run, last=True)
             return True
 
-    def _note(self, run: ChunkRun, position: int) -> None:
-        """Write what is done, and that the item at `position` is about to run."""
+    def _note(self, run: ChunkRun, position: int | None) -> None:
+        """Write what is done, and that the item at `position` is about to run; None: that it has come to its end."""
         with self._changed:
             run.noted = position
             self._flush(run)

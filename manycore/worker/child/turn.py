@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
@@ -20,6 +20,7 @@ from manycore.protocol.message import CallForm, ItemOptions
 from manycore.protocol.packing import ATOMIC, Pickled, dumps, rebuilt
 from manycore.worker.child.limits import hard_limit, time_limit
 from manycore.worker.child.memory import memory_limit
+from manycore.worker.child.suspects import alone
 
 if TYPE_CHECKING:
     from manycore.worker.child.run import ChunkRun
@@ -98,6 +99,7 @@ class Turn:
         self._pickled = pickled
         self._retried = run.chunk.attempt <= options.retries
         self._guarded = False
+        self._owner = os.getpid()
         self._careful_until = 0.0
         self._time: Callable[[], AbstractContextManager[None]] = nullcontext
         if options.timeout is not None:
@@ -115,23 +117,40 @@ class Turn:
         return self._call if not (self._pickled or self._limited or self._guarded) else self
 
     def __call__(self, item: Any) -> Any:
-        if self._guarded:
-            self._note()
-            if isinstance(item, Doomed):
-                raise item
-            if isinstance(item, Struck):
-                return self._claimed(item)
+        if not self._guarded:
+            return self._within(item)
+        if monotonic() >= self._careful_until:
+            return self._looked_at(item)
+        hard_limit.disarm()  # others may keep us waiting, and the server
+        with alone(self._run.box.folder) as noted:
+            if noted:
+                self._note(self._run.box.note[0])
+            try:
+                return self._looked_at(item)
+            finally:
+                if noted:
+                    self._settle()
+
+    def _looked_at(self, item: Any) -> Any:
+        if isinstance(item, Doomed):
+            raise item
+        if isinstance(item, Struck):
+            return self._claimed(item)
         return self._within(item)
 
-    def _note(self) -> None:
-        """For a while, write what is done and which item comes next: a death then costs one item."""
-        if monotonic() >= self._careful_until:
-            return
-        hard_limit.disarm()  # the server may keep us waiting
+    def _note(self, position: int | None) -> None:
+        """Write what is done and which item comes next: a death then costs one item."""
         try:
-            self._run.note(self._run.box.note[0])
+            self._run.note(position)
         except ConnectionFailed as exc:
             raise NotBegun from exc
+
+    def _settle(self) -> None:
+        """It has come to its end: whatever dies from here on, it was not this item."""
+        if os.getpid() == self._owner:  # a copy of the process that the item forked has noted nothing
+            hard_limit.disarm()
+            with suppress(NotBegun):  # the last report meets that server too, and decides
+                self._note(None)
 
     def _claimed(self, struck: Struck) -> Any:
         hard_limit.disarm()  # as above

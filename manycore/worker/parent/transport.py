@@ -59,7 +59,7 @@ class TaskMessage(virtual.Message):
 
 
 class QoS(kombu_redis.QoS):
-    """kombu's record of deliveries, which survives an entry in `unacked` that is no message, and a full server."""
+    """kombu's record of deliveries, which survives an entry among them that is no message, and a full server."""
 
     def restore_visible(self, start: int = 0, num: int = 10, interval: int = 10) -> None:
         try:

@@ -1,0 +1,37 @@
+"""Lets the suspects of one worker run one at a time: a death that several were noted for would name the wrong ones.
+
+What is noted in Redis before its turn is blamed if the whole worker dies. Slots that share their fate (the threads of
+one process, the processes of one container) must therefore not have two such items under way. An item that cannot have
+its turn alone in time runs without being noted: better a death that nobody is blamed for than one that an innocent is.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+
+WAIT_SECONDS = 5.0
+POLL_SECONDS = 0.005
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[bool]:
+    """Whether no other suspect of the worker with this folder runs meanwhile. The kernel lets go of it at a death."""
+    with (folder / "suspect").open("a") as file:
+        yield _taken(file.fileno())
+
+
+def _taken(descriptor: int) -> bool:
+    deadline = monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if monotonic() > deadline:
+                return False
+            sleep(POLL_SECONDS)
+        else:
+            return True

@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test stack-test check bench chaos chaos-short up down logs lock clean
+.PHONY: help setup demo test test-slow test-all stack-test check bench chaos chaos-short up down logs lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,8 +18,13 @@ setup: $(VENV)/.installed ## Make .venv with the locked dependencies and manycor
 demo: $(VENV)/.installed ## Run a small batch on a private cluster
 	@$(BIN)/python -m examples.demo
 
-test: $(VENV)/.installed ## Run the unit and integration tests
-	@$(BIN)/python -m pytest
+test: $(VENV)/.installed ## Run the unit and integration tests, but for the slow ones
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/.installed ## Run the slow ones: whole deaths, storms in small, two clients at once
+	@$(BIN)/python -m pytest -m slow
+
+test-all: test test-slow ## Run both
 
 stack-test: $(VENV)/.installed ## Run the tests of the compose stack (Docker, Chromium)
 	@$(BIN)/python -m pytest tests/stack

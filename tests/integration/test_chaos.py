@@ -17,6 +17,8 @@ COMMAND = [sys.executable, "-m", "ops.chaos", "--seed", "5"]
 NAMED = ["--door", "named", "--no-foreign", "--local", "0", "--no-vanilla"]
 """The shortest mix."""
 
+pytestmark = pytest.mark.slow
+
 
 def chaos(*options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*COMMAND, *options], cwd=ROOT, capture_output=True, text=True, timeout=55)

@@ -187,6 +187,7 @@ def test_a_batch_under_way_goes_on_with_its_own_code(
     assert (set(first.gather()), set(second.gather())) == ({1}, {2})
 
 
+@pytest.mark.slow
 def test_two_clients_with_different_code_of_one_name_never_meet(
     server: Server, start_worker: StartWorker, tmp_path: Path
 ) -> None:

@@ -34,6 +34,7 @@ def test_a_deadly_item_runs_three_times_and_no_neighbour_more_often(cluster: Clu
     assert max(runs.values()) <= 3
 
 
+@pytest.mark.slow
 def test_an_item_that_kills_the_whole_worker_runs_three_times(tmp_path: Path) -> None:
     # One slot: an item beside it in the same worker would die with it each time, and nobody could tell them apart.
     with Cluster(workers=1) as cluster:

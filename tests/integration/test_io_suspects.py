@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from manycore import Cluster
 from manycore.errors import WorkerCrashed
 from tests.functions import busy, leave
@@ -15,6 +17,7 @@ def work(number: int, *, at: int) -> int:
     return leave(number, at=at)
 
 
+@pytest.mark.slow
 def test_six_items_of_which_one_crashes(start_worker: Callable[..., Any], connect: Callable[..., Cluster]) -> None:
     start_worker("--pool", "threads", "--queue", "io", slots=6, wait=False, lease_seconds="4")
     start_worker("--pool", "threads", "--queue", "io", slots=6, wait=False, lease_seconds="4")

@@ -86,6 +86,15 @@ def long_task(folder: str, seconds: float) -> str:
     return "done"
 
 
+@task
+def deadly_task(folder: str, how: str) -> None:
+    """Leave a file for each run, then end badly: for plain Celery calls."""
+    note_run(0, folder=folder)
+    if how == "memory":
+        raise MemoryError("none left")
+    leave(0, at=0, how=how)
+
+
 def fail_first(number: int, *, folder: str, times: int = 1) -> int:
     """Fail so many times, then succeed; the folder remembers."""
     path = Path(folder) / str(number)

@@ -10,6 +10,7 @@
 | `mc:<id>:progress`   | hash   | worker children  | chunk id -> how far it is; batch TTL                       |
 | `mc:<id>:strikes`    | hash   | worker parent    | item -> how often and how it killed its worker; batch TTL  |
 | `mc:<id>:claims`     | hash   | worker children  | struck item -> how often it runs now; batch TTL            |
+| `mc:plain:<task id>` | string | worker parent    | how many processes a plain Celery call has killed; batch TTL |
 | `mc:ref:<digest>`    | string | client           | a shipped function with its keyword arguments, or an       |
 |                      |        |                  | archive of the client's modules; batch TTL                 |
 | `mc:worker:<name>`   | hash   | worker parent    | slots, tasks, versions; `WORKER_TTL_SECONDS`, refreshed    |
@@ -71,6 +72,10 @@ def progress(batch_id: str) -> str:
 
 def strikes(batch_id: str) -> str:
     return f"mc:{batch_id}:strikes"
+
+
+def plain_deaths(task_id: str) -> str:
+    return f"mc:plain:{task_id}"
 
 
 def claims(batch_id: str) -> str:

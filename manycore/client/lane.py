@@ -54,8 +54,7 @@ class Lane:
         self.custody = custody or Custody()
         self.window = Window(ordered=ordered)
         self.halt = halt
-        self.last_read = "0-0"
-        """Where the reader is in the batch's stream: its thread's alone."""
+        self.last_read = "0-0"  # in the batch's stream: the reader's alone
         self.stop_error: ManycoreError | None = None
         self.failure: BaseException | None = None
         self._state: State = "open"

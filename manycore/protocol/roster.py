@@ -114,8 +114,18 @@ def live_workers(client: redis.Redis) -> list[Worker]:
     found: Any = client.zrangebyscore(keys.WORKERS, oldest, "+inf")
     pipe = client.pipeline(transaction=False)
     for name in found:
-        pipe.hgetall(keys.worker(name.decode()))
-    return [_parse(fields) for fields in pipe.execute() if fields]
+        pipe.hgetall(keys.worker(name.decode(errors="surrogateescape")))
+    records = zip(found, pipe.execute(raise_on_error=False), strict=True)
+    return [worker for name, record in records if record and (worker := _read(name, record)) is not None]
+
+
+def _read(name: bytes, record: Any) -> Worker | None:
+    """One worker; None for a record of another version, or of nobody of ours: it must keep no client out."""
+    try:
+        return _parse(record)
+    except (KeyError, ValueError, TypeError, AttributeError) as exc:
+        logger.warning("The record of the worker %.100r cannot be read (%r); it is left out", name, exc)
+        return None
 
 
 def _parse(fields: dict[bytes, bytes]) -> Worker:

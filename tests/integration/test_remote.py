@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from time import time
 from typing import Any
 
 import pytest
@@ -112,6 +113,21 @@ def test_a_forged_outcome_is_dropped(server: Server, start_worker: StartWorker, 
     start_worker()
     assert future.result(timeout=20) == 9
     assert Probe(cluster).refused_outcomes == 1
+
+
+@pytest.mark.parametrize("junk", [{"slots": "1"}, {"slots": "many", "queues": "[", "tasks": "{}"}, "no hash at all"])
+def test_a_workers_record_that_cannot_be_read_keeps_nobody_out(
+    junk: Any, server: Server, start_worker: StartWorker, connect: Connect
+) -> None:
+    client = server.client()
+    if isinstance(junk, dict):
+        client.hset("mc:worker:odd", mapping=junk)
+    else:
+        client.set("mc:worker:odd", junk)
+    client.expire("mc:worker:odd", 60)
+    client.zadd("mc:workers", {"odd": time() + 10})
+    start_worker()
+    assert connect().submit(square, 3).result(timeout=20) == 9
 
 
 def plain_app(server: Server, monkeypatch: pytest.MonkeyPatch) -> Any:

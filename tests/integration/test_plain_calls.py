@@ -1,4 +1,7 @@
-"""Plain Celery calls have the same bound: none runs more than three times, and none ends the worker that runs it."""
+"""A plain Celery call that ends badly while a child runs it ends, after three executions, and its worker goes on.
+
+Not held here, for it does not hold yet: calls on the threads of `io`, and arguments whose rebuilding kills.
+"""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Probe:
     @property
     def auditor(self) -> Auditor:
         """What looks for lost items."""
-        return self._session.housekeeper._watch._auditor
+        return self._session.housekeeper._lookout._auditor
 
     @property
     def refused_outcomes(self) -> int:

@@ -10,7 +10,7 @@ import redis
 
 from manycore.client.dispatcher import Dispatcher
 from manycore.client.halt import Halt
-from manycore.client.housekeeper import Housekeeper, note_complete
+from manycore.client.housekeeper import Housekeeper, mark_complete
 from manycore.client.inputs import Input
 from manycore.client.lane import Lane
 from manycore.client.passage import Sink
@@ -152,7 +152,7 @@ class Batches:
         pause = threading.Event()
         while record.total is None:
             with typed_errors(self._settings):
-                note_complete(lane)
+                mark_complete(lane)
             if lane.unsent or (lane.over and not lane.sent_whole):
                 raise lane.failure or lane.stop_error or BatchIncomplete(lane.id, lane.ledger.open_chunks)
             if deadline is not None and monotonic() > deadline:

@@ -21,7 +21,7 @@ from manycore.protocol import packing
 from manycore.protocol.broker import BRIEF_SECONDS, RECONNECT_SECONDS
 from manycore.protocol.packing import Run
 from manycore.protocol.patience import Patience
-from manycore.protocol.roster import Fleet
+from manycore.protocol.roster import Roster
 from manycore.protocol.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -35,9 +35,9 @@ class Dispatcher:
     `announce` tells the reader of new lanes: from this thread, for it is a round trip, and `submit` makes none.
     """
 
-    def __init__(self, sender: Sender, fleet: Fleet, settings: Settings, announce: Callable[[], object]) -> None:
+    def __init__(self, sender: Sender, roster: Roster, settings: Settings, announce: Callable[[], object]) -> None:
         self._sender = sender
-        self._fleet = fleet
+        self._roster = roster
         self._settings = settings
         self._announce = announce
         self._lanes: tuple[Lane, ...] = ()
@@ -117,11 +117,11 @@ class Dispatcher:
         return self._closed or self._has_new or any(lane.finishable or self._can_send(lane) for lane in self._lanes)
 
     def _can_send(self, lane: Lane) -> bool:
-        return lane.source.ready() and lane.ready(self._fleet.last_slots(lane.queue))
+        return lane.source.ready() and lane.ready(self._roster.last_slots(lane.queue))
 
     def _send_next(self, lane: Lane) -> None:
         try:
-            cut = lane.next_cut(self._fleet.slots(lane.queue))
+            cut = lane.next_cut(self._roster.slots(lane.queue))
             if cut is not None and not lane.pass_over(cut):
                 self._send_cut(lane, cut)
         except BaseException as exc:  # the lane ends with it, the others go on; what it pickles may raise anything

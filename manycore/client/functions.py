@@ -13,7 +13,7 @@ from manycore.protocol.archive import Archive
 from manycore.protocol.broker import FUNCTION_TASK
 from manycore.protocol.codec import Keyring
 from manycore.protocol.parcel import Program
-from manycore.protocol.roster import Fleet
+from manycore.protocol.roster import Roster
 from manycore.protocol.settings import Settings
 from manycore.task import task_info
 
@@ -26,7 +26,7 @@ class FunctionShipper:
     def __init__(
         self,
         keyring: Keyring,
-        fleet: Fleet,
+        roster: Roster,
         settings: Settings,
         code: CodeShipper,
         *,
@@ -34,7 +34,7 @@ class FunctionShipper:
     ) -> None:
         self._keyring = keyring
         self._code = code
-        self._fleet = fleet
+        self._roster = roster
         self._limit = settings.max_item_bytes
         self._only_fleet = only_fleet
 
@@ -54,16 +54,16 @@ class FunctionShipper:
         `PayloadTooLarge` for a function that cannot be shipped, `TypeError` for what is no function.
         """
         if isinstance(function, str):
-            if not self._fleet.knows(function):
-                raise UnknownTask(function, self._fleet.suggestion(function))
-            return self._named(function, self._queue(fleet, self._fleet.queue_of(function)), kwargs)
+            if not self._roster.knows(function):
+                raise UnknownTask(function, self._roster.suggestion(function))
+            return self._named(function, self._queue(fleet, self._roster.queue_of(function)), kwargs)
         if not callable(function):
             raise TypeError(f"A function or a task name is needed, not {type(function).__name__} ({function!r:.80}).")
         info = task_info(function)
-        if info is not None and not info.name.startswith("__main__.") and self._fleet.knows(info.name):
+        if info is not None and not info.name.startswith("__main__.") and self._roster.knows(info.name):
             return self._named(info.name, self._queue(fleet, info.fleet), kwargs)
         name = packing.name_of(function)
-        if not self._fleet.allows_functions:
+        if not self._roster.allows_functions:
             raise FunctionsNotAllowed(name)
         code = self._code.current(briefly=briefly)
         queue = self._queue(fleet, info.fleet if info else None)

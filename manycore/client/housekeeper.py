@@ -18,12 +18,12 @@ from typing import Any, Protocol
 import redis
 
 from manycore.client.lane import Lane
+from manycore.client.lookout import Lookout
 from manycore.client.tidy import Tidier
-from manycore.client.watch import Watch
 from manycore.errors import BatchCancelled, LocalClusterFailed
 from manycore.protocol import keys
 from manycore.protocol.broker import AWAY, BRIEF_SECONDS, FULL
-from manycore.protocol.roster import Fleet
+from manycore.protocol.roster import Roster
 from manycore.protocol.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -49,13 +49,19 @@ class Housekeeper:
     """Owns the thread. `later` may be called from anywhere, finalizers and signal handlers too: it only enqueues."""
 
     def __init__(
-        self, household: Household, client: redis.Redis, tidier: Tidier, watch: Watch, fleet: Fleet, settings: Settings
+        self,
+        household: Household,
+        client: redis.Redis,
+        tidier: Tidier,
+        lookout: Lookout,
+        roster: Roster,
+        settings: Settings,
     ) -> None:
         self._household = household
         self._redis = client
         self._tidier = tidier
-        self._watch = watch
-        self._fleet = fleet
+        self._lookout = lookout
+        self._roster = roster
         self._settings = settings
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._closed = False
@@ -114,7 +120,7 @@ class Housekeeper:
     def _complete(self) -> None:
         """Note the batches that are over as sent whole; what the server does not take now is tried again."""
         for lane in list(self._incomplete):
-            note_complete(lane)
+            mark_complete(lane)
             if lane.record is None or lane.record.total is not None or not lane.sent_whole:
                 self._incomplete.discard(lane)
 
@@ -123,20 +129,20 @@ class Housekeeper:
         self._next_look = monotonic() + (LOOK_SECONDS if lanes else IDLE_SECONDS)
         self._household.check_threads()
         try:
-            self._watch.check_local()
+            self._lookout.check_local()
         except LocalClusterFailed as exc:
             self._household.break_off(exc)
             return
         for lane in lanes:
-            note_complete(lane)
+            mark_complete(lane)
             self._give_up_unanswerable(lane)
         self._ask_for_foreign_hands([lane for lane in lanes if not lane.ephemeral and not lane.over])
-        self._watch.look(lanes)
+        self._lookout.look(lanes)
         self._tidier.refresh(lanes)
 
     def _give_up_unanswerable(self, lane: Lane) -> None:
         """Without a worker, nobody says which of the items that were sent did not run."""
-        if lane.state == "stopping" and lane.stop_error is not None and not self._fleet.workers():
+        if lane.state == "stopping" and lane.stop_error is not None and not self._roster.workers():
             lane.stop(lane.stop_error, give_up_sent=True)
 
     def _ask_for_foreign_hands(self, lanes: list[Lane]) -> None:
@@ -153,7 +159,7 @@ class Housekeeper:
                 lane.stop(BatchCancelled(lane.id), give_up_sent=flag != keys.STOPPING, flag=None)
 
 
-def note_complete(lane: Lane) -> None:
+def mark_complete(lane: Lane) -> None:
     """Once a named batch has been sent whole, others may finish it."""
     record = lane.record
     if record is not None and record.total is None and lane.sent_whole:

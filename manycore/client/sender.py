@@ -77,7 +77,7 @@ class Sender:
         chunk, program, body = parcel.chunk, parcel.program, parcel.body
         pipe = self._redis.pipeline(transaction=False)
         if record is not None:
-            record.note(pipe, parcel)
+            record.enter(pipe, parcel)
         if chunk.payload_token is not None and body:
             pipe.set(keys.payload(chunk.batch, chunk.payload_token), body, ex=ttl)
         missing = {d: sealed for d, sealed in program.references.items() if monotonic() > self._shipped.get(d, 0.0)}

@@ -22,13 +22,13 @@ from manycore.client.functions import FunctionShipper
 from manycore.client.housekeeper import Housekeeper
 from manycore.client.lane import Lane
 from manycore.client.locks import Rank, RankedLock
+from manycore.client.lookout import Lookout
 from manycore.client.reader import Reader
 from manycore.client.sender import Sender
 from manycore.client.sources import ReadySource, SubmitSource
 from manycore.client.stream import OutcomeStream
 from manycore.client.submits import Submits
 from manycore.client.tidy import Tidier
-from manycore.client.watch import Watch
 from manycore.errors import BatchCancelled, ClientBroken, ForkedCluster
 from manycore.local.cluster import LocalCluster
 from manycore.protocol import keys
@@ -43,7 +43,7 @@ from manycore.protocol.broker import (
     typed_errors,
 )
 from manycore.protocol.ledger import Sent
-from manycore.protocol.roster import Fleet
+from manycore.protocol.roster import Roster
 from manycore.protocol.settings import Settings, redacted
 
 logger = logging.getLogger(__name__)
@@ -82,22 +82,22 @@ class Session:
             if local is None:
                 check_server_kind(self.redis, settings)
         self._brief = connect(settings, BRIEF_SECONDS)
-        self.fleet = Fleet(self.redis, self._keyring, expected_slots=local.slots if local else None)
-        self.fleet.workers()
+        self.roster = Roster(self.redis, self._keyring, expected_slots=local.slots if local else None)
+        self.roster.workers()
         self._publisher = Publisher(create_app(settings, "manycore.client"), self._keyring)
 
     def _compose(self, code: Code | None) -> None:
         settings, keyring = self.settings, self._keyring
         only = QUEUES[0] if self.local is not None else None
-        self.shipper = FunctionShipper(keyring, self.fleet, settings, CodeShipper(keyring, code), only_fleet=only)
+        self.shipper = FunctionShipper(keyring, self.roster, settings, CodeShipper(keyring, code), only_fleet=only)
         self.stream = OutcomeStream(self.redis, keyring)
         self.reader = Reader(self.redis, self._brief, self.stream, settings, f"session-{self.id}")
         sender = Sender(self.redis, self._publisher, settings)
-        self.dispatcher = Dispatcher(sender, self.fleet, settings, self.reader.wake)
+        self.dispatcher = Dispatcher(sender, self.roster, settings, self.reader.wake)
         auditor = Auditor(self._brief, keyring)
-        watch = Watch(auditor, sender, self.fleet, settings, self.local)
+        lookout = Lookout(auditor, sender, self.roster, settings, self.local)
         self._tidier = Tidier(self._brief, auditor, lambda batch: self.batches.record(batch), settings)
-        self.housekeeper = Housekeeper(self, self._brief, self._tidier, watch, self.fleet, settings)
+        self.housekeeper = Housekeeper(self, self._brief, self._tidier, lookout, self.roster, settings)
         self.submits = Submits(self, self.shipper.submitted)
         self.batches = Batches(self, self.redis, keyring, settings, self.dispatcher, self.housekeeper, self._tidier)
 

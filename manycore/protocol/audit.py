@@ -63,7 +63,7 @@ class Auditor:
         """The chunks with the positions that they still have to run, without those they gave away."""
         pipe = self._redis.pipeline(transaction=False)
         for chunk in chunks:
-            pipe.hget(keys.progress(chunk.batch), chunk.id)
+            pipe.hget(keys.resume(chunk.batch), chunk.id)
         known = zip(chunks, pipe.execute(), strict=True)
         return [Resume.parse(progress).of(chunk) if progress else chunk for chunk, progress in known]
 

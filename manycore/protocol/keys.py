@@ -7,7 +7,7 @@
 | `mc:<id>:in:<token>` | string | client           | payload beside its message: until answered, or batch TTL   |
 | `mc:<id>:val:<token>`| string | worker children  | outcomes beside the stream: as long as the stream          |
 | `mc:<id>:chunks`     | hash   | client           | chunks of a named batch, to send again from; batch TTL     |
-| `mc:<id>:progress`   | hash   | worker children  | chunk id -> how far it is; batch TTL                       |
+| `mc:<id>:resume`     | hash   | worker children  | chunk id -> where a redelivery resumes; batch TTL           |
 | `mc:<id>:strikes`    | hash   | worker parent    | item -> how often and how it killed its worker; batch TTL  |
 | `mc:<id>:claims`     | hash   | worker children  | struck item -> how often it runs now; batch TTL            |
 | `mc:plain:<task id>` | string | worker parent    | how many processes a plain Celery call has killed; batch TTL |
@@ -66,8 +66,8 @@ def chunks(batch_id: str) -> str:
     return f"mc:{batch_id}:chunks"
 
 
-def progress(batch_id: str) -> str:
-    return f"mc:{batch_id}:progress"
+def resume(batch_id: str) -> str:
+    return f"mc:{batch_id}:resume"
 
 
 def strikes(batch_id: str) -> str:
@@ -96,5 +96,5 @@ def worker(name: str) -> str:
 
 def owned_by(batch_id: str) -> tuple[str, ...]:
     """The keys of a batch whose names need no token: what deleting a batch deletes at once."""
-    names = (batch, outcomes, chunks, progress, strikes, claims)
+    names = (batch, outcomes, chunks, resume, strikes, claims)
     return tuple(name(batch_id) for name in names)

@@ -1,6 +1,6 @@
 """Named batches outlive their client: what is written down of them, and how a later run goes on from it.
 
-Before its first item leaves, a named batch is described in `mc:batch:<id>`; each chunk that leaves is noted in
+Before its first item leaves, a named batch is described in `mc:batch:<id>`; each chunk that leaves is entered in
 `mc:<id>:chunks`. Outcomes stay in the stream. So the same script, run again with the same id, sends only what is
 missing, and another process can attach and gather the rest.
 """
@@ -82,7 +82,7 @@ class Record:
         pipe.execute()
         return "function" in before
 
-    def note(self, pipe: Any, parcel: Parcel) -> None:
+    def enter(self, pipe: Any, parcel: Parcel) -> None:
         """Note a chunk that leaves, in the same round trip as its payload."""
         key = keys.chunks(self._id)
         program = pickle.dumps((parcel.program.queue, parcel.program.shadow))

@@ -19,7 +19,7 @@ from manycore.protocol.codec import Keyring
 
 logger = logging.getLogger(__name__)
 FRESH_SECONDS = 2.0
-"""How old the picture of the fleet may be: chunk sizes and task names change slowly."""
+"""How old the picture of the workers may be: chunk sizes and task names change slowly."""
 STARTING_SECONDS = 10.0
 """How long a cluster without any worker is taken for one that is still starting."""
 
@@ -35,7 +35,7 @@ class Worker:
     functions: bool
 
 
-class Fleet:
+class Roster:
     """The live workers, asked for again when the picture is older than `FRESH_SECONDS`."""
 
     def __init__(self, client: redis.Redis, keyring: Keyring, *, expected_slots: int | None = None) -> None:

@@ -22,7 +22,7 @@ from typing import Protocol
 from manycore.errors import NotInQuarantine, NotRetryable, SettingsError
 from manycore.protocol import keys
 from manycore.protocol.broker import Publisher, check_server_kind, connect, create_app, typed_errors
-from manycore.protocol.roster import Fleet
+from manycore.protocol.roster import Roster
 from manycore.protocol.settings import load_settings
 from manycore.quarantine.poison import MAX_ITEMS, Poison, PoisonItems
 from manycore.quarantine.refused import MAX_ENTRIES, RefusedMessages
@@ -74,7 +74,7 @@ class Quarantine:
         with typed_errors(self._settings):
             self._redis.ping()
             check_server_kind(self._redis, self._settings)
-            Fleet(self._redis, self._keyring).workers()  # theirs is the key that has to fit
+            Roster(self._redis, self._keyring).workers()  # theirs is the key that has to fit
         self._refused = RefusedMessages(self._redis)
         self._poison = PoisonItems(self._redis, self._keyring)
         self._publisher = Publisher(create_app(self._settings, "manycore.quarantine"), self._keyring)

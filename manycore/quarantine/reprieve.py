@@ -84,7 +84,7 @@ def _store(client: Redis, record: Record, parcels: list[Parcel], ttl: int) -> No
     pipe = client.pipeline(transaction=False)
     for parcel in parcels:
         chunk, program = parcel.chunk, parcel.program
-        record.note(pipe, parcel)
+        record.enter(pipe, parcel)
         pipe.set(keys.payload(chunk.batch, chunk.payload_token or ""), parcel.body, ex=ttl)
         if program.sealed is not None and program.digest is not None:
             pipe.set(keys.reference(program.digest), program.sealed, ex=ttl)

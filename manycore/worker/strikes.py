@@ -50,9 +50,9 @@ def record(redis: Redis, reading: Reading, cause: str, ttl: int) -> Strike:
     key = keys.strikes(batch)
     pipe = redis.pipeline(transaction=False)
     pipe.hgetall(key)
-    pipe.hget(keys.progress(batch), reading.chunk)
+    pipe.hget(keys.resume(batch), reading.chunk)
     pipe.hget(keys.claims(batch), str(index))
-    fields, progress, claimed = pipe.execute()
+    fields, resume, claimed = pipe.execute()
     before = _strike(fields.get(reading.field.encode()))
     if before is not None and reading.death and before.death == reading.death:
         return before  # noted before, and only the answer to that got lost
@@ -63,8 +63,8 @@ def record(redis: Redis, reading: Reading, cause: str, ttl: int) -> Strike:
     pipe.expire(key, ttl)
     if int(claimed or 0) > 0:
         pipe.hincrby(keys.claims(batch), str(index), -1)  # it is under way no more
-    if progress is not None:
-        pipe.hset(keys.progress(batch), reading.chunk, str(Resume.parse(progress).settled()))
+    if resume is not None:
+        pipe.hset(keys.resume(batch), reading.chunk, str(Resume.parse(resume).settled()))
     pipe.execute()
     return strike
 

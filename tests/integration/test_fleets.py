@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from manycore import Cluster, task
-from manycore.client import watch
+from manycore.client import lookout
 from manycore.errors import SettingsError, UnknownTask
 from manycore.protocol.ranges import RangeSet
 from manycore.protocol.roster import live_workers
@@ -61,7 +61,7 @@ def test_a_batch_runs_on_the_fleet_that_it_names(server: Server, start_worker: S
 def test_a_fleet_without_a_worker_is_waited_for_with_a_word(
     start_worker: StartWorker, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "LONELY_SECONDS", 0.1)
+    monkeypatch.setattr(lookout, "LONELY_SECONDS", 0.1)
     start_worker()
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")

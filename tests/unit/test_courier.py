@@ -135,7 +135,7 @@ def test_a_retry_is_sent_before_its_report(server: Server, courier: Courier, run
 
 def test_a_run_that_goes_on_stays_in_care(courier: Courier, run: ChunkRun) -> None:
     """Once the courier slept through the rest of such a chunk."""
-    courier.watch(run)
+    courier.care_for(run)
     assert not courier.finish(run)
     assert courier._awaited() is run
 

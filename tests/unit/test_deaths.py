@@ -70,7 +70,7 @@ def test_what_celery_has_noted_is_not_noted_again(tmp_path: Path, monkeypatch: p
     scene = Scene(tmp_path, monkeypatch)
     reading = blackbox.read(tmp_path, scene.pid)
     assert reading is not None
-    deaths.note(scene.context, scene.pid, reading, "signal 9 (SIGKILL)")
+    deaths.report(scene.context, scene.pid, reading, "signal 9 (SIGKILL)")
     for _ in range(3):
         scene.look_after(GRACE_SECONDS)
     assert scene.noted == [104]

@@ -17,7 +17,7 @@ from manycore.protocol import codec, packing
 from manycore.protocol.broker import FUNCTION_TASK
 from manycore.protocol.codec import Keyring
 from manycore.protocol.parcel import Program
-from manycore.protocol.roster import Fleet
+from manycore.protocol.roster import Roster
 from manycore.protocol.settings import load_settings
 from manycore.task import task
 
@@ -26,7 +26,7 @@ RING = Keyring([b"a key of sixteen"])
 
 @dataclass
 class Workers:
-    """What a `Fleet` would say of its workers."""
+    """What a `Roster` would say of its workers."""
 
     known: set[str] = field(default_factory=set)
     allows_functions: bool = True
@@ -42,7 +42,7 @@ class Workers:
 
 
 def shipper(*known: str, allows_functions: bool = True, limit: int = 10**6) -> FunctionShipper:
-    fleet = cast(Fleet, Workers(set(known), allows_functions))
+    fleet = cast(Roster, Workers(set(known), allows_functions))
     return FunctionShipper(RING, fleet, load_settings(max_item_bytes=limit), CodeShipper(RING, None))
 
 

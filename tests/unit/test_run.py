@@ -321,7 +321,7 @@ def test_an_item_that_cannot_be_noted_does_not_begin(box: BlackBox) -> None:
         raise ConnectionFailed("redis://h", "away")
 
     run = run_of(box, 3)
-    run.note, run.careful_until = note, float("inf")
+    run.announce, run.careful_until = note, float("inf")
     with pytest.raises(NotBegun):
         run.execute(guarded(run, pytest.fail))
     assert run.tally.take_report() is None
@@ -338,7 +338,7 @@ def test_careful_mode_notes_each_item_before_it_runs(box: BlackBox) -> None:
         report = run.tally.take_report()
         noted.append((position, report.values if report else []))
 
-    run.note, run.careful_until = note, float("inf")
+    run.announce, run.careful_until = note, float("inf")
     values = list(range(3))
     run.execute(guarded(run, lambda item: item))
     assert noted == [(0, []), (None, []), (1, values[:1]), (None, []), (2, values[1:2]), (None, [])]
@@ -361,7 +361,7 @@ def test_what_careful_mode_noted_is_the_suspect_until_it_is_done(box: BlackBox) 
         look()
         return value
 
-    run.note, run.careful_until = note, float("inf")
+    run.announce, run.careful_until = note, float("inf")
     run.execute(guarded(run, item))
     look()
     assert seen == [0, 0, None, 1, 1, None, 2, 2, None, None]
@@ -369,7 +369,7 @@ def test_what_careful_mode_noted_is_the_suspect_until_it_is_done(box: BlackBox) 
 
 def test_careful_mode_ends(box: BlackBox) -> None:
     run = run_of(box, 3)
-    run.note = lambda position: pytest.fail("noted after careful mode")
+    run.announce = lambda position: pytest.fail("noted after careful mode")
     run.execute(guarded(run, lambda item: item))
     assert run.tally.done == 3
 

@@ -40,7 +40,7 @@ TICK_SECONDS = 0.05
 
 
 class Courier:
-    """Reports and splits the one chunk that its process runs. `watch` starts, `finish` or `leave` ends the care for it.
+    """Reports and splits the one chunk that its process runs. `care_for` starts, `finish` or `leave` ends the care.
 
     Whoever reports holds the lock: the items' thread at careful notes and at the end, the courier's own in between.
     """
@@ -54,12 +54,12 @@ class Courier:
         """Written by the items' thread, under the lock."""
         self._thread: threading.Thread | None = None
 
-    def watch(self, run: ChunkRun) -> None:
+    def care_for(self, run: ChunkRun) -> None:
         """Care for `run`; new chunks split off it go to its queue."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._loop, name="manycore-courier", daemon=True)
             self._thread.start()
-        run.note = lambda position: self._note(run, position)
+        run.announce = lambda position: self._note(run, position)
         with self._changed:
             self._current = run
             self._changed.notify()

@@ -35,7 +35,7 @@ class _Fetched:
     cancelled: bytes | None
     function: bytes | None
     payload: bytes | None
-    progress: bytes | None
+    resume: bytes | None
     strikes: dict[bytes, bytes]
 
 
@@ -54,7 +54,7 @@ def prepare(
     """
     known = context.cached(delivery.chunk.function)
     fetched = _fetch(context, delivery.chunk, redelivered=redelivered, known=known is not None)
-    resume = Resume.parse(fetched.progress) if fetched.progress else None
+    resume = Resume.parse(fetched.resume) if fetched.resume else None
     chunk = resume.of(delivery.chunk) if resume else delivery.chunk
     context.box.begin(chunk, suspect=redelivered or chunk.suspect)
     function, kwargs = known or _load_function(context, chunk, fetched, resume, careful=redelivered)
@@ -115,7 +115,7 @@ def _load_function(
     if strike is not None and strike.count >= context.settings.max_executions:
         raise WorkerCrashed(strike.count, f"{strike.cause}, each time that its function was rebuilt")
     if careful:
-        key, noted = keys.progress(chunk.batch), Resume(chunk.start, chunk.stop, FUNCTION)
+        key, noted = keys.resume(chunk.batch), Resume(chunk.start, chunk.stop, FUNCTION)
         context.redis.hset(key, chunk.id, str(noted))
         context.redis.expire(key, context.settings.batch_ttl_seconds)
     context.box.note[0] = FUNCTION
@@ -135,10 +135,10 @@ def _fetch(context: WorkerContext, chunk: Chunk, *, redelivered: bool, known: bo
     # Not of a redelivered one alone: what was lost and sent again comes as a new message, its items' deaths stand.
     wanted["strikes"] = pipe.hgetall(keys.strikes(chunk.batch))
     if redelivered:
-        wanted["progress"] = pipe.hget(keys.progress(chunk.batch), chunk.id)
+        wanted["resume"] = pipe.hget(keys.resume(chunk.batch), chunk.id)
     got: dict[str, Any] = dict(zip(wanted, pipe.execute(), strict=True))
     return _Fetched(
-        got["cancelled"], got.get("function"), got.get("payload"), got.get("progress"), got.get("strikes") or {}
+        got["cancelled"], got.get("function"), got.get("payload"), got.get("resume"), got.get("strikes") or {}
     )
 
 

@@ -50,12 +50,12 @@ class Reporter:
         if last and run.cancelled == keys.STOPPING and reported < run.stop:
             self._writer.add(pipe, self._cancelled(run), packing.pack([]))
         self._writer.keep_alive(pipe, chunk)
-        progress = keys.progress(chunk.batch)
+        resume = keys.resume(chunk.batch)
         if last:
-            pipe.hdel(progress, chunk.id)
+            pipe.hdel(resume, chunk.id)
         else:
-            pipe.hset(progress, chunk.id, str(Resume(reported, run.stop, run.suspect)))
-            pipe.expire(progress, settings.batch_ttl_seconds)
+            pipe.hset(resume, chunk.id, str(Resume(reported, run.stop, run.suspect)))
+            pipe.expire(resume, settings.batch_ttl_seconds)
         asked = len(pipe)
         pipe.hget(keys.batch(chunk.batch), "cancelled")
         for suffix in PRIORITY_SUFFIXES if not last else ():

@@ -45,7 +45,7 @@ class ChunkRun:
         self.max_item_bytes = max_item_bytes
         self.started = monotonic()
         self.careful_until = 0.0
-        self.note: Callable[[int | None], object] = lambda position: None
+        self.announce: Callable[[int | None], object] = lambda position: None
         """Set by the courier, called by the items' thread: write that this position is about to run."""
         self.cancelled: bytes | None = None
         """Written by the courier: how, as the batch's flag says."""

@@ -69,7 +69,7 @@ class ManycoreTask(Task):
         return run.summary()
 
     def _execute(self, context: WorkerContext, courier: Courier, run: ChunkRun, turn: Call) -> None:
-        courier.watch(run)
+        courier.care_for(run)
         finished = False
         while not finished:
             try:

@@ -141,7 +141,7 @@ class Turn:
     def _note(self, position: int | None) -> None:
         """Write what is done and which item comes next: a death then costs one item."""
         try:
-            self._run.note(position)
+            self._run.announce(position)
         except ConnectionFailed as exc:
             raise NotBegun from exc
 

@@ -1,4 +1,4 @@
-"""Notes the deaths of children: a strike for the item that each one ran, as its black box tells.
+"""Reports the deaths of children: a strike for the item that each one ran, as its black box tells.
 
 Celery says which request lost its process, and how it died. Where it does not, since the request went with a lost
 connection, or where the strike could not be written, the box is still there: it is looked for a little later.
@@ -21,7 +21,7 @@ GRACE_SECONDS = 2.0
 """How long a death is left to Celery, which knows how it came."""
 
 
-def note(context: WorkerContext, pid: int, reading: Reading, cause: str) -> None:
+def report(context: WorkerContext, pid: int, reading: Reading, cause: str) -> None:
     """Count a strike; what cannot be written now is left for `Coroner`."""
     ttl = context.settings.batch_ttl_seconds
     try:
@@ -30,7 +30,7 @@ def note(context: WorkerContext, pid: int, reading: Reading, cause: str) -> None
         except redis.ConnectionError:
             strike = strikes.record(context.redis, reading, cause, ttl)  # it was cut: the next connection is new
     except redis.RedisError as exc:
-        logger.warning("A death (%s, batch %s) is noted later: %s", reading.guilty, reading.batch, exc)
+        logger.warning("A death (%s, batch %s) is reported later: %s", reading.guilty, reading.batch, exc)
         return
     blackbox.remove(context.folder, pid)
     logger.error(
@@ -46,19 +46,19 @@ class Coroner:
         self._gone: dict[int, float] = {}
 
     def look(self) -> None:
-        """Note the deaths that nobody else has noted within `GRACE_SECONDS`."""
+        """Report the deaths that nobody else has reported within `GRACE_SECONDS`."""
         gone = {pid for pid in blackbox.owners(self._context.folder) if not _lives(pid)}
         self._gone = {pid: self._gone.get(pid, monotonic()) for pid in gone}
         for pid, since in self._gone.items():
             if monotonic() - since > GRACE_SECONDS:
-                self._note(pid)
+                self._report(pid)
 
-    def _note(self, pid: int) -> None:
+    def _report(self, pid: int) -> None:
         reading = blackbox.read(self._context.folder, pid)
         if reading is None:
             blackbox.remove(self._context.folder, pid)
         else:
-            note(self._context, pid, reading, "nobody saw how")
+            report(self._context, pid, reading, "nobody saw how")
 
 
 def _lives(pid: int) -> bool:

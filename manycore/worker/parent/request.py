@@ -77,7 +77,7 @@ class ChunkRequest(Request):
         context = self.app.manycore
         reading = blackbox.read(context.folder, self.worker_pid) if self.worker_pid else None
         if reading is not None and reading.chunk == self.id:  # else it died between items: nobody is to blame
-            deaths.note(context, self.worker_pid, reading, cause_of(exc))
+            deaths.report(context, self.worker_pid, reading, cause_of(exc))
 
 
 def cause_of(exc: BaseException) -> str:

@@ -11,7 +11,7 @@ from manycore.client.lane import Lane
 from manycore.client.sender import Sender
 from manycore.local.cluster import LocalCluster
 from manycore.protocol.audit import Auditor
-from manycore.protocol.roster import Fleet
+from manycore.protocol.roster import Roster
 from manycore.protocol.settings import Settings, redacted
 
 logger = logging.getLogger(__name__)
@@ -23,15 +23,15 @@ LONELY_SECONDS = 5.0
 """How long work may wait for a fleet without any worker before the user is warned."""
 
 
-class Watch:
+class Lookout:
     """Used by the housekeeper's thread alone; a look costs nothing unless something has been silent for a while."""
 
     def __init__(
-        self, auditor: Auditor, sender: Sender, fleet: Fleet, settings: Settings, local: LocalCluster | None
+        self, auditor: Auditor, sender: Sender, roster: Roster, settings: Settings, local: LocalCluster | None
     ) -> None:
         self._auditor = auditor
         self._sender = sender
-        self._fleet = fleet
+        self._roster = roster
         self._settings = settings
         self._local = local
         self._next_audit = 0.0
@@ -85,7 +85,7 @@ class Watch:
         if self._local is not None:
             return  # its worker is looked after, and runs everything
         wanted = {sent.parcel.program.queue for lane in waiting for sent in lane.ledger.open if sent.parcel}
-        workers = self._fleet.workers() if wanted else []
+        workers = self._roster.workers() if wanted else []
         lonely = wanted.difference(*(worker.queues for worker in workers))
         now = monotonic()
         self._lonely_since = {fleet: self._lonely_since.get(fleet, now) for fleet in lonely}

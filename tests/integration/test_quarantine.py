@@ -25,8 +25,7 @@ from manycore.worker.strikes import Strike
 from tests.functions import hold_the_gil, leave_while, measure
 from tests.integration.conftest import ROOT, Server
 
-StartWorker = Callable[..., Any]
-Connect = Callable[..., Cluster]
+StartWorker, Connect = Callable[..., Any], Callable[..., Cluster]
 WEEK = keys.QUARANTINE_TTL_SECONDS
 
 

@@ -13,9 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manycore.errors import ManycoreError, NotPicklable, NotUnpicklable, PayloadTooLarge, RemoteError, RemoteTraceback
+from manycore.errors import NotPicklable, NotUnpicklable, PayloadTooLarge
 from manycore.protocol import packing
-from manycore.protocol.failure import dump_error, load_error
 from manycore.protocol.packing import Run, pack, pack_runs, unpack, unpack_each
 
 atoms = (
@@ -208,108 +207,6 @@ def test_the_size_limit_itself_is_allowed() -> None:
     packing.check_size(10, 10, "It")
     with pytest.raises(PayloadTooLarge, match="It has 11 bytes, the limit is 10"):
         packing.check_size(11, 10, "It")
-
-
-class Plain(Exception):
-    pass
-
-
-class RequiredArguments(Exception):
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(f"{reason} ({code})")
-
-
-class NoText(Exception):
-    def __str__(self) -> str:
-        raise RuntimeError("no text either")
-
-
-class Holds(Exception):
-    def __init__(self, held: Any) -> None:
-        super().__init__("it holds something")
-        self.held = held
-
-
-class Pretends(Exception):
-    def __reduce__(self) -> tuple[Any, ...]:
-        return ValueError, ("another",)
-
-
-class Sealed(Exception):
-    """As a frozen dataclass is: no attribute of it can be set."""
-
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(name)
-
-
-def travelled(error: BaseException, text: str = "Traceback of the worker") -> BaseException:
-    return load_error(dump_error(error, text))
-
-
-@pytest.mark.parametrize("error", [Plain("a", 1), KeyError("k"), SystemExit(3), OSError(2, "no", "file"), NoText(1)])
-def test_an_error_arrives_as_itself(error: BaseException) -> None:
-    arrived = travelled(error)
-    assert type(arrived) is type(error)
-    assert arrived.args == error.args
-
-
-def test_an_error_keeps_attributes_and_notes() -> None:
-    error = Holds([1])
-    error.add_note("look here")
-    arrived = travelled(error)
-    assert isinstance(arrived, Holds)
-    assert (arrived.held, arrived.__notes__) == ([1], ["look here"])
-
-
-def test_an_error_of_a_local_class_arrives_by_value() -> None:
-    class Local(ValueError):
-        pass
-
-    arrived = travelled(Local("here"))
-    assert (type(arrived).__name__, arrived.args, type(arrived).__bases__) == ("Local", ("here",), (ValueError,))
-
-
-@pytest.mark.parametrize(
-    ("error", "text"),
-    [
-        (RequiredArguments(3, "bad"), "RequiredArguments: bad (3)"),
-        (Holds(threading.Lock()), "Holds: it holds something"),
-        (Holds(FailsToRebuild()), "Holds: it holds something"),
-        (Pretends("it"), "Pretends: it"),
-    ],
-)
-def test_what_cannot_travel_is_told_in_words(error: BaseException, text: str) -> None:
-    arrived = travelled(error)
-    assert type(arrived) is RemoteError
-    assert str(arrived).startswith(text)
-
-
-def test_an_error_with_neither_form_nor_text_still_arrives() -> None:
-    class Worst(NoText):
-        def __reduce__(self) -> NoReturn:
-            raise NoText
-
-    arrived = travelled(Worst())
-    assert type(arrived) is RemoteError
-    assert "its str() raised RuntimeError" in str(arrived)
-
-
-def test_an_error_whose_class_is_missing_here_is_told_in_words() -> None:
-    blob = pickle.dumps((pickle.dumps(FailsToRebuild()), "Traceback of the worker"))
-    arrived = load_error(blob)
-    assert type(arrived) is RemoteError
-    assert "ImportError: no such module here" in str(arrived)
-
-
-@pytest.mark.parametrize("error", [Plain(), RequiredArguments(1, ""), Sealed()])
-def test_the_workers_traceback_is_the_cause(error: BaseException) -> None:
-    cause = travelled(error).__cause__
-    assert isinstance(cause, RemoteTraceback)
-    assert cause.text == "Traceback of the worker"
-
-
-def test_without_a_traceback_there_is_no_cause() -> None:
-    assert travelled(ManycoreError("x"), "").__cause__ is None
 
 
 @given(st.lists(anything, min_size=1, max_size=8), st.data())

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manycore.client.pulled import PulledSource
-from manycore.client.sources import MIN_SUBMIT_ITEMS, ReadySource, SubmitSource
-from manycore.errors import BatchCancelled, UnknownTask
+from manycore.client.sources import ReadySource
+from manycore.errors import BatchCancelled
 from manycore.protocol.message import ItemOptions
 from manycore.protocol.parcel import Program
 
@@ -193,110 +193,3 @@ def test_closing_ends_the_thread_and_empties_the_source() -> None:
     pulling.join()
     assert pulling.source.exhausted()
     assert pulling.source.error is None
-
-
-def first(value: Any) -> Any:
-    return value
-
-
-def second(value: Any) -> Any:
-    return value
-
-
-def named(function: Any) -> Program:
-    if function == "unknown":
-        raise UnknownTask("unknown", "")
-    return Program(function if isinstance(function, str) else function.__name__, "cpu")
-
-
-def test_waiting_calls_of_one_function_leave_together() -> None:
-    source = SubmitSource(named)
-    for function, value in [(first, 1), (first, 2), (second, 3), (first, 4)]:
-        source.add(function, (value,), {})
-    cuts = []
-    while source.ready():
-        cut = source.take(100)
-        assert cut is not None
-        cuts.append((cut[0].task, list(cut[2])))
-    assert cuts == [("first", [(1,), (2,)]), ("second", [(3,)]), ("first", [(4,)])]
-
-
-def test_no_more_calls_are_taken_than_asked_for() -> None:
-    source = SubmitSource(named)
-    for value in range(5):
-        source.add(first, (value,), {})
-    cut = source.take(3)
-    assert cut is not None
-    assert [item[0] for item in cut[2]] == [0, 1, 2]
-    assert source.ready()
-
-
-@pytest.mark.parametrize("calls", [1, MIN_SUBMIT_ITEMS, 100_000])
-def test_few_calls_are_one_chunk(calls: int) -> None:
-    source = SubmitSource(named)
-    for value in range(min(calls, 1000)):
-        source.add(first, (value,), {})
-    assert source.next_size(SLOTS, None, 0) >= MIN_SUBMIT_ITEMS
-
-
-def test_a_cancelled_call_does_not_leave() -> None:
-    source = SubmitSource(named)
-    futures = [source.add(first, (value,), {}) for value in range(3)]
-    assert futures[1].cancel()
-    cut = source.take(9)
-    assert cut is not None
-    assert list(cut[2]) == [(0,), (2,)]
-    assert source.futures == {0: futures[0], 1: futures[2]}
-
-
-def test_a_call_that_left_cannot_be_cancelled() -> None:
-    source = SubmitSource(named)
-    future = source.add(first, (), {})
-    source.take(9)
-    assert not future.cancel()
-
-
-def test_calls_that_were_all_cancelled_make_an_empty_cut() -> None:
-    source = SubmitSource(named)
-    source.add(first, (), {}).cancel()
-    cut = source.take(9)
-    assert cut is None or not cut[2]
-    assert not source.ready()
-
-
-def test_a_function_that_cannot_be_sent_is_the_result_of_its_calls() -> None:
-    source = SubmitSource(named)
-    bad = [source.add("unknown", (value,), {}) for value in range(2)]
-    good = source.add(first, (1,), {})
-    assert source.take(9) is None
-    assert [type(future.exception(0)) for future in bad] == [UnknownTask, UnknownTask]
-    cut = source.take(9)
-    assert cut is not None
-    assert source.futures == {0: good}
-
-
-@pytest.mark.parametrize(("kwargs", "form", "item"), [({}, "star", (1, 2)), ({"key": 3}, "call", ((1, 2), {"key": 3}))])
-def test_arguments_travel_in_the_smallest_form(kwargs: dict[str, Any], form: str, item: Any) -> None:
-    source = SubmitSource(named)
-    source.add(first, (1, 2), kwargs)
-    cut = source.take(9)
-    assert cut is not None
-    assert (cut[1].form, list(cut[2])) == (form, [item])
-
-
-def test_cancelling_all_reaches_what_was_not_taken() -> None:
-    source = SubmitSource(named)
-    out, waiting = source.add(first, (), {}), source.add(first, (), {})
-    source.take(1)
-    source.give_back(BatchCancelled("b"))
-    assert (out.cancelled(), waiting.cancelled()) == (False, True)
-
-
-def test_submit_ends_when_it_is_closed_and_its_calls_have_left() -> None:
-    source = SubmitSource(named)
-    source.add(first, (), {})
-    assert not source.exhausted()
-    source.close()
-    assert not source.exhausted()
-    source.take(1)
-    assert source.exhausted()

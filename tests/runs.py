@@ -1,0 +1,41 @@
+"""Runs of chunks without a worker, for tests of `ChunkRun` and `Turn`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from manycore.protocol.message import Chunk, ItemOptions
+from manycore.worker.blackbox import BlackBox
+from manycore.worker.child.run import ChunkRun
+from manycore.worker.child.turn import Call, Turn
+
+
+@pytest.fixture(scope="module")
+def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BlackBox]:
+    opened = BlackBox(tmp_path_factory.mktemp("box"))
+    opened.begin(chunk_of(0, 9))
+    yield opened
+    opened.trace.close()
+
+
+def chunk_of(start: int, stop: int, *, retries: int = 0, attempt: int = 1, timeout: float | None = None) -> Chunk:
+    options = ItemOptions(retries=retries, timeout=timeout)
+    return Chunk("b.c", "b", "task", None, options, 100, start, stop, None, b"", attempt=attempt)
+
+
+def run_of(box: BlackBox, size: int, *, start: int = 0, **options: Any) -> ChunkRun:
+    chunk = chunk_of(start, start + size, **options)
+    return ChunkRun(chunk, range(start, start + size), box)
+
+
+def turn_of(run: ChunkRun, call: Call, *, pickled: bool = False) -> Turn:
+    return Turn(run, call, where="here", pickled=pickled, max_memory=None)
+
+
+def guarded(run: ChunkRun, call: Call) -> Turn:
+    turn = turn_of(run, call)
+    turn.guard(run.careful_until)
+    return turn

@@ -1,0 +1,222 @@
+"""`Turn`: each item is rebuilt, run and pickled in its own turn; whatever it raises is its outcome."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from manycore.errors import ConnectionFailed, ItemTimeout, NotPicklable, NotUnpicklable, RemoteTraceback, WorkerCrashed
+from manycore.protocol import packing
+from manycore.protocol.failure import dump_error, load_error
+from manycore.protocol.message import CallForm
+from manycore.worker.blackbox import BlackBox
+from manycore.worker.child.items import Items
+from manycore.worker.child.turn import Doomed, NotBegun, Postponed, Struck, bind, described
+from tests.runs import guarded, run_of, turn_of
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit, StopIteration, IndexError])
+def test_whatever_an_item_raises_is_its_outcome(box: BlackBox, error: type[BaseException]) -> None:
+    run = run_of(box, 2)
+
+    def call(item: int) -> int:
+        if item == 0:
+            raise error
+        return item
+
+    run.execute(call)
+    report = run.tally.take_report()
+    assert report is not None
+    assert report.values == [None, 1]
+    assert type(load_error(report.errors[0])) is error
+
+
+def test_a_struck_item_is_claimed_before_it_runs_and_let_go_after_it(box: BlackBox) -> None:
+    run, steps = run_of(box, 1), []
+    run.items = Items(run.chunk, [Struck(7, lambda: steps.append("claim"), lambda: steps.append("end"))])
+    run.execute(guarded(run, steps.append))
+    assert steps == ["claim", 7, "end"]
+
+
+def test_a_postponed_item_comes_again_whatever_its_retries(box: BlackBox) -> None:
+    def claim() -> None:
+        raise Postponed
+
+    run = run_of(box, 3, start=4, retries=0)
+    run.items = Items(run.chunk, [4, Struck(5, claim, pytest.fail), 6])
+    run.execute(guarded(run, lambda item: item))
+    report = run.tally.take_report()
+    assert report is not None
+    assert (report.retry, report.errors, run.tally.postponed) == ([5], {}, {5})
+    assert (report.values[0], report.values[2]) == (4, 6)
+
+
+def test_a_doomed_item_keeps_its_verdict_and_is_not_retried(box: BlackBox) -> None:
+    run = run_of(box, 1, retries=5)
+    run.items = Items(run.chunk, [Doomed(dump_error(WorkerCrashed(3, "signal 9 (SIGKILL)"), ""))])
+    run.execute(guarded(run, pytest.fail))
+    report = run.tally.take_report()
+    assert report is not None
+    assert not report.retry
+    assert type(load_error(report.errors[0])) is WorkerCrashed
+
+
+def test_an_item_is_rebuilt_in_its_own_turn(box: BlackBox) -> None:
+    run = run_of(box, 3)
+    blobs = packing.opened(packing.pack([[1], [2], [3]])).values
+    run.items = Items(run.chunk, [blobs[0], b"no pickle", blobs[2]])
+    run.execute(turn_of(run, len, pickled=True))
+    report = run.tally.take_report()
+    assert report is not None
+    assert (report.values[0], report.values[2]) == (1, 1)
+    error = load_error(report.errors[1])
+    assert type(error) is NotUnpicklable
+    assert str(error).startswith("The argument cannot be rebuilt by here: UnpicklingError")
+
+
+def test_a_result_is_pickled_as_it_is_when_its_item_ends(box: BlackBox) -> None:
+    shared: list[int] = []
+
+    def call(item: int) -> list[int]:
+        shared.append(item)
+        return shared
+
+    run = run_of(box, 3)
+    run.execute(call)
+    report = run.tally.take_report()
+    assert report is not None
+    assert packing.unpack(packing.pack_runs(report.values, "", max_bytes=999, max_item_bytes=999)[0][0].body) == [
+        [0],
+        [0, 1],
+        [0, 1, 2],
+    ]
+
+
+def test_a_result_that_cannot_be_pickled_is_its_items_own_error(box: BlackBox) -> None:
+    run = run_of(box, 3)
+    run.execute(lambda item: threading.Lock() if item == 1 else [item])
+    report = run.tally.take_report()
+    assert report is not None
+    assert list(report.errors) == [1]
+    assert type(load_error(report.errors[1])) is NotPicklable
+
+
+def test_an_item_that_cannot_be_noted_does_not_begin(box: BlackBox) -> None:
+    def note(_position: int | None) -> None:
+        raise ConnectionFailed("redis://h", "away")
+
+    run = run_of(box, 3)
+    run.announce, run.careful_until = note, float("inf")
+    with pytest.raises(NotBegun):
+        run.execute(guarded(run, pytest.fail))
+    assert run.tally.take_report() is None
+
+
+def test_the_guard_lets_other_items_pass(box: BlackBox) -> None:
+    assert guarded(run_of(box, 1), abs)(-3) == 3
+
+
+def test_careful_mode_notes_each_item_before_it_runs(box: BlackBox) -> None:
+    run, noted = run_of(box, 3), list[tuple[int | None, list[Any]]]()
+
+    def note(position: int | None) -> None:
+        report = run.tally.take_report()
+        noted.append((position, report.values if report else []))
+
+    run.announce, run.careful_until = note, float("inf")
+    values = list(range(3))
+    run.execute(guarded(run, lambda item: item))
+    assert noted == [(0, []), (None, []), (1, values[:1]), (None, []), (2, values[1:2]), (None, [])]
+
+
+def test_what_careful_mode_noted_is_the_suspect_until_it_is_done(box: BlackBox) -> None:
+    """The courier writes between two notes as well: that must not clear a suspect that still runs."""
+    run = run_of(box, 3)
+    seen: list[int | None] = []
+
+    def look() -> None:
+        run.tally.take_report()
+        seen.append(run.suspect)
+
+    def note(position: int | None) -> None:
+        run.noted = position
+        look()
+
+    def item(value: int) -> int:
+        look()
+        return value
+
+    run.announce, run.careful_until = note, float("inf")
+    run.execute(guarded(run, item))
+    look()
+    assert seen == [0, 0, None, 1, 1, None, 2, 2, None, None]
+
+
+def test_careful_mode_ends(box: BlackBox) -> None:
+    run = run_of(box, 3)
+    run.announce = lambda position: pytest.fail("noted after careful mode")
+    run.execute(guarded(run, lambda item: item))
+    assert run.tally.done == 3
+
+
+def test_a_report_that_could_not_be_written_comes_again(box: BlackBox) -> None:
+    run = run_of(box, 3)
+    run.execute(lambda item: 1 // 0 if run.box.note[0] == 1 else item)
+    first = run.tally.take_report()
+    assert first is not None
+    run.tally.put_back(first)
+    assert (run.tally.ok, run.tally.failed) == (0, 0)
+    assert run.tally.take_report() == first
+    assert (run.tally.ok, run.tally.failed) == (2, 1)
+
+
+forms: list[tuple[CallForm, dict[str, Any], Any, Any]] = [
+    ("item", {}, "1", ("1", None)),
+    ("item", {"second": 2}, "1", ("1", 2)),
+    ("star", {}, ("1", 2), ("1", 2)),
+    ("star", {"second": 2}, ("1",), ("1", 2)),
+    ("call", {}, (("1",), {"second": 2}), ("1", 2)),
+    ("call", {"second": 2}, (("1",), {}), ("1", 2)),
+]
+
+
+@pytest.mark.parametrize(("form", "kwargs", "item", "got"), forms)
+def test_an_item_becomes_a_call(form: CallForm, kwargs: dict[str, Any], item: Any, got: Any) -> None:
+    def function(first: str, second: int | None = None) -> Any:
+        return first, second
+
+    assert bind(function, kwargs, form)(item) == got
+
+
+def test_a_plain_function_is_called_without_a_wrapper() -> None:
+    assert bind(abs, {}, "item") is abs
+
+
+def test_a_limited_call_is_interrupted(box: BlackBox) -> None:
+    def spin(_item: object) -> None:
+        while True:
+            pass
+
+    with pytest.raises(ItemTimeout):
+        turn_of(run_of(box, 1, timeout=0.05), spin)(None)
+
+
+def test_the_traceback_begins_in_the_users_code(box: BlackBox) -> None:
+    run = run_of(box, 1, timeout=60)
+
+    def of_the_user(_item: int) -> None:
+        raise LookupError("wrong")
+
+    run.execute(turn_of(run, bind(of_the_user, {}, "item")))
+    report = run.tally.take_report()
+    assert report is not None
+    cause = load_error(report.errors[0]).__cause__
+    assert isinstance(cause, RemoteTraceback)
+    assert "in of_the_user" in cause.text
+    assert "manycore/worker" not in cause.text
+
+
+def test_our_own_errors_need_no_traceback() -> None:
+    assert load_error(described(ItemTimeout(1, ""), 1000)).__cause__ is None

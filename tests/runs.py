@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
-
-import pytest
 
 from manycore.protocol.message import Chunk, ItemOptions
 from manycore.worker.blackbox import BlackBox
 from manycore.worker.child.run import ChunkRun
 from manycore.worker.child.turn import Call, Turn
-
-
-@pytest.fixture(scope="module")
-def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BlackBox]:
-    opened = BlackBox(tmp_path_factory.mktemp("box"))
-    opened.begin(chunk_of(0, 9))
-    yield opened
-    opened.trace.close()
 
 
 def chunk_of(start: int, stop: int, *, retries: int = 0, attempt: int = 1, timeout: float | None = None) -> Chunk:

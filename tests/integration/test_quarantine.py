@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from manycore import Cluster
-from manycore.errors import ItemTimeout, ManycoreError, NotInQuarantine, NotRetryable, WorkerCrashed
+from manycore.errors import ItemTimeout, NotInQuarantine, NotRetryable, WorkerCrashed
 from manycore.protocol import keys
 from manycore.protocol.codec import Keyring, generate_key
 from manycore.protocol.message import Chunk, ItemOptions
@@ -25,7 +25,8 @@ from manycore.worker.strikes import Strike
 from tests.functions import hold_the_gil, leave_while, measure
 from tests.integration.conftest import ROOT, Server
 
-StartWorker, Connect = Callable[..., Any], Callable[..., Cluster]
+StartWorker = Callable[..., Any]
+Connect = Callable[..., Cluster]
 WEEK = keys.QUARANTINE_TTL_SECONDS
 
 
@@ -293,8 +294,3 @@ def test_the_stacks_client_may_do_all_of_it(
         assert quarantine.purge([entry.id for entry in quarantine.newest()]) == 1
         assert quarantine.refused_counts() == {"cpu": 1}
     assert connect(url=url).attach(retried.batch).gather() == [7]
-
-
-def test_a_cluster_that_is_not_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ManycoreError, match="MANYCORE_URL"):
-        Quarantine()

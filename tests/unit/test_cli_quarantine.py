@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from manycore.cli import quarantine as cli
 from manycore.cli.__main__ import main
+from manycore.errors import ManycoreError
+from manycore.quarantine import Quarantine
 
 
 @given(st.text() | st.text("\x00\x07\x1b\x9b\u202e\u2028\r\n[31mx"))
@@ -59,3 +61,8 @@ def test_a_value_whose_repr_fails_is_shown_all_the_same() -> None:
             raise RuntimeError("no")
 
     assert "Silent" in cli._VALUES.repr(Silent())
+
+
+def test_a_cluster_that_is_not_named() -> None:
+    with pytest.raises(ManycoreError, match="MANYCORE_URL"):
+        Quarantine()

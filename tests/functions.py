@@ -59,6 +59,14 @@ def hold_while(number: int, *, deadly: str, slow: str) -> int:
     return number
 
 
+def fail_and_hold(number: int, *, flag: str) -> None:
+    """Fail with the first item; be busy with any other while the file `flag` is there."""
+    while number and Path(flag).exists():
+        busy(0.01)
+    if not number:
+        raise OSError("the first")
+
+
 def measure(data: bytes, *, flag: str) -> int:
     """The length of `data`; kill the process instead for as long as the file `flag` is there."""
     leave_while(0, flag=flag)

@@ -152,11 +152,13 @@ class OurCelery(Celery):
         return super().connection_for_write(url or self._address, **kwargs)
 
 
-def create_app(settings: Settings, name: str = "manycore", *, broker: str | None = None, **options: Any) -> Celery:
+def create_app(
+    settings: Settings, name: str = "manycore", *, kind: type[OurCelery] = OurCelery, broker: str = "", **options: Any
+) -> OurCelery:
     """A Celery application for `settings.url`, with the queues, the leases and the refusal of anything unsigned."""
     address = Address.parse(settings.url or "")
     broker = broker or address.broker_url
-    app = OurCelery(name, broker=broker, control=JsonControl, set_as_current=False, **options)
+    app = kind(name, broker=broker, control=JsonControl, set_as_current=False, **options)
     app.conf.update(
         broker_use_ssl=dict(address.tls) if address.tls else False,
         broker_connection_retry_on_startup=True,

@@ -8,11 +8,10 @@ import shutil
 import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
-from functools import partial
 from multiprocessing.util import Finalize
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from celery import Celery, signals
 
@@ -24,19 +23,18 @@ from manycore.protocol.broker import FUNCTION_TASK, create_app
 from manycore.protocol.settings import Settings, load_settings
 from manycore.task import TaskInfo, task_info
 from manycore.worker.child.world import allow_children
-from manycore.worker.context import WorkerContext
+from manycore.worker.context import WorkerApp, WorkerContext, worker_context
 from manycore.worker.parent.drain import DrainStep
-from manycore.worker.parent.elsewhere import Elsewhere
 from manycore.worker.parent.heartbeat import HeartbeatStep
 from manycore.worker.parent.leases import LeaseStep
 from manycore.worker.parent.reaper import ReaperStep
-from manycore.worker.parent.refusals import refuse_message, refuse_raw
+from manycore.worker.parent.refusals import refuse_message
 from manycore.worker.parent.terminate import TerminateStep
 from manycore.worker.parent.transport import transport_settings
 from manycore.worker.parent.watchman import WatchStep
 
 
-def create_worker_app(settings: Settings | None = None) -> Celery:
+def create_worker_app(settings: Settings | None = None) -> WorkerApp:
     """The application of a worker: tasks, signed messages, outcomes, leases. Raises `SettingsError`."""
     settings = settings or load_settings()
     if settings.url is None:
@@ -45,12 +43,11 @@ def create_worker_app(settings: Settings | None = None) -> Celery:
     serializer.install(keyring, max_message_bytes=settings.max_message_bytes)
     address = Address.parse(settings.url)
     gate = transport_settings(address)
-    app = create_app(
-        settings,
-        broker=gate["broker_url"],
-        task_cls="manycore.worker.child.task:ManycoreTask",
-        backend=f"manycore.worker.parent.backend:OutcomeBackend+{address.backend_url.removeprefix('redis+')}",
-    )
+    options = {
+        "task_cls": "manycore.worker.child.task:ManycoreTask",
+        "backend": f"manycore.worker.parent.backend:OutcomeBackend+{address.backend_url.removeprefix('redis+')}",
+    }
+    app = cast(WorkerApp, create_app(settings, kind=WorkerApp, broker=gate["broker_url"], **options))
     app.conf.update(
         broker_connection_max_retries=None,  # a worker waits for its server as long as it takes
         broker_channel_error_retry=True,  # also for one that is full, or a replica: it answers, with an error
@@ -63,13 +60,8 @@ def create_worker_app(settings: Settings | None = None) -> Celery:
         worker_redirect_stdouts=False,  # an item's sys.stdout is a file like any other; it goes to the worker's log
         worker_send_task_events=True,
     )
-    context = app.manycore = WorkerContext(app, settings, keyring)
+    app.context = WorkerContext(app, settings, keyring)
     app.conf.update(gate)
-    app.conf.broker_transport_options |= {
-        "refuse": partial(refuse_raw, context),
-        "elsewhere": Elsewhere(context.redis, app.tasks),
-        "max_message_bytes": settings.max_message_bytes,
-    }
     app.steps["consumer"].update({DrainStep, HeartbeatStep, LeaseStep, ReaperStep, TerminateStep, WatchStep})
     if settings.allow_functions:
         app.task(_no_function, name=FUNCTION_TASK)
@@ -108,7 +100,7 @@ def _no_function(*_: Any, **__: Any) -> None:
 
 
 def _connect_signals(app: Celery) -> None:
-    context: WorkerContext = app.manycore
+    context = worker_context(app)
     parent = os.getpid()
     # billiard's arenas are files in a temporary folder, which a killed parent leaves: let it be one that is tidied up.
     tempfile.tempdir = str(context.folder)

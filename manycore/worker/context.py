@@ -1,4 +1,8 @@
-"""What one worker process knows: its settings, keys, connection and caches. One for each Celery application."""
+"""What one worker process knows: its settings, keys, connection and caches. One for each worker's application.
+
+Celery gives its application to tasks, bootsteps and backends, and kombu a connection to channels: from either one comes
+to the context by `worker_context`.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from celery import Celery
+from kombu import Connection
 
 from manycore.errors import FunctionsNotAllowed, MessageRefused, NotUnpicklable, VersionMismatch
 from manycore.protocol import codec, keys, packing
 from manycore.protocol.archive import open_archive
-from manycore.protocol.broker import Publisher, connect
+from manycore.protocol.broker import OurAMQP, OurCelery, Publisher, connect
 from manycore.protocol.codec import Keyring
 from manycore.protocol.settings import Settings
 from manycore.worker.blackbox import BlackBox
@@ -25,10 +29,37 @@ from manycore.worker.code import CodeStore, Imports
 from manycore.worker.functions import Function, FunctionCache
 
 
+class WorkerConnection(Connection):
+    """A connection that knows whose it is, as do its copies: each application has a class of its own."""
+
+    app: WorkerApp
+
+
+class WorkerAMQP(OurAMQP):
+    """Makes connections of the application."""
+
+    def __init__(self, app: WorkerApp) -> None:
+        super().__init__(app)
+        self.Connection = type(WorkerConnection.__name__, (WorkerConnection,), {"app": app})
+
+
+class WorkerApp(OurCelery):
+    """The Celery application of a worker."""
+
+    amqp_cls = WorkerAMQP
+    context: WorkerContext
+
+
+def worker_context(app: Any) -> WorkerContext:
+    """The context of a worker's application, which Celery hands on without its type."""
+    context: WorkerContext = app.context
+    return context
+
+
 class WorkerContext:
     """Connections and files are opened at first use, in the process that uses them: after the fork, never before."""
 
-    def __init__(self, app: Celery, settings: Settings, keyring: Keyring) -> None:
+    def __init__(self, app: WorkerApp, settings: Settings, keyring: Keyring) -> None:
         self.app = app
         self.settings = settings
         self.keyring = keyring

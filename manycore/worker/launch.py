@@ -42,13 +42,15 @@ def launch(
     foreign = Foreign()  # before Celery is imported, if nobody has yet
     from celery import signals
 
+    from manycore.worker.context import worker_context
+
     # Items run in children, or in threads of this process.
     (signals.worker_process_init if pool == "prefork" else signals.worker_ready).connect(foreign.give_back, weak=False)
     try:
         app = make_app()  # after the variables: tasks may import NumPy
     except ManycoreError as exc:
         raise click.ClickException(str(exc)) from exc
-    inside.mark(queue, app.manycore.keyring.ids)
+    inside.mark(queue, worker_context(app).keyring.ids)
     app.worker_main(
         [
             "worker",

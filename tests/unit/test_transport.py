@@ -19,6 +19,7 @@ from manycore.protocol.address import Address
 from manycore.protocol.broker import create_app
 from manycore.protocol.codec import Keyring
 from manycore.protocol.settings import load_settings
+from manycore.worker.context import WorkerApp
 from manycore.worker.parent import transport
 
 KNOWN = {
@@ -78,6 +79,16 @@ def test_tls_is_not_lost_and_is_checked() -> None:
     assert issubclass(asked["connection_class"], SSLConnection)
     assert asked["ssl_cert_reqs"] == "required"
     assert app.backend.connparams["ssl_cert_reqs"] is CERT_REQUIRED
+
+
+def test_a_channel_finds_its_worker_by_its_connection() -> None:
+    """By a copy of one, too: Celery copies them for remote control."""
+    url = "redis://127.0.0.1/0"
+    apps = [create_app(load_settings(url=url), kind=WorkerApp) for _ in range(2)]
+    for app in apps:
+        connection = app.connection_for_read().clone(transport=transport.Transport)
+        assert connection.app is app
+        assert connection.get_transport_cls()(client=connection).client is connection
 
 
 def test_a_connection_that_is_gone_does_not_end_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from manycore.worker.child.courier import Courier
 from manycore.worker.child.intake import prepare
 from manycore.worker.child.run import ChunkRun
 from manycore.worker.child.turn import Call, NotBegun
-from manycore.worker.context import WorkerContext
+from manycore.worker.context import WorkerContext, worker_context
 
 _local = threading.local()
 """One courier for each thread that runs items: a prefork child has one, a worker of threads several."""
@@ -42,7 +42,7 @@ class ManycoreTask(Task):
     reject_on_worker_lost = True
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        context: WorkerContext = self.app.manycore
+        context = worker_context(self.app)
         if args and isinstance(args[0], Delivery):
             return Summary(self._run_chunk(context, args[0]))
         check_vouched(self.request, self.name)

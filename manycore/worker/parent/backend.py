@@ -14,6 +14,7 @@ from celery.backends.redis import RedisBackend
 from manycore.errors import BatchCancelled, ManycoreError, RemoteError
 from manycore.protocol.message import Chunk
 from manycore.protocol.serializer import Delivery
+from manycore.worker.context import worker_context
 from manycore.worker.parent.refusals import refuse_chunk
 
 
@@ -25,13 +26,13 @@ class OutcomeBackend(RedisBackend):
         if chunk is None:
             return super().mark_as_failure(task_id, exc, *args, **kwargs)
         error = exc if isinstance(exc, ManycoreError) else RemoteError(type(exc).__name__, str(exc), "it ended a chunk")
-        return refuse_chunk(self.app.manycore, chunk, error)
+        return refuse_chunk(worker_context(self.app), chunk, error)
 
     def mark_as_revoked(self, task_id: str, reason: str = "", request: Any = None, **kwargs: Any) -> Any:
         chunk = _chunk(request)
         if chunk is None:
             return super().mark_as_revoked(task_id, reason, request=request, **kwargs)
-        return refuse_chunk(self.app.manycore, chunk, BatchCancelled(chunk.batch))
+        return refuse_chunk(worker_context(self.app), chunk, BatchCancelled(chunk.batch))
 
 
 def _chunk(request: Any) -> Chunk | None:

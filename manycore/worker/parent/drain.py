@@ -21,7 +21,7 @@ from celery import bootsteps
 from celery.worker import state
 from redis import RedisError
 
-from manycore.worker.context import WorkerContext
+from manycore.worker.context import WorkerContext, worker_context
 from manycore.worker.parent.leases import RENEWALS_PER_LEASE, Leases
 
 logger = logging.getLogger(__name__)
@@ -75,4 +75,4 @@ class DrainStep(bootsteps.StartStopStep):
 
     def stop(self, consumer: Any) -> None:
         if state.should_stop is not None and self._leases is not None:
-            Drain(consumer.app.manycore, self._leases).begin()
+            Drain(worker_context(consumer.app), self._leases).begin()

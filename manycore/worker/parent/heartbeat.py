@@ -12,7 +12,7 @@ from redis import RedisError
 
 from manycore.protocol import keys
 from manycore.protocol.packing import python_version
-from manycore.worker.context import WorkerContext
+from manycore.worker.context import WorkerContext, worker_context
 from manycore.worker.parent.periodic import PeriodicStep
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,8 @@ class HeartbeatStep(PeriodicStep):
 
     def begin(self, consumer: Any) -> tuple[float, Callable[[], object]]:
         queues = [queue.name for queue in consumer.task_consumer.queues]
-        self._heartbeat = Heartbeat(consumer.app.manycore, consumer.hostname, consumer.controller.concurrency, queues)
+        context, slots = worker_context(consumer.app), consumer.controller.concurrency
+        self._heartbeat = Heartbeat(context, consumer.hostname, slots, queues)
         self._heartbeat.beat()
         return keys.HEARTBEAT_SECONDS, self._heartbeat.beat
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from redis import RedisError
 
+from manycore.worker.context import worker_context
 from manycore.worker.parent.periodic import PeriodicStep
 
 logger = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ class Leases:
     """The leases of what a consumer has been delivered and has not acknowledged."""
 
     def __init__(self, consumer: Any) -> None:
-        self._context = consumer.app.manycore
+        self._context = worker_context(consumer.app)
         self._qos = consumer.task_consumer.channel.qos
 
     def held(self) -> list[str]:
@@ -55,5 +56,5 @@ class LeaseStep(PeriodicStep):
     """Renews every few seconds, from the parent's event loop: a parent that hangs lets its leases go."""
 
     def begin(self, consumer: Any) -> tuple[float, Callable[[], object]]:
-        interval = consumer.app.manycore.settings.lease_seconds / RENEWALS_PER_LEASE
+        interval = worker_context(consumer.app).settings.lease_seconds / RENEWALS_PER_LEASE
         return interval, Leases(consumer).renew

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from manycore.worker.context import worker_context
 from manycore.worker.parent.deaths import Coroner
 from manycore.worker.parent.periodic import PeriodicStep
 
@@ -19,7 +20,7 @@ class ReaperStep(PeriodicStep):
     """Lets the pool replace dead children every `LOOK_SECONDS`."""
 
     def begin(self, consumer: Any) -> tuple[float, Callable[[], object]]:
-        coroner = Coroner(consumer.app.manycore)
+        coroner = Coroner(worker_context(consumer.app))
 
         def look() -> None:
             consumer.pool.maintain_pool()

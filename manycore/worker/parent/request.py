@@ -19,6 +19,7 @@ from manycore.errors import WorkerCrashed
 from manycore.protocol import keys
 from manycore.protocol.serializer import Delivery
 from manycore.worker import blackbox
+from manycore.worker.context import worker_context
 from manycore.worker.parent import deaths
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,11 @@ class ChunkRequest(Request):
         self.delivery = next((arg for arg in self.args if isinstance(arg, Delivery)), None)
         if self.delivery is not None:
             self.request_dict["args"] = (Delivery(self.delivery.chunk, b""),)
+
+    def info(self, safe: bool = False) -> dict[str, Any]:
+        """What `inspect` is told. It cannot be told the arguments themselves: it speaks JSON, and they are pickles."""
+        facts: dict[str, Any] = super().info(safe=True)
+        return facts
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         # billiard wraps the exception to carry its traceback as text
@@ -51,12 +57,12 @@ class ChunkRequest(Request):
         if not isinstance(exc, WorkerLostError | SystemExit | KeyboardInterrupt):
             return None
         deaths_so_far = self._count_death()
-        if deaths_so_far < self.app.manycore.settings.max_executions:
+        if deaths_so_far < worker_context(self.app).settings.max_executions:
             return None
         return WorkerCrashed(deaths_so_far, cause_of(exc))
 
     def _count_death(self) -> int:
-        context, key = self.app.manycore, keys.plain_deaths(self.id)
+        context, key = worker_context(self.app), keys.plain_deaths(self.id)
         pipe = context.redis.pipeline(transaction=False)
         pipe.incr(key)
         pipe.expire(key, context.settings.batch_ttl_seconds)
@@ -74,7 +80,7 @@ class ChunkRequest(Request):
         self.send_event("task-failed", exception=repr(error), traceback=str(exc_info.traceback))
 
     def _note_death(self, exc: WorkerLostError) -> None:
-        context = self.app.manycore
+        context = worker_context(self.app)
         reading = blackbox.read(context.folder, self.worker_pid) if self.worker_pid else None
         if reading is not None and reading.chunk == self.id:  # else it died between items: nobody is to blame
             deaths.report(context, self.worker_pid, reading, cause_of(exc))

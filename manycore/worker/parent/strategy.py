@@ -12,6 +12,7 @@ from celery.worker import strategy as celery_strategy
 from manycore.errors import ManycoreError, MessageRefused
 from manycore.protocol.codec import CONTENT_TYPE
 from manycore.protocol.serializer import Delivery, vouched
+from manycore.worker.context import worker_context
 from manycore.worker.parent.refusals import refuse_message
 
 logger = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ def signed_only(task: Any, app: Any, consumer: Any) -> Callable[..., Any]:
             return refuse(message, reason_of(exc))
 
     def refuse(message: Any, reason: ManycoreError) -> None:
-        refuse_message(app.manycore, message, reason)
+        refuse_message(worker_context(app), message, reason)
         message.reject_log_error(logger, consumer.connection_errors)
 
     return handle

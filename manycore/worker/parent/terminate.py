@@ -18,7 +18,7 @@ from redis import RedisError
 
 from manycore.protocol import keys
 from manycore.worker import blackbox
-from manycore.worker.context import WorkerContext
+from manycore.worker.context import WorkerContext, worker_context
 from manycore.worker.parent.periodic import PeriodicStep
 
 logger = logging.getLogger(__name__)
@@ -54,4 +54,4 @@ class TerminateStep(PeriodicStep):
     """Looks every `LOOK_SECONDS`, from the parent's event loop: a child that holds the GIL cannot look for itself."""
 
     def begin(self, consumer: Any) -> tuple[float, Callable[[], object]]:
-        return LOOK_SECONDS, lambda: terminate(consumer.app.manycore)
+        return LOOK_SECONDS, lambda: terminate(worker_context(consumer.app))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from binascii import Error as Base64Error
-from collections.abc import Callable
+from functools import cached_property
 from queue import Empty
 from time import sleep
 from typing import Any
@@ -25,7 +25,10 @@ from kombu.utils.json import loads
 
 from manycore.errors import MessageRefused
 from manycore.protocol.address import Address
+from manycore.worker.context import WorkerContext, worker_context
+from manycore.worker.parent.elsewhere import Elsewhere
 from manycore.worker.parent.envelope import Envelope, read_envelope
+from manycore.worker.parent.refusals import refuse_raw
 from manycore.worker.parent.strategy import check_call, reason_of
 
 logger = logging.getLogger(__name__)
@@ -88,22 +91,22 @@ class QoS(kombu_redis.QoS):
 
 
 class Channel(kombu_redis.Channel):
-    """Takes in task messages only after a look at them.
-
-    `refuse`, `elsewhere` and `max_message_bytes` are transport options.
-    """
+    """Takes in task messages only after a look at them."""
 
     QoS = QoS
     Message = TaskMessage
-    from_transport_options: Any = (
-        *kombu_redis.Channel.from_transport_options,
-        "refuse",
-        "elsewhere",
-        "max_message_bytes",
-    )
-    refuse: Callable[[str, bytes, MessageRefused], None]
-    elsewhere: Callable[[str, object], bool]
-    max_message_bytes: int
+
+    @cached_property
+    def context(self) -> WorkerContext:
+        """Not by transport options: those are what `inspect stats` tells, in JSON."""
+        return worker_context(self.connection.client.app)
+
+    @cached_property
+    def elsewhere(self) -> Elsewhere:
+        return Elsewhere(self.context.redis, self.context.app.tasks)
+
+    def refuse(self, queue: str, raw: bytes, error: MessageRefused) -> None:
+        refuse_raw(self.context, queue, raw, error)
 
     def _brpop_read(self, **options: Any) -> bool:
         """kombu's own, but for `_take` in place of its last step."""
@@ -128,7 +131,7 @@ class Channel(kombu_redis.Channel):
             self.connection._deliver(loads(raw), queue)
             return
         try:
-            envelope = read_envelope(raw, queue, max_message_bytes=self.max_message_bytes)
+            envelope = read_envelope(raw, queue, max_message_bytes=self.context.settings.max_message_bytes)
             if self.elsewhere(queue, envelope["headers"]["task"]):
                 self._put_back(queue, raw)
                 return

@@ -23,7 +23,7 @@ from manycore.protocol.audit import Auditor
 from manycore.protocol.custody import Custody, refresh
 from manycore.protocol.entries import Rejected, read_entry
 from manycore.protocol.record import ENTRIES_PER_READ, Record
-from manycore.worker.context import WorkerContext
+from manycore.worker.context import WorkerContext, worker_context
 from manycore.worker.parent.periodic import PeriodicStep
 
 logger = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ class WatchStep(PeriodicStep):
     """Makes a round every `audit_seconds`, on a thread: the event loop has leases to renew meanwhile."""
 
     def begin(self, consumer: Any) -> tuple[float, Callable[[], object]]:
-        context: WorkerContext = consumer.app.manycore
+        context = worker_context(consumer.app)
         watchman, making = Watchman(context, consumer.hostname), threading.Lock()
 
         def make_round() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import redis
 
 from manycore import Cluster
@@ -56,6 +57,12 @@ class Probe:
         """The client's own threads, by identifier."""
         session = self._session
         return {owner._thread.ident for owner in (session.dispatcher, session.reader, session.housekeeper)}
+
+    def another_client(self) -> Cluster:
+        """One more client of the same local cluster, as another program would be."""
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("MANYCORE_KEY_FILE", str(self.local.key_file))
+            return Cluster(self.address)
 
     def program(self, function: Callable[..., Any]) -> Program:
         """How the client would send a function."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from time import monotonic
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import redis
 from kombu.exceptions import OperationalError
@@ -21,14 +21,29 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 WARNING_SECONDS = 5.0
 """How often it says that it is still waiting."""
-LOST = (*AWAY, OperationalError, ConnectionError)
-"""What a step raises when the server is away, or answers too late to know whether it was taken."""
+
+
+class Trouble(NamedTuple):
+    """What a step raises, sorted by what follows from it."""
+
+    final: tuple[type[Exception], ...]
+    """Raised at once: waiting cures nothing."""
+    full: tuple[type[Exception], ...]
+    """Waited for once; from then on `ServerFull` at once, until there is room."""
+    away: tuple[type[Exception], ...]
+    """Waited for: the server is away, or answers too late to know whether the step was taken."""
+
+
+OF_CLIENTS = Trouble((redis.AuthenticationError,), (FULL,), (*AWAY, OperationalError, ConnectionError))
+OF_WORKERS = Trouble((), (), (redis.RedisError, OperationalError, OSError))
+"""A worker has nobody to tell: whatever it is, it waits, and then gives its message back."""
 
 
 class Patience:
-    """Of one thread. `pause` waits for so many seconds and says whether to give up now."""
+    """`pause` waits for so many seconds and says whether to give up now."""
 
-    def __init__(self, settings: Settings, pause: Callable[[float], bool]) -> None:
+    def __init__(self, settings: Settings, pause: Callable[[float], bool], trouble: Trouble = OF_CLIENTS) -> None:
+        self._trouble = trouble
         self._seconds = settings.connection_seconds
         self._place = redacted(settings.url or "")
         self._pause = pause
@@ -42,14 +57,14 @@ class Patience:
         while True:
             try:
                 result = step()
-            except redis.AuthenticationError:
+            except self._trouble.final:
                 raise
-            except FULL as exc:
+            except self._trouble.full as exc:
                 # Once it has been waited for in vain, what comes after is refused at once: until there is room.
                 if self._is_full or self._wait("full", exc, deadline):
                     self._is_full = True
                     raise ServerFull(self._place, reason(exc)) from exc
-            except LOST as exc:
+            except self._trouble.away as exc:
                 if self._wait("away", exc, deadline):
                     raise ConnectionFailed(self._place, exc) from exc
             else:
@@ -71,6 +86,6 @@ class Patience:
         return self._pause(min(RECONNECT_SECONDS, max(0.0, deadline - now))) or monotonic() >= deadline
 
     def _note_return(self) -> None:
-        if self._lost_at is not None:
-            logger.warning("The server is back after %.1f s, and takes new work", monotonic() - self._lost_at)
-        self._lost_at, self._is_full = None, False
+        lost_at, self._lost_at, self._is_full = self._lost_at, None, False
+        if lost_at is not None:
+            logger.warning("The server is back after %.1f s, and takes new work", monotonic() - lost_at)

@@ -14,13 +14,9 @@ from collections.abc import Callable
 from time import monotonic, sleep
 from typing import TypeVar
 
-import redis
-from kombu.exceptions import OperationalError
-
 from manycore.errors import ConnectionFailed, ManycoreError
-from manycore.protocol.broker import RECONNECT_SECONDS
 from manycore.protocol.message import Chunk
-from manycore.protocol.settings import redacted
+from manycore.protocol.patience import OF_WORKERS, Patience
 from manycore.worker.child import splitting
 from manycore.worker.child.reporter import News, Reporter
 from manycore.worker.child.retries import retries_of
@@ -31,8 +27,6 @@ from manycore.worker.writer import OutcomeWriter
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
-UNABLE = (redis.RedisError, OperationalError, OSError)
-"""What a round trip raises while the server is away, full, or not the primary any more."""
 FIRST_TICK_SECONDS = 0.004
 """Early, so that a chunk that one slot got whole is spread over the others at once; then twice as long each time."""
 TICK_SECONDS = 0.05
@@ -49,6 +43,7 @@ class Courier:
         self._context = context
         self._writer = OutcomeWriter(context)
         self._reporter = Reporter(context, self._writer)
+        self._patience = Patience(context.settings, _pause, OF_WORKERS)
         self._changed = threading.Condition(threading.Lock())
         self._current: ChunkRun | None = None
         """Written by the items' thread, under the lock."""
@@ -141,7 +136,7 @@ class Courier:
             return
         try:
             self._context.publisher.publish([(part, run.payload)], queue=run.queue, shadow=run.shadow)
-        except UNABLE:
+        except OF_WORKERS.away:
             logger.warning("%d items could not be given away; they stay here", len(part), exc_info=True)
             run.items.keep()
 
@@ -167,11 +162,9 @@ class Courier:
 
     def riding_out(self, step: Callable[[], T]) -> T:
         """Try `step` again while the server is away or full; after `connection_seconds` raise `ConnectionFailed`."""
-        deadline = monotonic() + self._context.settings.connection_seconds
-        while True:
-            try:
-                return step()
-            except UNABLE as exc:
-                if monotonic() > deadline:
-                    raise ConnectionFailed(redacted(self._context.settings.url or ""), exc) from exc
-                sleep(RECONNECT_SECONDS)
+        return self._patience.ride_out(step)
+
+
+def _pause(seconds: float) -> bool:
+    sleep(seconds)
+    return False  # a worker that shuts down ends with its process

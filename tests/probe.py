@@ -70,7 +70,7 @@ class Probe:
 
     def believe_stored(self, digest: str) -> None:
         """Let the client take what this digest names for stored already."""
-        self._session.dispatcher._sender._shipped[digest] = float("inf")
+        self._session.dispatcher._sender._parcels._stored[digest] = float("inf")
 
     def stop_sending_and_reading(self) -> None:
         """As after a crash: nothing more is sent, and no stream is read."""

@@ -1,12 +1,8 @@
-"""Puts a chunk on its way: stores what its message only names, then publishes the message.
-
-A worker must find what a message names, so that comes first. What is stored already is not stored again.
-"""
+"""Makes a chunk of a run of items, and puts it on its way, once or again."""
 
 from __future__ import annotations
 
 import secrets
-from time import monotonic
 
 import redis
 
@@ -18,6 +14,7 @@ from manycore.protocol.codec import content_digest
 from manycore.protocol.message import Chunk, new_chunk_id
 from manycore.protocol.packing import Run
 from manycore.protocol.parcel import Parcel
+from manycore.protocol.parcels import Parcels
 from manycore.protocol.record import Record, covers
 from manycore.protocol.settings import Settings
 
@@ -27,9 +24,8 @@ class Sender:
 
     def __init__(self, client: redis.Redis, publisher: Publisher, settings: Settings) -> None:
         self._redis = client
-        self._publisher = publisher
+        self._parcels = Parcels(client, publisher, settings.batch_ttl_seconds)
         self._settings = settings
-        self._shipped: dict[str, float] = {}
 
     def parcel(self, lane: Lane, cut: Cut, run: Run) -> Parcel:
         """One run of a cut as a chunk, with all that it takes to send it."""
@@ -54,13 +50,12 @@ class Sender:
     def send(self, parcel: Parcel, gaps: list[range], record: Record | None) -> None:
         """Send these items of a parcel, by index; `record` notes it for who goes on with the batch."""
         whole = gaps == [covers(parcel.chunk)]
-        self._put(parcel, [parcel] if whole else [parcel.part(gap.start, gap.stop) for gap in gaps], record)
+        self._parcels.send([parcel], () if whole else [parcel.part(gap.start, gap.stop) for gap in gaps], record)
 
     def send_again(self, parcel: Parcel, indices: range) -> None:
         """Send the items of these indices once more: their message is gone."""
-        for digest in parcel.program.references:  # they may be gone too
-            self._shipped.pop(digest, None)
-        self._put(parcel, [parcel.again(indices.start, indices.stop)])
+        self._parcels.forget(parcel.program.references)  # they may be gone too
+        self._parcels.send([parcel], [parcel.again(indices.start, indices.stop)])
 
     def take_back(self, parcel: Parcel) -> None:
         """Delete the payload of a chunk that nobody waits for."""
@@ -70,21 +65,4 @@ class Sender:
 
     def forget_references(self) -> None:
         """Store functions and code again with the next chunk."""
-        self._shipped.clear()
-
-    def _put(self, parcel: Parcel, parts: list[Parcel], record: Record | None = None) -> None:
-        ttl = self._settings.batch_ttl_seconds
-        chunk, program, body = parcel.chunk, parcel.program, parcel.body
-        pipe = self._redis.pipeline(transaction=False)
-        if record is not None:
-            record.enter(pipe, parcel)
-        if chunk.payload_token is not None and body:
-            pipe.set(keys.payload(chunk.batch, chunk.payload_token), body, ex=ttl)
-        missing = {d: sealed for d, sealed in program.references.items() if monotonic() > self._shipped.get(d, 0.0)}
-        for digest, sealed in missing.items():
-            pipe.set(keys.reference(digest), sealed, ex=ttl)
-        if len(pipe):
-            pipe.execute()
-        self._shipped |= dict.fromkeys(missing, monotonic() + ttl / 2)  # not before the server took them
-        inline = body if chunk.payload_token is None else b""
-        self._publisher.publish([(part.chunk, inline) for part in parts], queue=program.queue, shadow=program.shadow)
+        self._parcels.forget()

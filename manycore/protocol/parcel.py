@@ -37,6 +37,11 @@ class Parcel:
     program: Program
     body: bytes
 
+    @property
+    def inline(self) -> bytes:
+        """The payload as it goes in the message: none if it travels beside it."""
+        return self.body if self.chunk.payload_token is None else b""
+
     def part(self, start: int, stop: int) -> Parcel:
         """The items `[start, stop)`, by index, as a chunk of its own."""
         first = self.chunk.first

@@ -14,11 +14,11 @@ from itertools import groupby
 
 from redis import Redis
 
-from manycore.protocol import keys
 from manycore.protocol.broker import Publisher
 from manycore.protocol.codec import Keyring, content_digest
 from manycore.protocol.message import new_chunk_id
 from manycore.protocol.parcel import Parcel, Program
+from manycore.protocol.parcels import Parcels
 from manycore.protocol.record import Identity, Record
 from manycore.quarantine.poison import Poison
 
@@ -43,9 +43,7 @@ def retry(client: Redis, publisher: Publisher, keyring: Keyring, ttl: int, items
     names = list(dict.fromkeys(item.name for item in items))
     record.begin(Identity(", ".join(names)), accept_changes=False)
     parcels = [_parcel(record.batch, place, len(items), item) for place, item in enumerate(items)]
-    _store(client, record, parcels, ttl)
-    for (queue, shadow), group in groupby(parcels, key=lambda parcel: (parcel.program.queue, parcel.program.shadow)):
-        publisher.publish([(parcel.chunk, b"") for parcel in group], queue=queue, shadow=shadow)
+    Parcels(client, publisher, ttl).send(parcels, record=record)
     record.complete(len(items))
     record.hand_over()  # whoever sent it may be gone at once: from here on the workers see that nothing gets lost
     return Retried(record.batch, of, tuple(item.chunk.first for item in items))
@@ -77,15 +75,3 @@ def _parcel(batch: str, place: int, total: int, item: Poison) -> Parcel:
         suspect=False,
     )
     return Parcel(chunk, Program(chunk.task, item.queue, item.shadow, chunk.function, item.function), body)
-
-
-def _store(client: Redis, record: Record, parcels: list[Parcel], ttl: int) -> None:
-    """Write what the messages only name, before the first of them leaves."""
-    pipe = client.pipeline(transaction=False)
-    for parcel in parcels:
-        chunk, program = parcel.chunk, parcel.program
-        record.enter(pipe, parcel)
-        pipe.set(keys.payload(chunk.batch, chunk.payload_token or ""), parcel.body, ex=ttl)
-        if program.sealed is not None and program.digest is not None:
-            pipe.set(keys.reference(program.digest), program.sealed, ex=ttl)
-    pipe.execute()

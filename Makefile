@@ -44,8 +44,8 @@ chaos: $(VENV)/.installed ## Break everything for 10 minutes, and plain Celery b
 chaos-short: $(VENV)/.installed ## Every fault and every door at least once, below 90 s; the same seed each time
 	@$(BIN)/python -m ops.chaos --seed 4 --seconds 25 --items 200 --gap 0.7 --local 1 --no-vanilla $(CHAOS)
 
-up: ## Start the stack (Docker) and wait until it is healthy
-	@docker compose up -d --wait
+up: $(VENV)/.installed ## Build and start the stack (Docker) with the Python of .venv, and wait until it is healthy
+	@$(BIN)/manycore up
 
 down: ## Stop the stack
 	@docker compose down

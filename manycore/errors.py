@@ -177,8 +177,8 @@ class VersionMismatch(ManycoreError):
     """Client and worker differ in a version that the message depends on."""
 
     summary = (
-        "{0}: the client has {1}, the worker has {2}. "
-        "Use the same version on both ends, or make the function a @task that workers load."
+        "{0} goes by value, as byte code of {1}, which {2} cannot run. Put it into a module of its own beside the "
+        "program (modules travel as source), or give the workers {1}: `manycore up`, run by it, where the stack is."
     )
 
 

@@ -7,6 +7,7 @@ import click
 from manycore.cli.env import env
 from manycore.cli.join import join_token
 from manycore.cli.quarantine import quarantine
+from manycore.cli.up import up
 from manycore.cli.worker import worker
 
 
@@ -18,6 +19,7 @@ def main() -> None:
 main.add_command(env)
 main.add_command(join_token)
 main.add_command(quarantine)
+main.add_command(up)
 main.add_command(worker)
 
 if __name__ == "__main__":

@@ -136,6 +136,7 @@ class Dispatcher:
             max_bytes=chunking.MAX_CHUNK_BYTES,
             max_item_bytes=self._settings.max_item_bytes,
             rows=cut.options.form == "star",
+            other_python=cut.program.other_python,
         )
         begin = {run.start: run for run in runs}
         position = 0

@@ -50,8 +50,8 @@ class FunctionShipper:
 
         `fleet` wins over the function's own. A local cluster (`only_fleet`) has one, which runs everything.
 
-        Raises `UnknownTask` for a name that no worker knows, `FunctionsNotAllowed`, `NotPicklable`, `CodeTooLarge` or
-        `PayloadTooLarge` for a function that cannot be shipped, `TypeError` for what is no function.
+        Raises `UnknownTask` for a name that no worker knows, `TypeError` for what is no function, and for one that
+        cannot be shipped `FunctionsNotAllowed`, `NotPicklable`, `VersionMismatch`, `CodeTooLarge` or `PayloadTooLarge`.
         """
         if isinstance(function, str):
             if not self._roster.knows(function):
@@ -80,7 +80,9 @@ class FunctionShipper:
 
     def _named(self, task: str, queue: str, kwargs: dict[str, Any] | None) -> Program:
         # Without code: a task is the workers' own, and so are the modules that it knows.
-        return self._shipped(task, queue, task, None, kwargs) if kwargs else Program(task, queue)
+        if kwargs:
+            return self._shipped(task, queue, task, None, kwargs)
+        return Program(task, queue, other_python=self._roster.other_python(queue))
 
     def _shipped(
         self,
@@ -91,14 +93,10 @@ class FunctionShipper:
         kwargs: dict[str, Any],
         code: Archive | None = None,
     ) -> Program:
-        blob = packing.dumps((function, kwargs), f"The function {name}")
+        other = self._roster.other_python(queue)
+        blob = packing.dumps((function, kwargs), f"The function {name}", other_python=other)
         packing.check_size(len(blob), self._limit, f"The function {name} with what it refers to")
         # The same function with other modules is another one.
         digest = blake2b(blob, digest_size=16, key=code.digest.encode() if code else b"").hexdigest()
-        head = {
-            "digest": digest,
-            "name": name,
-            "python": packing.python_version(),
-            "by_value": packing.needs_same_python(blob),
-        }
-        return Program(task, queue, name, digest, self._keyring.seal(codec.FUNCTION, head, blob), code)
+        sealed = self._keyring.seal(codec.FUNCTION, {"digest": digest, "name": name}, blob)
+        return Program(task, queue, name, digest, sealed, code, other)

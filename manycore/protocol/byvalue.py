@@ -1,18 +1,23 @@
-"""Pickles by value what workers cannot import: cloudpickle, and the wrapped functions that it leaves out."""
+"""Pickles by value what workers cannot import: cloudpickle, and what it leaves out.
+
+That is wrapped functions, and workers with another minor version of Python: to those, code goes as its source.
+"""
 
 from __future__ import annotations
 
 import copyreg
+import dataclasses
 import functools
 import pickle
 import sys
 from collections import ChainMap
-from types import FunctionType
-from typing import Any, ClassVar, NewType
+from types import CodeType, FunctionType
+from typing import Any, ClassVar, ForwardRef, NewType
 
 import cloudpickle
 
-from manycore.protocol import wrappers
+from manycore.protocol import classes, snippet, wrappers
+from manycore.protocol.python import here
 
 _PROGRAM = "__main__"
 
@@ -21,6 +26,9 @@ _OURS = {
     wrappers.CACHED: lambda cached: _cached(cached),
     functools.cached_property: wrappers.cached_property_apart,
     NewType: lambda kind: _new_type(kind),
+    CodeType: lambda code: _code(code),
+    ForwardRef: lambda ref: (ForwardRef, (ref.__forward_arg__,)),  # it may hold code, which it makes by itself
+    type(dataclasses.MISSING): lambda _: "MISSING",  # a field's: it is looked for by identity
 }
 _CLOUDPICKLES, *_OTHERS = cloudpickle.Pickler.dispatch_table.maps
 """Ours go into the first of them: each table that an object is looked for in costs as much as many a small object."""
@@ -30,6 +38,7 @@ class ByValue(cloudpickle.Pickler):
     """Asked about each object that is no plain built-in one, so it looks at little. What is importable has its name."""
 
     dispatch_table: ClassVar[ChainMap[type, Any]] = ChainMap({**_CLOUDPICKLES, **_OURS}, *_OTHERS)
+    portable: ClassVar[bool] = False
 
     def reducer_override(self, obj: Any) -> Any:
         kind = type(obj)
@@ -38,10 +47,29 @@ class ByValue(cloudpickle.Pickler):
                 return wrappers.dispatcher_apart(obj)
             return super().reducer_override(obj)
         if issubclass(kind, type):
-            return super().reducer_override(obj)
+            reduced = super().reducer_override(obj)
+            by_value = reduced is not NotImplemented and len(reduced) == 6
+            return classes.apart(obj, reduced, portable=self.portable) if by_value else reduced
         if kind.__module__ == _PROGRAM and kind not in copyreg.dispatch_table:
             return _no_name(obj.__reduce_ex__(5))
         return NotImplemented  # cloudpickle too leaves other objects to themselves
+
+
+class Portable(ByValue):
+    """The same for another minor version of Python. Raises `NoSource` for code that has none."""
+
+    dispatch_table: ClassVar[ChainMap[type, Any]] = ChainMap(
+        {**_CLOUDPICKLES, **_OURS, CodeType: lambda code: (snippet.compiled, tuple(snippet.snippet_of(code)))}, *_OTHERS
+    )
+    portable: ClassVar[bool] = True
+
+
+def _code(code: CodeType) -> Any:
+    source = snippet.known(code)
+    if source is not None:
+        return snippet.compiled, tuple(source)
+    _, parts = _CLOUDPICKLES[CodeType](code)
+    return snippet.byte_code, (here(), *parts)
 
 
 def _cached(cached: Any) -> Any:

@@ -14,7 +14,8 @@ from itertools import chain
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from manycore.errors import ItemTimeout, ManycoreError, NotPicklable, NotUnpicklable, PayloadTooLarge
+from manycore.errors import ItemTimeout, ManycoreError, NotPicklable, NotUnpicklable, PayloadTooLarge, VersionMismatch
+from manycore.protocol.python import Python, here, shown
 
 ATOMIC = frozenset({type(None), bool, int, float, complex, str, bytes})
 """Types of plain, immutable values: their pickling runs nobody's code, and they need not be pickled one by one."""
@@ -86,24 +87,34 @@ class _Sink:
         return self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
 
 
-def dumps(value: Any, what: str = "The value", max_bytes: int | None = None) -> bytes:
-    """Pickle one object, by value what the other side cannot import. Raises `NotPicklable` or `PayloadTooLarge`."""
+def dumps(
+    value: Any, what: str = "The value", max_bytes: int | None = None, *, other_python: Python | None = None
+) -> bytes:
+    """Pickle one object, by value what the other side cannot import; so that an `other_python` can rebuild it, too.
+
+    Raises `NotPicklable`, `PayloadTooLarge`, or `VersionMismatch` for what only this Python can rebuild.
+    """
     sink = _Sink(max_bytes)
     try:
         _BuiltinsOnly(sink, protocol=5).dump(value)
     except _NeedsCloudpickle:
-        return _cloudpickle(value, what, max_bytes)
+        return _cloudpickle(value, what, max_bytes, other_python)
     except PICKLING_ERRORS as exc:
         raise NotPicklable(what, reason_of(exc)) from exc
     return sink.taken(what)
 
 
-def _cloudpickle(value: Any, what: str, max_bytes: int | None) -> bytes:
-    from manycore.protocol.byvalue import ByValue  # here, because cloudpickle costs import time and few values need it
+def _cloudpickle(value: Any, what: str, max_bytes: int | None, other_python: Python | None) -> bytes:
+    # Here, because cloudpickle costs import time and few values need it.
+    from manycore.protocol.byvalue import ByValue, Portable
+    from manycore.protocol.snippet import NoSource
 
     sink = _Sink(max_bytes)
     try:
-        ByValue(sink, protocol=5).dump(value)
+        (Portable if other_python else ByValue)(sink, protocol=5).dump(value)
+    except NoSource as exc:
+        name, reason = exc.args
+        raise VersionMismatch(f"The function {name} ({reason})", shown(here()), shown(other_python or here())) from exc
     except (KeyboardInterrupt, ItemTimeout):
         raise  # they do not come from the value
     except BaseException as exc:  # a user's __reduce__ may raise anything
@@ -153,12 +164,12 @@ def pack_runs(
     max_item_bytes: int,
     rows: bool = False,
     beside: Mapping[int, int] = MappingProxyType({}),
+    other_python: Python | None = None,
 ) -> tuple[list[Run], dict[int, ManycoreError]]:
     """Pack values into runs of about `max_bytes` at most, a larger value alone.
 
-    Gives the runs, and the errors of the positions that cannot travel: `NotPicklable` or `PayloadTooLarge`. With
-    `rows`, the values are tuples; those of plain values keep the fast form. `beside` has the bytes that travel with
-    some of them.
+    Gives the runs, and the errors of the positions that cannot travel, as of `dumps`. With `rows`, the values are
+    tuples; those of plain values keep the fast form. `beside` has the bytes that travel with some of them.
     """
     if _is_small(values, min(max_bytes, max_item_bytes) - sum(beside.values()), rows=rows):
         return [Run(0, len(values), _TOGETHER + pickle.dumps(list(values), protocol=5))], {}
@@ -168,8 +179,9 @@ def pack_runs(
     size = 0
     for position, value in enumerate(values):
         try:
-            blob = value.blob if type(value) is Pickled else dumps(value, what, max_item_bytes)
-        except (NotPicklable, PayloadTooLarge) as exc:
+            done = type(value) is Pickled
+            blob = value.blob if done else dumps(value, what, max_item_bytes, other_python=other_python)
+        except (NotPicklable, PayloadTooLarge, VersionMismatch) as exc:
             errors[position] = exc
         weight = 0 if position in errors else len(blob) + beside.get(position, 0)
         if group and (position in errors or size + weight > max_bytes):
@@ -211,10 +223,13 @@ def opened(body: bytes | memoryview) -> Opened:
 
 
 def rebuilt(value: bytes, what: str = "The value", where: str = "this process") -> Any:
-    """A value out of its own pickle. Raises `NotUnpicklable`, saying `what` and `where`; `MemoryError` as it is."""
+    """A value out of its own pickle. Raises `NotUnpicklable`, saying `what` and `where`, or `VersionMismatch`.
+
+    `MemoryError` is raised as it is.
+    """
     try:
         return pickle.loads(value)
-    except (KeyboardInterrupt, ItemTimeout, MemoryError):
+    except (KeyboardInterrupt, ItemTimeout, MemoryError, VersionMismatch):
         raise
     except BaseException as exc:  # a user's class may raise anything while it is rebuilt
         raise NotUnpicklable(what, where, reason_of(exc)) from exc
@@ -272,12 +287,3 @@ def module_of(function: Callable[..., Any] | str) -> str:
 
 def _inner(function: Any) -> Any:
     return getattr(function, "func", function)  # functools.partial
-
-
-def needs_same_python(blob: bytes) -> bool:
-    """Whether a pickled function holds byte code, which only the same minor version of Python can run."""
-    return b"cloudpickle" in blob
-
-
-def python_version() -> tuple[int, int]:
-    return sys.version_info[0], sys.version_info[1]

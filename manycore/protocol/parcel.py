@@ -6,13 +6,15 @@ from dataclasses import dataclass, replace
 
 from manycore.protocol.archive import Archive
 from manycore.protocol.message import Chunk
+from manycore.protocol.python import Python
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
     """What the chunks of a batch run: a task, and perhaps a function (with keyword arguments) shipped to it.
 
-    `code` is the archive of the caller's own modules, from which the function is imported.
+    `code` is the archive of the caller's own modules, from which the function is imported. With `other_python`, which
+    workers have, what goes by value goes as source.
     """
 
     task: str
@@ -21,6 +23,7 @@ class Program:
     digest: str | None = None
     sealed: bytes | None = None
     code: Archive | None = None
+    other_python: Python | None = None
 
     @property
     def references(self) -> dict[str, bytes]:

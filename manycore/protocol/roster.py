@@ -13,9 +13,10 @@ from typing import Any
 import redis
 
 from manycore.errors import SigningKeyMismatch, SigningKeyUnknown
-from manycore.protocol import keys
+from manycore.protocol import keys, python
 from manycore.protocol.broker import AWAY
 from manycore.protocol.codec import Keyring
+from manycore.protocol.python import Python
 
 logger = logging.getLogger(__name__)
 FRESH_SECONDS = 2.0
@@ -33,6 +34,7 @@ class Worker:
     tasks: dict[str, str]
     keys: tuple[str, ...]
     functions: bool
+    python: Python
 
 
 class Roster:
@@ -90,6 +92,11 @@ class Roster:
         found = self.workers()
         return not found or any(worker.functions for worker in found)
 
+    def other_python(self, queue: str) -> Python | None:
+        """Another minor version of Python than ours that a worker of this queue has."""
+        found = (worker.python for worker in self.workers() if queue in worker.queues)
+        return next((theirs for theirs in found if theirs != python.here()), None)
+
     def _await_first(self) -> None:
         """Wait for the worker of a local cluster, which is on its way."""
         if self._expected is None:
@@ -135,4 +142,5 @@ def _parse(fields: dict[bytes, bytes]) -> Worker:
         json.loads(fields[b"tasks"]),
         tuple(json.loads(fields[b"keys"])),
         fields[b"functions"] == b"1",
+        python.parse(fields[b"python"].decode()),
     )

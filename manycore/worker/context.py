@@ -18,13 +18,13 @@ from typing import Any
 import redis
 from kombu import Connection
 
-from manycore.errors import FunctionsNotAllowed, MessageRefused, NotUnpicklable, SettingsError, VersionMismatch
-from manycore.protocol import codec, keys, packing
+from manycore.errors import FunctionsNotAllowed, MessageRefused, NotUnpicklable, VersionMismatch
+from manycore.protocol import codec, keys
 from manycore.protocol.archive import open_archive
 from manycore.protocol.broker import OurAMQP, OurCelery, Publisher, connect
 from manycore.protocol.codec import Keyring
+from manycore.protocol.python import here, shown
 from manycore.protocol.settings import Settings
-from manycore.worker import blackbox
 from manycore.worker.blackbox import BlackBox
 from manycore.worker.code import CodeStore, Imports
 from manycore.worker.functions import Function, FunctionCache
@@ -64,7 +64,7 @@ class WorkerContext:
         self.app = app
         self.settings = settings
         self.keyring = keyring
-        self.folder = _own_folder(settings.run_folder)
+        self.folder = Path(tempfile.mkdtemp(prefix="manycore-worker-", dir=settings.run_folder))
         self._functions = FunctionCache()
         self._loading = threading.Lock()
         self._local = threading.local()
@@ -145,25 +145,11 @@ class WorkerContext:
         head, blob = self.keyring.open(codec.FUNCTION, sealed)
         if head["digest"] != digest:
             raise MessageRefused(f"its function is {head['digest']}, the message names {digest}")
-        ours = packing.python_version()
-        if head["by_value"] and tuple(head["python"]) != ours:
-            theirs, here = (f"Python {major}.{minor}" for major, minor in (head["python"], ours))
-            raise VersionMismatch(f"The function {head['name']} was shipped by value", theirs, here)
         try:
             function, kwargs = pickle.loads(blob)
+        except VersionMismatch:
+            raise
         except Exception as exc:  # importing a user's module may raise anything
-            where = f"worker {self.name} (Python {ours[0]}.{ours[1]})"
+            where = f"worker {self.name} ({shown(here())})"
             raise NotUnpicklable(f"The function {head['name']}", where, f"{type(exc).__name__}: {exc}") from exc
         return function, kwargs
-
-
-def _own_folder(place: Path | None) -> Path:
-    """A new folder with room for the black boxes of a worker. Raises `SettingsError`."""
-    try:
-        blackbox.check_room(Path(place or tempfile.gettempdir()))
-        return Path(tempfile.mkdtemp(prefix="manycore-worker-", dir=place))
-    except OSError as exc:
-        raise SettingsError(
-            f"A worker keeps the black boxes of its processes in {place or tempfile.gettempdir()}, and cannot: "
-            f"{exc.strerror or exc}. Make room there, or set MANYCORE_RUN_FOLDER to another folder."
-        ) from exc

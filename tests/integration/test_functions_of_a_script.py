@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 DEFINITIONS = """
 import typing
 from functools import cache, cached_property, lru_cache, partial, singledispatch, singledispatchmethod, wraps
@@ -129,6 +131,10 @@ if __name__ == "__main__":
             assert cluster.batch(function, range(5)).gather() == expected, number
             assert cluster.batch(function, range(5), id=str(number)).gather() == expected, number
 """
+AS_SOURCE = """
+from manycore.protocol.roster import Roster
+Roster.other_python = lambda self, queue: (3, 99)
+"""
 NAMED = """
 MISSING = type("Missing", (), {"__reduce__": lambda self: "MISSING"})()
 
@@ -149,9 +155,12 @@ def run(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=90)
 
 
-def test_a_scripts_functions_run_through_every_door(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "head", ["", pytest.param(AS_SOURCE, marks=pytest.mark.slow)], ids=["as byte code", "as source"]
+)
+def test_a_scripts_functions_run_through_every_door(head: str, tmp_path: Path) -> None:
     functions = ", ".join(f"({function})" for function in FUNCTIONS)
-    done = run(tmp_path, DEFINITIONS + MAIN.replace("FUNCTIONS", functions))
+    done = run(tmp_path, head + DEFINITIONS + MAIN.replace("FUNCTIONS", functions))
     assert done.returncode == 0, done.stderr
 
 

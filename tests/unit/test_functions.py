@@ -12,7 +12,7 @@ import pytest
 
 from manycore.client.code import CodeShipper
 from manycore.client.functions import FunctionShipper
-from manycore.errors import FunctionsNotAllowed, NotPicklable, PayloadTooLarge, UnknownTask
+from manycore.errors import FunctionsNotAllowed, NotPicklable, PayloadTooLarge, UnknownTask, VersionMismatch
 from manycore.protocol import codec, packing
 from manycore.protocol.broker import FUNCTION_TASK
 from manycore.protocol.codec import Keyring
@@ -30,6 +30,10 @@ class Workers:
 
     known: set[str] = field(default_factory=set)
     allows_functions: bool = True
+    python: tuple[int, int] | None = None
+
+    def other_python(self, queue: str) -> tuple[int, int] | None:
+        return self.python
 
     def knows(self, name: str) -> bool:
         return name in self.known
@@ -41,9 +45,11 @@ class Workers:
         return " Did you mean 'tasks.add'?"
 
 
-def shipper(*known: str, allows_functions: bool = True, limit: int = 10**6) -> FunctionShipper:
-    fleet = cast(Roster, Workers(set(known), allows_functions))
-    return FunctionShipper(RING, fleet, load_settings(max_item_bytes=limit), CodeShipper(RING, None))
+def shipper(
+    *known: str, allows_functions: bool = True, limit: int = 10**6, other_python: tuple[int, int] | None = None
+) -> FunctionShipper:
+    roster = cast(Roster, Workers(set(known), allows_functions, other_python))
+    return FunctionShipper(RING, roster, load_settings(max_item_bytes=limit), CodeShipper(RING, None))
 
 
 def plain(value: int) -> int:
@@ -59,7 +65,6 @@ def shipped(program: Program) -> tuple[Any, dict[str, Any]]:
     assert program.sealed is not None
     header, body = RING.open(codec.FUNCTION, program.sealed)
     assert header["digest"] == program.digest
-    assert header["python"] == packing.python_version()
     function, kwargs = pickle.loads(body)
     return function, kwargs
 
@@ -111,9 +116,18 @@ def test_one_function_is_shipped_once() -> None:
     assert shipper().program(plain).digest != shipper().program(plain, {"a": 1}).digest
 
 
-def test_only_byte_code_is_bound_to_the_python_version() -> None:
-    sealed = [shipper().program(function).sealed or b"" for function in (abs, lambda: 1)]
-    assert [RING.open(codec.FUNCTION, held).header["by_value"] for held in sealed] == [False, True]
+def test_to_workers_of_another_python_code_goes_as_source() -> None:
+    program = shipper(other_python=(3, 99)).program(lambda value: value + 5)
+    assert program.other_python == (3, 99)
+    assert b"value + 5" in (program.sealed or b"")
+    assert shipped(program)[0](1) == 6
+
+
+def test_what_has_no_source_is_refused_before_anything_runs() -> None:
+    there: dict[str, Any] = {}
+    exec("def made(value): return value", there)
+    with pytest.raises(VersionMismatch, match=r"made \(its source is in no file\).*Python 3\.99 cannot run"):
+        shipper(other_python=(3, 99)).program(there["made"])
 
 
 def test_a_cluster_without_functions_says_so() -> None:

@@ -198,11 +198,6 @@ def test_a_function_is_called_by_its_place(function: Callable[..., Any] | str, n
     assert packing.name_of(function) == name
 
 
-def test_byte_code_needs_the_same_python() -> None:
-    assert packing.needs_same_python(packing.dumps(lambda: 1))
-    assert not packing.needs_same_python(packing.dumps(len))
-
-
 def test_the_size_limit_itself_is_allowed() -> None:
     packing.check_size(10, 10, "It")
     with pytest.raises(PayloadTooLarge, match="It has 11 bytes, the limit is 10"):

@@ -10,8 +10,7 @@ from typing import Any
 
 from redis import RedisError
 
-from manycore.protocol import keys
-from manycore.protocol.packing import python_version
+from manycore.protocol import keys, python
 from manycore.worker.context import WorkerContext, worker_context
 from manycore.worker.parent.periodic import PeriodicStep
 
@@ -35,7 +34,7 @@ class Heartbeat:
             "queues": json.dumps(queues),
             "tasks": json.dumps(tasks),
             "keys": json.dumps(context.keyring.ids),
-            "python": ".".join(map(str, python_version())),
+            "python": python.written(python.here()),
             "functions": int(context.settings.allow_functions),
         }
 

@@ -1,0 +1,46 @@
+"""`manycore up`: builds and starts the compose stack of this machine, with the Python that this runs on.
+
+Functions by value then run on the workers as they are. It needs Docker, not the stack's Python packages.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import click
+
+from manycore.cli.env import docker, project_of
+from manycore.protocol.python import here, written
+
+OURS = "manycore:latest"
+
+
+@click.command(short_help="Build and start the stack, with this Python.")
+@click.option(
+    "-C",
+    "--directory",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=".",
+    help="The folder with docker-compose.yml.",
+)
+@click.option("--python", metavar="VERSION", default=written(here()), help="Python of the image's.")
+@click.option("--build/--no-build", default=None, help="[default: unless MANYCORE_IMAGE names an image of your own]")
+def up(directory: Path, python: str, build: bool | None) -> None:
+    """Build the stack's image with this Python, start the stack, and wait until it is healthy.
+
+    Workers of another version are stopped as ever: what runs ends, the rest goes on with the new ones.
+    """
+    project = project_of(directory.resolve())
+    os.environ["MANYCORE_PYTHON"] = python  # it wins over .env
+    if build is None:
+        image = json.loads(docker("compose", "config", "--format", "json", cwd=project))["services"]["init"]["image"]
+        build = image == OURS
+        if not build:
+            click.echo(f"{image} is an image of your own, and not built here: build it with Python {python}.", err=True)
+    command = ["docker", "compose", "up", "-d", "--wait", *(["--build"] if build else [])]
+    done = subprocess.run(command, cwd=project, check=False)
+    if done.returncode != 0:
+        raise click.ClickException("`docker compose up` failed. What it says is above; then: docker compose logs")

@@ -1,0 +1,118 @@
+"""Classes by value: what cloudpickle makes of them, but for two things.
+
+A class that comes back to the process which defined it stays as it is there: results never reset what it has become.
+And for another minor version of Python, the methods that `dataclass` and `namedtuple` have generated, which have no
+source, are left out and generated anew.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import inspect
+import threading
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any, ClassVar, TypeAlias
+from weakref import WeakSet
+
+_GENERATED = frozenset({"<string>", dataclasses.__file__, collections.__file__, inspect.getsourcefile(dataclasses)})
+"""Where the standard library compiles the methods that it generates, and where those are that it adds."""
+_PARAMETERS = ("init", "repr", "eq", "order", "unsafe_hash", "frozen")
+_FIELD = ("default", "default_factory", "init", "repr", "hash", "compare", "metadata", "kw_only")
+
+_STATE = ("__getstate__", "__setstate__")
+"""Of a dataclass with slots: functions with a name of their own in `dataclasses`."""
+
+Members: TypeAlias = dict[str, Any]
+Recipe: TypeAlias = tuple[Callable[..., None], tuple[Any, ...]]
+"""What generates methods of a class, and its further arguments."""
+
+_native: WeakSet[type] = WeakSet()
+"""Classes of this process's own, as far as they were sent."""
+_rebuilt: WeakSet[type] = WeakSet()
+_portable: WeakSet[type] = WeakSet()
+"""Those that came from another Python, and may go back to it."""
+_generating = threading.Lock()
+
+
+def apart(kind: type, reduced: tuple[Any, ...], *, portable: bool) -> tuple[Any, ...]:
+    """How to make a class again, out of how cloudpickle would (`reduced`)."""
+    if kind not in _rebuilt:
+        _native.add(kind)
+    maker, arguments, (members, slots), *nothing, setter = reduced
+    recipe = None
+    portable = portable or kind in _portable
+    if portable:
+        members, recipe = _without_generated(kind, members)
+    return maker, arguments, (setter, (members, slots), portable, recipe), *nothing, _fill
+
+
+def _fill(kind: type, state: tuple[Callable[..., Any], Any, bool, Recipe | None]) -> None:
+    """Give a class that was made empty its members; one of our own has them."""
+    if kind in _native:
+        return
+    setter, members, portable, recipe = state
+    _rebuilt.add(kind)
+    setter(kind, members)
+    with _generating:  # threads may rebuild it at the same time; once is enough, and it must not be without meanwhile
+        if recipe is not None and kind not in _portable:
+            generate, arguments = recipe
+            generate(kind, *arguments)
+        if portable:
+            _portable.add(kind)
+
+
+def _without_generated(kind: type, members: Members) -> tuple[Members, Recipe | None]:
+    """A class's members but for generated methods, and how to generate those."""
+    if "__dataclass_params__" in members:
+        parameters = {name: getattr(members["__dataclass_params__"], name) for name in _PARAMETERS}
+        parameters["match_args"] = "__match_args__" in members
+        gone = {"__dataclass_params__", "__match_args__"} | ({"__hash__"} if members.get("__hash__") is None else set())
+        return _left(members, gone), (_dataclass_again, (parameters, hasattr(kind, "__post_init__")))
+    if "_fields" in members and issubclass(kind, tuple):
+        arguments = members["_fields"], members.get("_field_defaults", {})
+        return _left(members, set()), (_namedtuple_again, arguments)
+    return members, None
+
+
+def _left(members: Members, gone: set[str]) -> Members:
+    kept = {name: value for name, value in members.items() if name not in gone}
+    return {name: value for name, value in kept.items() if name in _STATE or not _is_generated(value)}
+
+
+def _is_generated(value: Any) -> bool:
+    inner = inspect.unwrap(getattr(value, "__func__", value)) if callable(value) or hasattr(value, "__func__") else None
+    return isinstance(inner, FunctionType) and inner.__code__.co_filename in _GENERATED
+
+
+def _dataclass_again(kind: Any, parameters: dict[str, bool], post_init: bool) -> None:
+    """Let `dataclass` generate its methods, from the fields and not from annotations: those may be mere text."""
+    known, fields = dict(vars(kind)), kind.__dataclass_fields__
+    kind.__annotations__ = {name: _annotation(field) for name, field in fields.items()}
+    for name, field in fields.items():
+        if kind.__annotations__[name] is not ClassVar:
+            setattr(kind, name, _field_again(field))
+    if post_init and not hasattr(kind, "__post_init__"):
+        kind.__post_init__ = None  # that of a base which refers to this class, and so is still to be filled
+    dataclasses.dataclass(**parameters)(kind)
+    kind.__dataclass_fields__ = fields
+    kind.__annotations__ = known.get("__annotations__", {})
+    for name in (fields.keys() | {"__post_init__"}) & vars(kind).keys() - known.keys():
+        delattr(kind, name)  # what is inherited
+
+
+def _annotation(field: Any) -> Any:
+    kinds = {"_FIELD_CLASSVAR": ClassVar, "_FIELD_INITVAR": dataclasses.InitVar[Any]}
+    return kinds.get(field._field_type.name, Any)
+
+
+def _field_again(field: Any) -> Any:
+    return dataclasses.field(**{name: getattr(field, name) for name in _FIELD})
+
+
+def _namedtuple_again(kind: Any, fields: tuple[str, ...], defaults: Members) -> None:
+    twin = collections.namedtuple(kind.__name__, fields, defaults=defaults.values())  # type: ignore[misc]
+    for name, value in vars(twin).items():
+        if _is_generated(value):
+            setattr(kind, name, value)

@@ -20,7 +20,7 @@ from manycore.protocol import keys
 from manycore.protocol.broker import PRIORITY_SUFFIXES, UNACKED
 from manycore.protocol.codec import Keyring
 from manycore.protocol.message import Chunk, open_chunk
-from manycore.protocol.ranges import RangeSet, spans_of
+from manycore.protocol.ranges import RangeSet
 from manycore.protocol.resume import Resume
 
 
@@ -36,8 +36,8 @@ class Auditor:
         covered = {batch: RangeSet() for batch in batches}
         chunks = [chunk for chunk in self._chunks(queues) if chunk.batch in covered]
         for chunk in self._left_of(chunks):
-            for span in spans_of(chunk.indices_of(chunk.start, chunk.stop)):
-                covered[chunk.batch].add(span.start, span.stop)
+            span = chunk.indices_of(chunk.start, chunk.stop)
+            covered[chunk.batch].add(span.start, span.stop)
         return covered
 
     def _chunks(self, queues: Iterable[str]) -> list[Chunk]:

@@ -22,10 +22,14 @@
 | `mc:quarantine:items`| hash   | worker children  | poison item -> when, bytes, queue, bounded; likewise       |
 | `mc:quarantine:item:<id>` | string | worker children | a poison item with what runs it again; a week          |
 
+Each `<id>` is one segment (`_segment`), so no name of one thing is the name of another, whatever ids are.
 The broker's own keys (the queues, `manycore-unacked*`, `_kombu.binding.*`) are kombu's.
 """
 
 from __future__ import annotations
+
+from functools import lru_cache
+from urllib.parse import quote
 
 HEARTBEAT_SECONDS = 2.0
 WORKER_TTL_SECONDS = 15
@@ -46,32 +50,44 @@ def stream_ttl(ephemeral: bool, batch_ttl_seconds: int) -> int:
     return min(EPHEMERAL_TTL_SECONDS, batch_ttl_seconds) if ephemeral else batch_ttl_seconds
 
 
+_TAKEN = frozenset({"batch", "detached", "plain", "quarantine", "ref", "watch", "worker", "workers"})
+"""What stands behind `mc:` in the names of other things."""
+
+
+@lru_cache(maxsize=256)
+def _segment(batch_id: str) -> str:
+    """A batch's id as one part of a name: without `:`, and never a word of ours."""
+    if batch_id in _TAKEN:
+        return f"%{ord(batch_id[0]):02X}{batch_id[1:]}"
+    return quote(batch_id, safe="", errors="surrogatepass")
+
+
 def batch(batch_id: str) -> str:
-    return f"mc:batch:{batch_id}"
+    return f"mc:batch:{_segment(batch_id)}"
 
 
 def outcomes(batch_id: str) -> str:
-    return f"mc:{batch_id}:out"
+    return f"mc:{_segment(batch_id)}:out"
 
 
 def payload(batch_id: str, token: str) -> str:
-    return f"mc:{batch_id}:in:{token}"
+    return f"mc:{_segment(batch_id)}:in:{token}"
 
 
 def values(batch_id: str, token: str) -> str:
-    return f"mc:{batch_id}:val:{token}"
+    return f"mc:{_segment(batch_id)}:val:{token}"
 
 
 def chunks(batch_id: str) -> str:
-    return f"mc:{batch_id}:chunks"
+    return f"mc:{_segment(batch_id)}:chunks"
 
 
 def resume(batch_id: str) -> str:
-    return f"mc:{batch_id}:resume"
+    return f"mc:{_segment(batch_id)}:resume"
 
 
 def strikes(batch_id: str) -> str:
-    return f"mc:{batch_id}:strikes"
+    return f"mc:{_segment(batch_id)}:strikes"
 
 
 def plain_deaths(task_id: str) -> str:
@@ -79,7 +95,7 @@ def plain_deaths(task_id: str) -> str:
 
 
 def claims(batch_id: str) -> str:
-    return f"mc:{batch_id}:claims"
+    return f"mc:{_segment(batch_id)}:claims"
 
 
 def reference(digest: str) -> str:

@@ -35,8 +35,8 @@ class ItemOptions:
 class Chunk:
     """Some items of one batch: one Celery message.
 
-    `first` is the index of the payload's item 0, unless `indices` names each one. `start` and `stop` bound the
-    positions in the payload that this message still has to run. The payload travels inline or, when it is large,
+    `first` is the index of the payload's item 0; the others follow it. `start` and `stop` bound the positions in the
+    payload that this message still has to run. The payload travels inline or, when it is large,
     under a Redis key of its own (`payload_token`), vouched for by `payload_digest`. A `suspect` chunk is sent again,
     since its message got lost: perhaps with the process that ran it. `code` names the archive of the caller's modules.
     """
@@ -51,7 +51,6 @@ class Chunk:
     stop: int
     payload_token: str | None
     payload_digest: bytes
-    indices: tuple[int, ...] | None = None
     total: int | None = None
     attempt: int = 1
     ephemeral: bool = False
@@ -74,19 +73,15 @@ class Chunk:
 
     def moved(self) -> Chunk:
         """The same items over a payload that holds nothing else, and travels inline."""
-        indices = self.indices and self.indices[self.start : self.stop]
-        first = self.index(self.start) if indices is None else 0
         return replace(
-            self, first=first, start=0, stop=len(self), indices=indices, payload_token=None, payload_digest=b""
+            self, first=self.index(self.start), start=0, stop=len(self), payload_token=None, payload_digest=b""
         )
 
     def index(self, position: int) -> int:
-        return self.indices[position] if self.indices is not None else self.first + position
+        return self.first + position
 
-    def indices_of(self, start: int, stop: int) -> Sequence[int]:
+    def indices_of(self, start: int, stop: int) -> range:
         """The item indices at the positions `[start, stop)`."""
-        if self.indices is not None:
-            return self.indices[start:stop]
         return range(self.first + start, self.first + stop)
 
     def describe(self) -> str:
@@ -134,11 +129,14 @@ def seal_chunk(keyring: Keyring, chunk: Chunk, payload: bytes | memoryview) -> b
 
 
 def open_chunk(keyring: Keyring, message: bytes, *, max_bytes: int | None = None) -> tuple[Chunk, memoryview]:
-    """Verify a chunk's message; gives the chunk and its inline payload. Raises `MessageRefused`."""
+    """Verify a chunk's message; gives the chunk and its inline payload. Raises `MessageRefused`.
+
+    What another version writes beyond what is known here is left out.
+    """
     head, payload = keyring.open(codec.CHUNK, message, max_bytes=max_bytes)
     form, retries, timeout = head.pop("options")
     options = ItemOptions(form, retries, Backoff(*head.pop("backoff")), timeout)
-    return Chunk(options=options, **head), payload
+    return Chunk(options=options, **{name: head[name] for name in _CHUNK_FIELDS if name in head}), payload
 
 
 def seal_block(keyring: Keyring, block: Block, values: bytes) -> bytes:

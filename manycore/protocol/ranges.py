@@ -7,12 +7,6 @@ entries.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
-
-
-def spans_of(indices: Sequence[int]) -> list[range]:
-    """These integers as ranges: one if they are a range, else one for each."""
-    return [indices] if isinstance(indices, range) else [range(index, index + 1) for index in indices]
 
 
 class RangeSet:

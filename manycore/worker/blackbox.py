@@ -13,6 +13,7 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from struct import Struct
+from tempfile import TemporaryFile
 from typing import BinaryIO
 
 from manycore.protocol.message import Chunk
@@ -73,10 +74,8 @@ class BlackBox:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         owner = _owner()
-        descriptor = os.open(_box(folder, owner), os.O_RDWR | os.O_CREAT, 0o600)
-        os.ftruncate(descriptor, _SIZE)
-        self._map = mmap.mmap(descriptor, _SIZE)
-        os.close(descriptor)
+        with open(os.open(_box(folder, owner), os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
+            self._map = _allocate(file.fileno())
         self.note = memoryview(self._map)[:8].cast("q")
         self.trace: BinaryIO = _trace(folder, owner).open("wb")
 
@@ -123,6 +122,18 @@ def remove(folder: Path, pid: int) -> None:
 def owners(folder: Path) -> list[int]:
     """The children that have a box, dead or alive."""
     return [int(path.stem) for path in folder.glob("*.box") if path.stem.isdigit()]
+
+
+def check_room(folder: Path) -> None:
+    """Raises `OSError` if this folder cannot hold a box."""
+    with TemporaryFile(dir=folder) as file:
+        _allocate(file.fileno())
+
+
+def _allocate(descriptor: int) -> mmap.mmap:
+    """The map of a file whose bytes are really there: a store into one that the disk had no room for is SIGBUS."""
+    os.posix_fallocate(descriptor, 0, _SIZE)
+    return mmap.mmap(descriptor, _SIZE)
 
 
 def _owner() -> int | str:

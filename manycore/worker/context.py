@@ -18,13 +18,14 @@ from typing import Any
 import redis
 from kombu import Connection
 
-from manycore.errors import FunctionsNotAllowed, MessageRefused, NotUnpicklable, VersionMismatch
+from manycore.errors import FunctionsNotAllowed, MessageRefused, NotUnpicklable, SettingsError, VersionMismatch
 from manycore.protocol import codec, keys
 from manycore.protocol.archive import open_archive
 from manycore.protocol.broker import OurAMQP, OurCelery, Publisher, connect
 from manycore.protocol.codec import Keyring
 from manycore.protocol.python import here, shown
 from manycore.protocol.settings import Settings
+from manycore.worker import blackbox
 from manycore.worker.blackbox import BlackBox
 from manycore.worker.code import CodeStore, Imports
 from manycore.worker.functions import Function, FunctionCache
@@ -64,7 +65,7 @@ class WorkerContext:
         self.app = app
         self.settings = settings
         self.keyring = keyring
-        self.folder = Path(tempfile.mkdtemp(prefix="manycore-worker-", dir=settings.run_folder))
+        self.folder = _own_folder(settings.run_folder)
         self._functions = FunctionCache()
         self._loading = threading.Lock()
         self._local = threading.local()
@@ -153,3 +154,15 @@ class WorkerContext:
             where = f"worker {self.name} ({shown(here())})"
             raise NotUnpicklable(f"The function {head['name']}", where, f"{type(exc).__name__}: {exc}") from exc
         return function, kwargs
+
+
+def _own_folder(place: Path | None) -> Path:
+    """A new folder with room for the black boxes of a worker. Raises `SettingsError`."""
+    try:
+        blackbox.check_room(Path(place or tempfile.gettempdir()))
+        return Path(tempfile.mkdtemp(prefix="manycore-worker-", dir=place))
+    except OSError as exc:
+        raise SettingsError(
+            f"A worker keeps the black boxes of its processes in {place or tempfile.gettempdir()}, and cannot: "
+            f"{exc.strerror or exc}. Make room there, or set MANYCORE_RUN_FOLDER to another folder."
+        ) from exc

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import pytest
@@ -52,11 +51,10 @@ def test_an_outcome_says_how_long_its_item_ran(cluster: Cluster) -> None:
 
 
 def test_fast_items_do_not_wait_for_a_slow_one_in_their_chunk(cluster: Cluster) -> None:
-    began = monotonic()
     batch = cluster.batch(busy, [0.0, 0.0, 0.0, 3.0])
     seen = {next(iter_).index for iter_ in [batch.as_completed()] for _ in range(3)}
     assert seen == {0, 1, 2}
-    assert monotonic() - began < 2
+    assert batch.progress.done == 3
     batch.cancel()
 
 
@@ -95,25 +93,21 @@ def test_a_soft_time_limit_is_an_error_in_the_item_alone(cluster: Cluster) -> No
 
 
 def test_a_hard_time_limit_holds_inside_c_code(cluster: Cluster) -> None:
-    began = monotonic()
-    outcomes = list(cluster.batch(hold_the_gil, [0.0, 30.0, 0.0], timeout=0.3).as_completed())
+    outcomes = list(cluster.batch(hold_the_gil, [0.0, 600.0, 0.0], timeout=0.3).as_completed())
     errors = {outcome.index: outcome.error for outcome in outcomes}
     assert errors[0] is errors[2] is None
     assert isinstance(errors[1], ItemTimeout)
     assert "hold_the_gil" in str(errors[1].__cause__)
-    assert monotonic() - began < 10
 
 
 def test_cancel_ends_every_item_at_once_and_on_the_workers(cluster: Cluster) -> None:
-    batch = cluster.batch(busy, [0.1] * 200)
+    batch = cluster.batch(busy, [0.1] * 2000)
     wait_until(lambda: batch.progress.done, "the first items are done")
     batch.cancel()
     assert batch.wait(1)
     results = batch.gather(return_exceptions=True)
     assert {type(result) for result in results} == {float, BatchCancelled}
-    began = monotonic()
-    assert cluster.submit(square, 2).result(timeout=10) == 4
-    assert monotonic() - began < 2  # no rest of the batch stands in the way
+    assert cluster.submit(square, 2).result(timeout=20) == 4  # no rest of the batch, 100 s, stands in the way
 
 
 def test_halt_now_gives_up_what_is_running(cluster: Cluster) -> None:

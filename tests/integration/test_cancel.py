@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import pytest
@@ -30,10 +29,8 @@ def test_terminate_kills_what_runs(
     cluster = connect()
     batch = cluster.batch(function, [60.0])
     wait_until(lambda: Probe(cluster).redis.hlen("manycore-unacked"), "it is taken")
-    began = monotonic()
     batch.cancel(terminate=True)
     assert cluster.submit(square, 3).result(timeout=20) == 9
-    assert monotonic() - began < 5  # a second to kill it, and a new process
 
 
 def test_what_was_cancelled_can_be_terminated_later(start_worker: StartWorker, connect: Connect) -> None:

@@ -92,15 +92,12 @@ def test_a_stop_in_mid_batch_loses_and_repeats_nothing(
     worker = start_worker("--pool", pool, "--queue", "io", slots=2)
     batch = connect().batch(note, range(300), kwargs={"folder": str(folder)})
     wait_until(lambda: batch.progress.done > 20, "the batch is under way")
-    started = time.monotonic()
     worker.terminate()
-    worker.wait(30)
-    seconds = time.monotonic() - started
+    worker.wait(10)
     assert len(list(folder.iterdir())) < 300, "it ended before the batch did"
     start_worker("--pool", pool, "--queue", "io", slots=2)
     assert batch.gather() == list(range(300))
     assert {path.read_text() for path in folder.iterdir()} == {"x"}
-    assert seconds < 10
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
@@ -113,7 +110,5 @@ def test_what_outlasts_the_stop_is_run_again_at_once(
     wait_until(lambda: client.hlen("manycore-unacked") and not client.llen("io"), "the item runs")
     worker.terminate()
     worker.wait(30)
-    started = time.monotonic()
     start_worker("--pool", pool, "--queue", "io", slots=1, lease_seconds="60")
-    assert future.result(timeout=40) == 3.0
-    assert time.monotonic() - started < 25
+    assert future.result(timeout=25) == 3.0

@@ -2,28 +2,64 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from itertools import combinations
+
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from manycore.protocol import keys
 
-names = st.from_regex(r"[A-Za-z0-9_:-]{1,12}", fullmatch=True)
+OURS = {
+    keys.WORKERS,
+    keys.DETACHED,
+    keys.WATCH,
+    keys.QUARANTINE,
+    keys.QUARANTINE_COUNTS,
+    keys.QUARANTINE_ITEMS,
+}
+words = sorted({part for name in OURS for part in name.split(":")} | {"batch", "ref", "worker", "plain", "item"})
+suffixes = st.sampled_from(["", ":out", ":in", ":claims", ":strikes", "%3Aout", "{a}", "\n", "\ud800"])
+names = st.builds(str.__add__, st.sampled_from(words) | st.text(min_size=1, max_size=12), suffixes)
 tokens = st.from_regex(r"[0-9a-f]{16}", fullmatch=True)
+
+
+def held_by(batch: str, token: str = "0" * 16) -> list[str]:
+    return [*keys.owned_by(batch), keys.payload(batch, token), keys.values(batch, token)]
+
+
+def others(name: str) -> set[str]:
+    return OURS | {keys.worker(name), keys.reference(name), keys.plain_deaths(name), keys.quarantined(name)}
 
 
 @given(names, tokens)
 def test_everything_of_a_batch_has_a_key_of_its_own(batch: str, token: str) -> None:
-    held = [*keys.owned_by(batch), keys.payload(batch, token), keys.values(batch, token)]
+    held = held_by(batch, token)
     assert len(set(held)) == len(held)
-    assert all(batch in key for key in held)
 
 
 @given(names, names)
+@example("foo:out", "batch:foo")
+@example("batch", "out")
 def test_two_batches_share_no_key(one: str, other: str) -> None:
-    assert one == other or not {*keys.owned_by(one)} & {*keys.owned_by(other)}
+    assert one == other or not {*held_by(one)} & {*held_by(other)}
 
 
-@given(names)
-def test_a_batch_never_takes_the_workers_keys(batch: str) -> None:
-    quarantine = {keys.QUARANTINE, keys.QUARANTINE_COUNTS, keys.QUARANTINE_ITEMS, keys.quarantined("0" * 12)}
-    assert not {keys.WORKERS, keys.worker("w"), keys.reference("d"), *quarantine} & {*keys.owned_by(batch)}
+@given(names, names)
+@example("worker", "out")
+@example("quarantine", "0")
+def test_a_batch_takes_no_key_of_anything_else(batch: str, name: str) -> None:
+    assert not {*held_by(batch)} & others(name)
+
+
+def test_words_that_are_ours_are_no_batch_s() -> None:
+    for one, other in combinations(words, 2):
+        assert not {*held_by(one)} & ({*held_by(other)} | others(other))
+
+
+def test_ordinary_ids_are_read_in_their_keys() -> None:
+    assert keys.outcomes("nightly-2025_3") == "mc:nightly-2025_3:out"
+
+
+def test_keys_can_be_sent() -> None:
+    """A lone surrogate is text, and cannot be encoded."""
+    assert keys.batch("a\ud800b").encode()

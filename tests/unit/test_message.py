@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
 from typing import Any, get_args
 
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manycore.errors import MessageRefused
+from manycore.protocol import codec
 from manycore.protocol.codec import Keyring
 from manycore.protocol.message import (
     Block,
@@ -43,7 +43,6 @@ chunks = st.builds(
     stop=st.integers(10, 20),
     payload_token=st.none() | st.text(),
     payload_digest=st.binary(),
-    indices=st.none() | st.lists(st.integers(0)).map(tuple),
     total=st.none() | st.integers(0),
     attempt=st.integers(1, 9),
     ephemeral=st.booleans(),
@@ -121,11 +120,16 @@ def test_items_moved_to_a_payload_of_their_own_keep_their_indices() -> None:
     assert (moved.start, moved.stop, list(moved.indices_of(0, 3))) == (0, 3, [104, 105, 106])
 
 
-@pytest.mark.parametrize(("named", "found"), [(None, range(102, 104)), ((7, 5, 9, 1), (9, 1))])
-def test_indices_come_from_the_first_or_are_named(named: tuple[int, ...] | None, found: Sequence[int]) -> None:
-    chunk = chunk_of(0, 4, indices=named)
-    assert chunk.indices_of(2, 4) == found
-    assert [chunk.index(position) for position in (2, 3)] == list(found)
+def test_indices_follow_the_first() -> None:
+    chunk = chunk_of(0, 4)
+    assert chunk.indices_of(2, 4) == range(102, 104)
+    assert [chunk.index(position) for position in (2, 3)] == [102, 103]
+
+
+def test_what_another_version_says_beside_is_left_out() -> None:
+    head, payload = RING.open(codec.CHUNK, seal_chunk(RING, chunk_of(0, 4), b"items"))
+    sealed = RING.seal(codec.CHUNK, head | {"colour": "blue"}, payload)
+    assert open_chunk(RING, sealed)[0] == chunk_of(0, 4)
 
 
 @pytest.mark.parametrize(

@@ -41,13 +41,6 @@ def test_each_is_cut_out_with_its_own_arguments() -> None:
     assert (other.queue, other.shadow, other.function) == ("io", "f", b"sealed")
 
 
-def test_a_chunk_of_picked_items_keeps_their_indices() -> None:
-    chunk = Chunk("b.c", "b", "t", None, ItemOptions(), 0, 0, 3, None, b"", indices=(5, 50, 500))
-    (item,) = _items(chunk, packing.opened(packing.pack([1, 2, 3])), {1: CRASHED}, "cpu", None, None)
-    assert (item.chunk.first, item.chunk.indices) == (50, None)
-    assert packing.unpack(item.payload or b"") == [2]
-
-
 def test_large_arguments_are_not_kept() -> None:
     body = packing.pack([b"", bytes(MAX_PART_BYTES)])
     small, large = _items(

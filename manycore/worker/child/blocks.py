@@ -49,6 +49,7 @@ def _kept(report: Report) -> Sequence[int]:
 
 def _block(chunk: Chunk, report: Report, places: Sequence[int], worker: str, errors: Mapping[int, bytes]) -> Block:
     start = report.start
+    indices: Sequence[int]
     if isinstance(places, range):
         indices = chunk.indices_of(start + places.start, start + places.stop)
         seconds = report.seconds[places.start : places.stop]

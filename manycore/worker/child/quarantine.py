@@ -67,7 +67,6 @@ def _alone(chunk: Chunk, position: int) -> Chunk:
         first=chunk.index(position),
         start=0,
         stop=1,
-        indices=None,
         payload_token=None,
         payload_digest=b"",
     )

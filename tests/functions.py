@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import ctypes
 import os
 import signal
@@ -94,15 +95,6 @@ def long_task(folder: str, seconds: float) -> str:
     return "done"
 
 
-@task
-def deadly_task(folder: str, how: str) -> None:
-    """Leave a file for each run, then end badly: for plain Celery calls."""
-    note_run(0, folder=folder)
-    if how == "memory":
-        raise MemoryError("none left")
-    leave(0, at=0, how=how)
-
-
 def fail_first(number: int, *, folder: str, times: int = 1) -> int:
     """Fail so many times, then succeed; the folder remembers."""
     path = Path(folder) / str(number)
@@ -159,3 +151,74 @@ def die(folder: str) -> None:
     with (Path(folder) / "deaths").open("a") as file:
         file.write("x")
     os._exit(7)
+
+
+def end_badly(folder: str, how: str) -> None:
+    """Leave a mark in `folder`, then end by the exception of this name, or as `leave` does, or not at all (`hang`)."""
+    note_run(0, folder=folder)
+    if how == "hang":
+        while True:
+            time.sleep(0.01)
+    if isinstance(kind := getattr(builtins, how, None), type) and issubclass(kind, BaseException):
+        raise kind("at the end")
+    leave(0, at=0, how=how)
+
+
+class EndsBadly:
+    """Ends badly when it is rebuilt."""
+
+    def __init__(self, folder: str, how: str) -> None:
+        self.args = folder, how
+
+    def __reduce__(self) -> Any:
+        return end_badly, self.args
+
+
+@task
+def echo(value: Any, *_: Any) -> Any:
+    return value
+
+
+@task
+def ends_badly(folder: str, how: str) -> None:
+    """For plain Celery calls: `end_badly` while it runs."""
+    end_badly(folder, how)
+
+
+@task
+def gives_bad_end(folder: str, how: str) -> EndsBadlyOnItsWay:
+    """For plain Celery calls: a result that ends badly while it is pickled."""
+    return EndsBadlyOnItsWay(folder, how)
+
+
+class EndsBadlyOnItsWay:
+    """Ends badly when it is pickled."""
+
+    def __init__(self, folder: str, how: str) -> None:
+        self.args = folder, how
+
+    def __reduce__(self) -> Any:
+        end_badly(*self.args)
+        return EndsBadlyOnItsWay, self.args
+
+
+class EndsParent:
+    """Ends, when it is rebuilt, the parent of the process that made it; elsewhere it is a string."""
+
+    def __init__(self) -> None:
+        self.pid = os.getppid()
+
+    def __reduce__(self) -> Any:
+        return _end_process, (self.pid,)
+
+
+def _end_process(pid: int) -> str:
+    if os.getpid() == pid:
+        os._exit(3)
+    return "elsewhere"
+
+
+@task
+def ends_parent() -> EndsParent:
+    """For plain Celery calls: a result that ends its worker's parent if that rebuilds it."""
+    return EndsParent()

@@ -25,7 +25,7 @@ from redis.retry import Retry
 
 from manycore.errors import AuthenticationFailed, ConnectionFailed, NotTrusted, ServerFull, SettingsError
 from manycore.protocol.address import Address
-from manycore.protocol.codec import CONTENT_TYPE, Keyring
+from manycore.protocol.codec import CONTENT_TYPE, RESULT_TYPE, Keyring
 from manycore.protocol.message import Chunk, seal_chunk
 from manycore.protocol.settings import Settings, redacted
 from manycore.protocol.trust import hint, reason_of
@@ -177,8 +177,9 @@ def create_app(
         task_queues=[Queue(queue, routing_key=queue) for queue in QUEUES],
         task_default_queue=QUEUES[0],
         task_serializer="manycore",
-        result_serializer="manycore",
+        result_serializer="manycore-result",
         accept_content=[CONTENT_TYPE],
+        result_accept_content=[RESULT_TYPE],
         result_expires=settings.batch_ttl_seconds,
     )
     return app

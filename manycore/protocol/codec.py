@@ -18,15 +18,15 @@ from typing import Any, NamedTuple
 from manycore.errors import MessageRefused, SettingsError
 
 MAGIC = b"mc1"
-CONTENT_TYPE = "application/x-manycore"
+CONTENT_TYPE, RESULT_TYPE = "application/x-manycore", "application/x-manycore-result"
 MIN_KEY_BYTES = 16
 _KEY_ID_BYTES = 4
 _DIGEST_BYTES = 32
 _PREFIX = Struct(f">3s1s{_KEY_ID_BYTES}s{_DIGEST_BYTES}sI")
 _SIGNED_FROM = _PREFIX.size - 4
 
-CHUNK, CALL, OUTCOMES, FUNCTION, POISON, CODE = b"C", b"P", b"O", b"F", b"Q", b"A"
-"""The kinds of message: a chunk, a plain Celery call or result, outcomes, a shipped function, a quarantined item, an
+CHUNK, CALL, RESULT, OUTCOMES, FUNCTION, POISON, CODE = b"C", b"P", b"R", b"O", b"F", b"Q", b"A"
+"""The kinds of message: a chunk, a plain Celery call, its result, outcomes, a shipped function, a quarantined item, an
 archive of source."""
 
 

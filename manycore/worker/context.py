@@ -69,6 +69,12 @@ class WorkerContext:
         self._functions = FunctionCache()
         self._loading = threading.Lock()
         self._local = threading.local()
+        self.runs_items = False
+        """Whether this process runs items and calls: a child does, and a worker of threads."""
+
+    def begin_items(self, **_: Any) -> None:
+        """Say that this process runs items from now on; takes what Celery's signals tell."""
+        self.runs_items = True
 
     @cached_property
     def redis(self) -> redis.Redis:

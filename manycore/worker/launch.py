@@ -45,12 +45,15 @@ def launch(
     from manycore.worker.context import worker_context
 
     # Items run in children, or in threads of this process.
-    (signals.worker_process_init if pool == "prefork" else signals.worker_ready).connect(foreign.give_back, weak=False)
+    items_begin = signals.worker_process_init if pool == "prefork" else signals.worker_ready
+    items_begin.connect(foreign.give_back, weak=False)
     try:
         app = make_app()  # after the variables: tasks may import NumPy
     except ManycoreError as exc:
         raise click.ClickException(str(exc)) from exc
-    inside.mark(queue, worker_context(app).keyring.ids)
+    context = worker_context(app)
+    items_begin.connect(context.begin_items, weak=False)
+    inside.mark(queue, context.keyring.ids)
     app.worker_main(
         [
             "worker",

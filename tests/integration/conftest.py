@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,13 +64,20 @@ class Server:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
+    with serving(tmp_path) as server:
+        yield server
+
+
+@contextmanager
+def serving(home: Path) -> Iterator[Server]:
+    """A server with its files in `home`; at the end no key of ours may be left without a TTL."""
     password = secrets.token_hex(8)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     url = f"redis://:{password}@127.0.0.1:{port}/0"
     command = [server_binary(), "--port", str(port), "--bind", "127.0.0.1", "--requirepass", password]
-    folder = tmp_path / "server"
+    folder = home / "server"
     folder.mkdir()
     process = subprocess.Popen([*command, "--save", "", "--dir", str(folder)], stdout=subprocess.DEVNULL)
     wait_until(lambda: _answers(url), "the server answers")
@@ -92,15 +100,21 @@ def _answers(url: str) -> bool:
 
 @pytest.fixture
 def start_worker(server: Server, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    with workers_of(server, tmp_path) as start:
+        yield start
+
+
+@contextmanager
+def workers_of(server: Server, home: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Starts workers of `server`; `options` are the command's, the keywords settings (`tasks="..."`)."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start(*options: str, slots: int = 1, wait: bool = True, **settings: str) -> subprocess.Popen[bytes]:
-        chosen = {"url": server.url, "key": server.key, "run_folder": str(tmp_path)} | settings
+        chosen = {"url": server.url, "key": server.key, "run_folder": str(home)} | settings
         env = os.environ | {f"MANYCORE_{name.upper()}": value for name, value in chosen.items()}
         name = f"test{len(started)}@{secrets.token_hex(3)}"
         command = [sys.executable, "-m", "manycore.worker", "--slots", str(slots), "--name", name, *options]
-        log = (tmp_path / f"{name}.log").open("wb")
+        log = (home / f"{name}.log").open("wb")
         process = subprocess.Popen(
             command, env=env | {"PYTHONPATH": str(ROOT)}, stdout=log, stderr=log, start_new_session=True
         )

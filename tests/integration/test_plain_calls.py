@@ -1,44 +1,202 @@
-"""A plain Celery call that ends badly while a child runs it ends, after three executions, and its worker goes on.
+"""A plain Celery call ends, however it ends: at its rebuilding, while it runs, and when its result is pickled.
 
-Not held here, for it does not hold yet: calls on the threads of `io`, and arguments whose rebuilding kills.
+One worker of processes serves all tests here, one of threads those that kill none; a call that ends badly is followed
+by one that has to run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+from celery import Celery, chain, chord, group
+from celery.exceptions import ChordError, SoftTimeLimitExceeded, TimeLimitExceeded
+from kombu.exceptions import EncodeError
 
-from manycore.errors import WorkerCrashed
+from manycore.errors import ItemTimeout, NotUnpicklable, RemoteError, WorkerCrashed
 from manycore.plain import celery_app
-from tests.integration.conftest import Server
+from tests.functions import EndsBadly
+from tests.integration.conftest import Server, serving, workers_of
+from tests.waiting import wait_until
 
-StartWorker = Callable[..., Any]
+WAIT_SECONDS = 30
+ENDS_BADLY, GIVES_BAD_END = "tests.functions.ends_badly", "tests.functions.gives_bad_end"
+ECHO, LONG, GIVES = (f"tests.functions.{name}" for name in ("echo", "long_task", "ends_parent"))
 
 
-ENDS = [("kill", WorkerCrashed, 3), ("exit", WorkerCrashed, 3), ("memory", MemoryError, 1)]
+class House(NamedTuple):
+    """A server, its workers `cpu` and `io`, and a client of theirs."""
+
+    server: Server
+    workers: dict[str, Any]
+    app: Celery
 
 
-@pytest.mark.parametrize(("how", "error", "runs"), ENDS)
-def test_a_call_that_ends_badly_ends(
-    how: str,
-    error: type[Exception],
-    runs: int,
-    server: Server,
-    start_worker: StartWorker,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    home = tmp_path_factory.mktemp("plain")
+    with serving(home) as server, workers_of(server, home) as start, pytest.MonkeyPatch.context() as environment:
+        cpu = start(tasks="tests.functions", wait=False)
+        io = start("--pool", "threads", "--queue", "io", slots=2, tasks="tests.functions")
+        environment.setenv("MANYCORE_URL", server.url)
+        environment.setenv("MANYCORE_KEY", server.key)
+        yield House(server, {"cpu": cpu, "io": io}, celery_app())
+
+
+@pytest.fixture
+def call(house: House) -> Iterator[Callable[..., Any]]:
+    """Makes a call and waits for its answer. At the end the workers are there, and run the next call."""
+
+    def made(task: str, args: Any = (), *, queue: str = "cpu", **options: Any) -> Any:
+        return house.app.send_task(task, args, queue=queue, **options).get(timeout=WAIT_SECONDS)
+
+    yield made
+    for queue, worker in house.workers.items():
+        assert made(ECHO, ("next",), queue=queue) == "next"
+        assert worker.poll() is None
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> str:
+    (tmp_path / "runs").mkdir()
+    return str(tmp_path / "runs")
+
+
+def runs(folder: str) -> int:
+    return len((Path(folder) / "0").read_text())
+
+
+REBUILT = [
+    ("ValueError", NotUnpicklable, 1),
+    ("SystemExit", NotUnpicklable, 1),
+    ("KeyboardInterrupt", NotUnpicklable, 1),
+    ("MemoryError", MemoryError, 1),
+    ("exit", WorkerCrashed, 3),
+    ("segfault", WorkerCrashed, 3),
+]
+RUN = [
+    ("ValueError", ValueError, 1),
+    ("SystemExit", RemoteError, 1),
+    ("KeyboardInterrupt", RemoteError, 1),
+    ("MemoryError", MemoryError, 1),
+    ("exit", WorkerCrashed, 3),
+]
+PICKLED = [
+    ("ValueError", EncodeError, 1),
+    ("SystemExit", EncodeError, 1),
+    ("KeyboardInterrupt", EncodeError, 1),
+    ("MemoryError", EncodeError, 1),
+    ("exit", WorkerCrashed, 3),
+]
+EXECUTIONS = {"exit", "segfault"}
+"""What takes the process along: on threads, the worker (`test_plain_deaths`)."""
+
+
+def on_each_fleet(cells: list[Any]) -> list[Any]:
+    return [(*cell, fleet) for cell in cells for fleet in ("cpu", "io") if fleet == "cpu" or cell[0] not in EXECUTIONS]
+
+
+@pytest.mark.parametrize(("how", "error", "times", "fleet"), on_each_fleet(REBUILT))
+def test_an_argument_that_ends_badly_at_its_rebuilding(
+    how: str, error: type[Exception], times: int, fleet: str, call: Callable[..., Any], folder: str
 ) -> None:
-    worker = start_worker(tasks="tests.functions")
-    for name, value in {"URL": server.url, "KEY": server.key}.items():
-        monkeypatch.setenv(f"MANYCORE_{name}", value)
-    folder = tmp_path / "runs"
-    folder.mkdir()
-    app = celery_app()
     with pytest.raises(error):
-        app.send_task("tests.functions.deadly_task", (str(folder), how)).get(timeout=30)
-    assert (folder / "0").read_text() == "x" * runs
-    assert app.send_task("tests.functions.long_task", (str(folder), 0.0)).get(timeout=30) == "done"
-    assert worker.poll() is None
+        call(ECHO, (1, EndsBadly(folder, how)), queue=fleet)
+    assert runs(folder) == times
+
+
+@pytest.mark.parametrize(("how", "error", "times", "fleet"), on_each_fleet(RUN))
+def test_a_call_that_ends_badly(
+    how: str, error: type[Exception], times: int, fleet: str, call: Callable[..., Any], folder: str
+) -> None:
+    with pytest.raises(error):
+        call(ENDS_BADLY, (folder, how), queue=fleet)
+    assert runs(folder) == times
+
+
+@pytest.mark.parametrize(("how", "error", "times", "fleet"), on_each_fleet(PICKLED))
+def test_a_result_that_ends_badly_at_its_pickling(
+    how: str, error: type[Exception], times: int, fleet: str, call: Callable[..., Any], folder: str
+) -> None:
+    with pytest.raises(error):
+        call(GIVES_BAD_END, (folder, how), queue=fleet)
+    assert runs(folder) == times
+
+
+@pytest.mark.parametrize(
+    ("fleet", "limits", "error"),
+    [
+        ("cpu", {"soft_time_limit": 0.5}, SoftTimeLimitExceeded),
+        ("cpu", {"time_limit": 1}, TimeLimitExceeded),
+        ("io", {"soft_time_limit": 0.5}, ItemTimeout),
+        ("io", {"time_limit": 0.5}, ItemTimeout),
+    ],
+)
+@pytest.mark.parametrize("when", ["rebuilt", "run"])
+def test_a_call_that_hangs_ends_at_its_limit(
+    fleet: str, limits: Any, error: type[Exception], when: str, call: Callable[..., Any], folder: str
+) -> None:
+    """Celery has no limits on threads; there the soft one, or else the hard one, is ours."""
+    made = (ECHO, (1, EndsBadly(folder, "hang"))) if when == "rebuilt" else (ENDS_BADLY, (folder, "hang"))
+    with pytest.raises(error):
+        call(*made, queue=fleet, **limits)
+    assert runs(folder) == 1
+
+
+def test_the_argument_of_a_callback_is_its_calls_own(call: Callable[..., Any], house: House, folder: str) -> None:
+    """One that kills who rebuilds it takes the call along that carries it, and no worker."""
+    after = house.app.signature(ECHO, (EndsBadly(folder, "exit"),))
+    with pytest.raises(WorkerCrashed):
+        call(ECHO, ("a",), link=after)
+    assert runs(folder) == 3
+
+
+class Pair(NamedTuple):
+    """One of the caller's own classes, which travels by value where the workers lack it."""
+
+    left: int
+    right: int
+
+
+def test_what_celery_makes_of_several_calls_works(house: House, folder: str) -> None:
+    """A chain, a group, a chord, a callback: with objects among their arguments."""
+    sign, pair = house.app.signature, Pair(1, 2)
+    steps = chain(sign(ECHO, (pair,)), sign(ECHO, (pair,), queue="io"), app=house.app)
+    assert steps.apply_async().get(timeout=WAIT_SECONDS) == pair
+    several = group([sign(ECHO, (number,)) for number in range(3)], app=house.app)
+    assert several.apply_async().get(timeout=WAIT_SECONDS) == [0, 1, 2]
+    joined = chord(several, sign(ECHO, (pair,)), app=house.app)
+    assert joined.apply_async().get(timeout=WAIT_SECONDS) == [0, 1, 2]
+    linked = house.app.send_task(ECHO, ("a",), link=sign(LONG, (folder, 0.0), immutable=True))
+    assert linked.get(timeout=WAIT_SECONDS) == "a"
+    wait_until(lambda: (Path(folder) / "0").exists(), "the callback ran")
+
+
+def test_a_call_runs_when_it_is_due(house: House) -> None:
+    assert house.app.send_task(ECHO, (Pair(1, 2),), countdown=0.5).get(timeout=WAIT_SECONDS) == (1, 2)
+
+
+@pytest.mark.parametrize("limits", [{"time_limit": 1}, {"soft_time_limit": 0.5}], ids=["parent", "child"])
+def test_a_failure_reaches_who_waits_for_it(house: House, folder: str, limits: Any) -> None:
+    """Its errbacks and its chord, whether the child tells of it or, at a hard limit, the parent."""
+    sign = house.app.signature
+    mended = sign(LONG, (folder, 0.0), immutable=True)
+    bad = sign(ENDS_BADLY, (str(Path(folder).parent), "hang"), link_error=mended, **limits)
+    joined = chord([bad, sign(ECHO, (1,))], sign(ECHO, (Pair(1, 2),)), app=house.app).apply_async()
+    wait_until(joined.ready, "the chord has ended")
+    assert isinstance(joined.result, ChordError)
+    wait_until(lambda: (Path(folder) / "0").exists(), "the errback ran")
+
+
+def test_a_result_is_not_rebuilt_by_the_parent(call: Callable[..., Any], house: House) -> None:
+    """It looks at how a call ended when another of its id is revoked: here, since it has expired."""
+    first = house.app.send_task(GIVES, (), task_id="twice")
+    assert first.get(timeout=WAIT_SECONDS) == "elsewhere"
+    key, client = "celery-task-meta-twice", house.server.client()
+    before = client.get(key)
+    house.app.send_task(ECHO, (2,), task_id="twice", expires=datetime.now(UTC) - timedelta(seconds=60))
+    assert call(ECHO, (3,)) == 3
+    assert client.get(key) == before, "a success stays"

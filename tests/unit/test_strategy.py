@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import pickle
 
 import pytest
 from kombu.message import Message
 
 from manycore.errors import MessageRefused
 from manycore.protocol import codec, serializer
+from manycore.protocol.calls import seal_call
 from manycore.protocol.codec import CONTENT_TYPE, Keyring
 from manycore.protocol.message import Chunk, ItemOptions, seal_chunk
+from manycore.protocol.results import seal_result
 from manycore.worker.parent.strategy import check_signed, reason_of
 
 RING = Keyring([b"a key of sixteen"])
@@ -26,9 +29,7 @@ def message(body: bytes, content_type: str = CONTENT_TYPE, encoding: str = "bina
     return Message(body, content_type=content_type, content_encoding=encoding, accept={CONTENT_TYPE})
 
 
-@pytest.mark.parametrize(
-    "body", [seal_chunk(RING, CHUNK, b""), RING.seal(codec.CALL, None, b"N.")], ids=["chunk", "call"]
-)
+@pytest.mark.parametrize("body", [seal_chunk(RING, CHUNK, b""), seal_call(RING, ((), {}, {}))], ids=["chunk", "call"])
 def test_what_is_signed_is_taken_in(body: bytes) -> None:
     check_signed(message(body))
 
@@ -37,6 +38,8 @@ UNSIGNED = {
     "nothing": message(b""),
     "no text": message(b"\xff"),
     "a stranger's chunk": message(seal_chunk(Keyring([b"another key of sixteen"]), CHUNK, b"")),
+    "a result": message(seal_result(RING, {"status": "SUCCESS", "result": 1})),
+    "a call whose options hold code": message(RING.seal(codec.CALL, ("t", "i", pickle.dumps({"chain": [print]})), b"")),
     "json": message(json.dumps([[], {}, {}]).encode(), "application/json", "utf-8"),
     "pickle": message(b"N.", "application/x-python-serialize"),
     "data that kombu trusts": message(b"args", "application/data"),

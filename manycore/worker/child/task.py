@@ -10,11 +10,12 @@ from celery import Task
 from celery.exceptions import Reject
 
 from manycore.errors import ConnectionFailed, ManycoreError, MessageRefused
+from manycore.protocol.calls import PlainCall
 from manycore.protocol.message import Chunk
-from manycore.protocol.serializer import Delivery, check_vouched
-from manycore.worker.child import copies
+from manycore.protocol.serializer import Delivery
 from manycore.worker.child.courier import Courier
 from manycore.worker.child.intake import prepare
+from manycore.worker.child.plain import PlainTurn
 from manycore.worker.child.run import ChunkRun
 from manycore.worker.child.turn import Call, NotBegun
 from manycore.worker.context import WorkerContext, worker_context
@@ -45,8 +46,9 @@ class ManycoreTask(Task):
         context = worker_context(self.app)
         if args and isinstance(args[0], Delivery):
             return Summary(self._run_chunk(context, args[0]))
-        check_vouched(self.request, self.name)
-        return copies.alone(lambda: self.run(*args, **kwargs))
+        if args and isinstance(args[0], PlainCall):
+            return PlainTurn(self, args[0], context.name)()
+        return self.run(*args, **kwargs)  # called as a function: by Celery, of what has failed (`link_error`)
 
     def _run_chunk(self, context: WorkerContext, delivery: Delivery) -> str:
         chunk = delivery.chunk

@@ -1,7 +1,8 @@
 """The result backend: Celery's Redis backend for plain calls; for chunks, the batch's outcome stream.
 
 Children write outcomes as they come (`courier`). What Celery itself decides, in the parent or around the task, comes
-here: a refused chunk, a revoked one, an error outside the items.
+here: a refused chunk, a revoked one, an error outside the items. No result is rebuilt in a parent whose children run
+the calls: all that Celery asks there is how a call ended.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from celery.backends.redis import RedisBackend
 
 from manycore.errors import BatchCancelled, ManycoreError, RemoteError
 from manycore.protocol.message import Chunk
+from manycore.protocol.results import head_of
 from manycore.protocol.serializer import Delivery
 from manycore.worker.context import worker_context
 from manycore.worker.parent.refusals import refuse_chunk
@@ -34,7 +36,14 @@ class OutcomeBackend(RedisBackend):
             return super().mark_as_revoked(task_id, reason, request=request, **kwargs)
         return refuse_chunk(worker_context(self.app), chunk, BatchCancelled(chunk.batch))
 
+    def decode_result(self, payload: Any) -> dict[str, Any]:
+        context = worker_context(self.app)
+        if not context.runs_items:
+            return head_of(context.keyring, bytes(payload))
+        meta: dict[str, Any] = super().decode_result(payload)
+        return meta
+
 
 def _chunk(request: Any) -> Chunk | None:
     args: Sequence[Any] = getattr(request, "args", None) or ()
-    return next((arg.chunk for arg in args if isinstance(arg, Delivery)), None)
+    return args[0].chunk if args and type(args[0]) is Delivery else None

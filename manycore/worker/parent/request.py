@@ -26,13 +26,13 @@ logger = logging.getLogger(__name__)
 
 
 class ChunkRequest(Request):
-    """Celery's request. It keeps the chunk without its payload: the child decodes the body for itself."""
+    """Celery's request. It tells the child no payload or argument: that decodes the message's body for itself."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.delivery = next((arg for arg in self.args if isinstance(arg, Delivery)), None)
-        if self.delivery is not None:
-            self.request_dict["args"] = (Delivery(self.delivery.chunk, b""),)
+        (found,) = self.args  # as our serializer decodes a message
+        self.delivery = found if isinstance(found, Delivery) else None
+        self.request_dict["args"] = [] if self.delivery is None else [Delivery(self.delivery.chunk, b"")]
 
     def info(self, safe: bool = False) -> dict[str, Any]:
         """What `inspect` is told. It cannot be told the arguments themselves: it speaks JSON, and they are pickles."""

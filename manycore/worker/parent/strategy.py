@@ -11,7 +11,7 @@ from celery.worker import strategy as celery_strategy
 
 from manycore.errors import ManycoreError, MessageRefused
 from manycore.protocol.codec import CONTENT_TYPE
-from manycore.protocol.serializer import Delivery, vouched
+from manycore.protocol.serializer import Delivery
 from manycore.worker.context import worker_context
 from manycore.worker.parent.refusals import refuse_message
 
@@ -56,23 +56,21 @@ def check_signed(message: Any) -> None:
 
 def check_call(decoded: Any, task: str, task_id: str) -> None:
     """Raise `MessageRefused` unless what was signed is a call of the task and id that the headers name."""
-    if not isinstance(decoded, list | tuple) or len(decoded) != 3:
-        raise MessageRefused("what was signed is no call")
-    args, kwargs, embedded = decoded
-    if args and isinstance(args[0], Delivery):
-        signed = (args[0].chunk.task, args[0].chunk.id)
+    (found,), _, options = decoded  # as our serializer decodes a message
+    if isinstance(found, Delivery):
+        signed = (found.chunk.task, found.chunk.id)
     else:
-        _check_shape(args, kwargs, embedded)
-        signed = vouched(embedded)
+        _check_shape(options)
+        signed = (found.task, found.id)
     if signed != (task, task_id):
         raise MessageRefused(f"it was signed as {signed[0]}[{signed[1]}] and came as {task}[{task_id}]")
 
 
-def _check_shape(args: Any, kwargs: Any, embedded: Any) -> None:
-    if not (isinstance(args, list | tuple) and isinstance(kwargs, dict) and isinstance(embedded, dict)):
-        raise MessageRefused("what was signed is no call: args, kwargs or options are of another type")
+def _check_shape(options: Any) -> None:
+    if not isinstance(options, dict):
+        raise MessageRefused("what was signed is no call: its options are of another type")
     for name, kinds in _EMBEDDED.items():
-        value = embedded.get(name)
+        value = options.get(name)
         if value is None:
             continue
         if not isinstance(value, kinds) or not all(isinstance(entry, dict) for entry in value if kinds is not dict):

@@ -57,7 +57,7 @@ class TaskMessage(virtual.Message):
                 check_call(decoded, self.headers["task"], self.headers["id"])
             except MessageRefused:
                 raise
-            except Exception as exc:  # unpickling may raise anything; kombu wraps what our decoder raises
+            except Exception as exc:  # kombu wraps what our decoder raises
                 raise reason_of(exc) from exc
 
 

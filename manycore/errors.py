@@ -164,6 +164,16 @@ class UnknownTask(ManycoreError, LookupError):
     summary = "No worker knows the task {0!r}.{1} Workers know the tasks of the modules named in MANYCORE_TASKS."
 
 
+class CodeDiffers(ManycoreError, UserWarning):
+    """The workers' module of a task has another source than the client's: a warning, or with strictness an error."""
+
+    summary = (
+        "The task {0!r} runs as the workers have it, which is not as it is here: {1} in {2} there, {3} in {4} here. "
+        "Give the workers this file and restart them (docker compose restart cpu io), or take @task off: then the "
+        "client's own source travels. MANYCORE_STRICT_CODE=1 makes an error of this."
+    )
+
+
 class FunctionsNotAllowed(ManycoreError, PermissionError):
     """The workers run registered tasks only."""
 

@@ -7,6 +7,7 @@ from hashlib import blake2b
 from typing import Any
 
 from manycore.client.code import CodeShipper
+from manycore.client.editions import Editions
 from manycore.errors import FunctionsNotAllowed, UnknownTask
 from manycore.protocol import codec, inside, packing
 from manycore.protocol.archive import Archive
@@ -35,6 +36,7 @@ class FunctionShipper:
         self._keyring = keyring
         self._code = code
         self._roster = roster
+        self._editions = Editions(roster, strict=settings.strict_code)
         self._limit = settings.max_item_bytes
         self._only_fleet = only_fleet
 
@@ -50,28 +52,39 @@ class FunctionShipper:
 
         `fleet` wins over the function's own. A local cluster (`only_fleet`) has one, which runs everything.
 
-        Raises `UnknownTask` for a name that no worker knows, `TypeError` for what is no function, and for one that
-        cannot be shipped `FunctionsNotAllowed`, `NotPicklable`, `VersionMismatch`, `CodeTooLarge` or `PayloadTooLarge`.
+        A `@task` goes by its name if all workers of its fleet know it, or if they run nothing else.
+
+        Raises `UnknownTask` for a name that no worker knows, `CodeDiffers` if a task must not differ, `TypeError` for
+        what is no function, and for one that cannot be shipped `FunctionsNotAllowed`, `NotPicklable`,
+        `VersionMismatch`, `CodeTooLarge` or `PayloadTooLarge`.
         """
         if isinstance(function, str):
             if not self._roster.knows(function):
                 raise UnknownTask(function, self._roster.suggestion(function))
+            self._editions.check(function, function, briefly=briefly)
             return self._named(function, self._queue(fleet, self._roster.queue_of(function)), kwargs)
         if not callable(function):
             raise TypeError(f"A function or a task name is needed, not {type(function).__name__} ({function!r:.80}).")
         info = task_info(function)
-        if info is not None and not info.name.startswith("__main__.") and self._roster.knows(info.name):
-            return self._named(info.name, self._queue(fleet, info.fleet), kwargs)
+        queue = self._queue(fleet, info.fleet if info else None)
+        if info is not None and self._is_known(info.name, queue):
+            self._editions.check(info.name, function, briefly=briefly)
+            return self._named(info.name, queue, kwargs)
         name = packing.name_of(function)
         if not self._roster.allows_functions:
             raise FunctionsNotAllowed(name)
         code = self._code.current(briefly=briefly)
-        queue = self._queue(fleet, info.fleet if info else None)
         return self._shipped(FUNCTION_TASK, queue, name, function, kwargs or {}, code)
 
     def submitted(self, function: Callable[..., Any] | str) -> Program:
         """The same for a call of `submit`, of which there are many."""
         return self.program(function, briefly=True)
+
+    def _is_known(self, task: str, queue: str) -> bool:
+        """Whether a task of the caller's goes by its name: what only some workers know is shipped to all."""
+        if task.startswith("__main__.") or not self._roster.knows(task):
+            return False
+        return self._roster.all_know(task, queue) or not self._roster.allows_functions
 
     def _queue(self, asked: str | None, own: str | None) -> str:
         queue = self._only_fleet or asked or own or DEFAULT_QUEUE

@@ -16,6 +16,7 @@ from manycore.errors import SigningKeyMismatch, SigningKeyUnknown
 from manycore.protocol import keys, python
 from manycore.protocol.broker import AWAY
 from manycore.protocol.codec import Keyring
+from manycore.protocol.edition import Edition
 from manycore.protocol.python import Python
 
 logger = logging.getLogger(__name__)
@@ -27,7 +28,10 @@ STARTING_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """One worker as its heartbeat described it; `tasks` gives the queue of each task that it knows."""
+    """One worker as its heartbeat described it.
+
+    `tasks` gives the queue of each task that it knows, `editions` what it has of their modules.
+    """
 
     slots: int
     queues: tuple[str, ...]
@@ -35,6 +39,7 @@ class Worker:
     keys: tuple[str, ...]
     functions: bool
     python: Python
+    editions: dict[str, Edition]
 
 
 class Roster:
@@ -79,6 +84,10 @@ class Roster:
         found = self.workers()
         return not found or any(task in worker.tasks for worker in found)
 
+    def all_know(self, task: str, queue: str) -> bool:
+        """Whether all workers of this queue know this task."""
+        return all(task in worker.tasks for worker in self.workers() if queue in worker.queues)
+
     def queue_of(self, task: str) -> str | None:
         """The queue of a task that was given by its name alone, None while no worker says so."""
         return next((worker.tasks[task] for worker in self.workers() if task in worker.tasks), None)
@@ -96,6 +105,11 @@ class Roster:
         """Another minor version of Python than ours that a worker of this queue has."""
         found = (worker.python for worker in self.workers() if queue in worker.queues)
         return next((theirs for theirs in found if theirs != python.here()), None)
+
+    def edition(self, module: str, *, other_than: Edition) -> Edition | None:
+        """What a worker has of a task's module, if that is something else."""
+        found = (worker.editions[module] for worker in self.workers() if module in worker.editions)
+        return next((theirs for theirs in found if theirs.digest != other_than.digest), None)
 
     def _await_first(self) -> None:
         """Wait for the worker of a local cluster, which is on its way."""
@@ -143,4 +157,5 @@ def _parse(fields: dict[bytes, bytes]) -> Worker:
         tuple(json.loads(fields[b"keys"])),
         fields[b"functions"] == b"1",
         python.parse(fields[b"python"].decode()),
+        {module: Edition(*held) for module, held in json.loads(fields[b"editions"]).items()},
     )

@@ -35,6 +35,9 @@ class Settings(BaseSettings):
     key_file: Path | None = Field(None, description="file with the signing keys; wins over `key`")
     tasks: Annotated[tuple[str, ...], NoDecode] = Field((), description="modules whose tasks the workers load")
     allow_functions: bool = Field(True, description="whether workers run functions shipped by value")
+    strict_code: bool = Field(
+        False, description="whether a client refuses tasks whose source the workers have otherwise"
+    )
     max_item_bytes: int = Field(64 * MIB, gt=0, le=512 * MIB - 1, description="largest item, result or function")
     max_message_bytes: int = Field(2 * MIB, ge=64 * 1024, description="largest message that a worker accepts")
     inline_bytes: int = Field(16 * 1024, ge=0, description="a larger payload travels beside its message")

@@ -12,10 +12,18 @@ import pytest
 
 from manycore.client.code import CodeShipper
 from manycore.client.functions import FunctionShipper
-from manycore.errors import FunctionsNotAllowed, NotPicklable, PayloadTooLarge, UnknownTask, VersionMismatch
+from manycore.errors import (
+    CodeDiffers,
+    FunctionsNotAllowed,
+    NotPicklable,
+    PayloadTooLarge,
+    UnknownTask,
+    VersionMismatch,
+)
 from manycore.protocol import codec, packing
 from manycore.protocol.broker import FUNCTION_TASK
 from manycore.protocol.codec import Keyring
+from manycore.protocol.edition import Edition, edition_of
 from manycore.protocol.parcel import Program
 from manycore.protocol.roster import Roster
 from manycore.protocol.settings import load_settings
@@ -31,6 +39,14 @@ class Workers:
     known: set[str] = field(default_factory=set)
     allows_functions: bool = True
     python: tuple[int, int] | None = None
+    all_of_them: bool = True
+    theirs: Edition | None = None
+
+    def all_know(self, name: str, queue: str) -> bool:
+        return name in self.known and self.all_of_them
+
+    def edition(self, module: str, *, other_than: Edition) -> Edition | None:
+        return self.theirs if module == __name__ else None
 
     def other_python(self, queue: str) -> tuple[int, int] | None:
         return self.python
@@ -45,11 +61,11 @@ class Workers:
         return " Did you mean 'tasks.add'?"
 
 
-def shipper(
-    *known: str, allows_functions: bool = True, limit: int = 10**6, other_python: tuple[int, int] | None = None
-) -> FunctionShipper:
-    roster = cast(Roster, Workers(set(known), allows_functions, other_python))
-    return FunctionShipper(RING, roster, load_settings(max_item_bytes=limit), CodeShipper(RING, None))
+def shipper(*known: str, limit: int = 10**6, strict: bool = False, **facts: Any) -> FunctionShipper:
+    """One whose workers know these tasks, and are as `facts` say."""
+    roster = cast(Roster, Workers(set(known), **facts))
+    settings = load_settings(max_item_bytes=limit, strict_code=strict)
+    return FunctionShipper(RING, roster, settings, CodeShipper(RING, None))
 
 
 def plain(value: int) -> int:
@@ -96,6 +112,34 @@ def test_a_task_that_no_worker_knows_is_shipped_to_its_fleet() -> None:
     assert shipped(program)[0](1) == 3
 
 
+def test_a_task_that_only_some_workers_know_is_shipped_unless_they_run_nothing_else() -> None:
+    some = shipper("tasks.known", all_of_them=False).program(known)
+    assert (some.task, some.queue) == (FUNCTION_TASK, "io")
+    assert shipper("tasks.known", all_of_them=False, allows_functions=False).program(known).task == "tasks.known"
+
+
+@pytest.mark.parametrize("function", [known, f"{__name__}.known"], ids=["function", "name"])
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_task_that_is_another_one_there_is_told_of_with_both_files(function: Any, strict: bool) -> None:
+    ours = edition_of(__name__)
+    assert ours is not None
+    names = ("tasks.known", f"{__name__}.known")
+    way = pytest.raises(CodeDiffers) if strict else pytest.warns(CodeDiffers)
+    with way as caught:
+        shipper(*names, strict=strict, theirs=Edition("4e1f", "/app/tasks/mine.py")).program(function)
+    text = str(caught.value if isinstance(caught, pytest.ExceptionInfo) else caught[0].message)
+    assert f"4e1f in /app/tasks/mine.py there, {ours.digest} in {ours.file} here" in text
+    if not isinstance(caught, pytest.ExceptionInfo):
+        assert caught[0].filename == __file__, "it names the caller's line"
+
+
+def test_of_many_calls_one_is_told_of() -> None:
+    many = shipper("tasks.known", theirs=Edition("4e1f", "/app/tasks/mine.py"))
+    with pytest.warns(CodeDiffers) as caught:
+        assert [many.submitted(known) for _ in range(5)]
+    assert len(caught) == 1
+
+
 def test_a_task_of_the_main_program_is_shipped() -> None:
     marked = task(name="__main__.script")(lambda: 1)
     assert shipper("__main__.script").program(marked).task == FUNCTION_TASK
@@ -117,7 +161,7 @@ def test_one_function_is_shipped_once() -> None:
 
 
 def test_to_workers_of_another_python_code_goes_as_source() -> None:
-    program = shipper(other_python=(3, 99)).program(lambda value: value + 5)
+    program = shipper(python=(3, 99)).program(lambda value: value + 5)
     assert program.other_python == (3, 99)
     assert b"value + 5" in (program.sealed or b"")
     assert shipped(program)[0](1) == 6
@@ -127,7 +171,7 @@ def test_what_has_no_source_is_refused_before_anything_runs() -> None:
     there: dict[str, Any] = {}
     exec("def made(value): return value", there)
     with pytest.raises(VersionMismatch, match=r"made \(its source is in no file\).*Python 3\.99 cannot run"):
-        shipper(other_python=(3, 99)).program(there["made"])
+        shipper(python=(3, 99)).program(there["made"])
 
 
 def test_a_cluster_without_functions_says_so() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from redis import RedisError
 
 from manycore.protocol import keys, python
+from manycore.protocol.edition import Edition, edition_of
 from manycore.worker.context import WorkerContext, worker_context
 from manycore.worker.parent.periodic import PeriodicStep
 
@@ -34,6 +35,7 @@ class Heartbeat:
             "queues": json.dumps(queues),
             "tasks": json.dumps(tasks),
             "keys": json.dumps(context.keyring.ids),
+            "editions": json.dumps(_editions({task.__module__ for _, task in own})),
             "python": python.written(python.here()),
             "functions": int(context.settings.allow_functions),
         }
@@ -61,6 +63,12 @@ class Heartbeat:
             pipe.execute()
         except RedisError as exc:
             logger.warning("The heartbeat did not reach Redis: %s", exc)
+
+
+def _editions(modules: set[str]) -> dict[str, Edition]:
+    """What this worker has of the modules of its tasks, our own left out."""
+    found = {module: edition_of(module) for module in modules if not module.startswith("manycore.")}
+    return {module: edition for module, edition in found.items() if edition is not None}
 
 
 class HeartbeatStep(PeriodicStep):

@@ -24,6 +24,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from manycore.errors import AuthenticationFailed, ConnectionFailed, NotTrusted, ServerFull, SettingsError
+from manycore.protocol import channel
 from manycore.protocol.address import Address
 from manycore.protocol.codec import CONTENT_TYPE, RESULT_TYPE, Keyring
 from manycore.protocol.message import Chunk, seal_chunk
@@ -153,12 +154,21 @@ class OurCelery(Celery):
 
 
 def create_app(
-    settings: Settings, name: str = "manycore", *, kind: type[OurCelery] = OurCelery, broker: str = "", **options: Any
+    settings: Settings,
+    name: str = "manycore",
+    *,
+    kind: type[OurCelery] = OurCelery,
+    transport: str = channel.__name__,
+    **options: Any,
 ) -> OurCelery:
-    """A Celery application for `settings.url`, with the queues, the leases and the refusal of anything unsigned."""
+    """A Celery application for `settings.url`, with the queues, the leases and the refusal of anything unsigned.
+
+    `transport` is the module whose transports it uses.
+    """
     address = Address.parse(settings.url or "")
-    broker = broker or address.broker_url
-    app = kind(name, broker=broker, control=JsonControl, set_as_current=False, **options)
+    chosen = channel.transport_settings(address, transport)
+    app = kind(name, broker=chosen["broker_url"], control=JsonControl, set_as_current=False, **options)
+    app.conf.update(chosen)
     app.conf.update(
         broker_use_ssl=dict(address.tls) if address.tls else False,
         broker_connection_retry_on_startup=True,

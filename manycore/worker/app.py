@@ -24,13 +24,13 @@ from manycore.protocol.settings import Settings, load_settings
 from manycore.task import TaskInfo, task_info
 from manycore.worker.child.world import allow_children
 from manycore.worker.context import WorkerApp, WorkerContext, worker_context
+from manycore.worker.parent import transport
 from manycore.worker.parent.drain import DrainStep
 from manycore.worker.parent.heartbeat import HeartbeatStep
 from manycore.worker.parent.leases import LeaseStep
 from manycore.worker.parent.reaper import ReaperStep
 from manycore.worker.parent.refusals import refuse_message
 from manycore.worker.parent.terminate import TerminateStep
-from manycore.worker.parent.transport import transport_settings
 from manycore.worker.parent.watchman import WatchStep
 
 
@@ -42,12 +42,11 @@ def create_worker_app(settings: Settings | None = None) -> WorkerApp:
     keyring = settings.keyring()
     serializer.install(keyring, max_message_bytes=settings.max_message_bytes)
     address = Address.parse(settings.url)
-    gate = transport_settings(address)
     options = {
         "task_cls": "manycore.worker.child.task:ManycoreTask",
         "backend": f"manycore.worker.parent.backend:OutcomeBackend+{address.backend_url.removeprefix('redis+')}",
     }
-    app = cast(WorkerApp, create_app(settings, kind=WorkerApp, broker=gate["broker_url"], **options))
+    app = cast(WorkerApp, create_app(settings, kind=WorkerApp, transport=transport.__name__, **options))
     app.conf.update(
         broker_connection_max_retries=None,  # a worker waits for its server as long as it takes
         broker_channel_error_retry=True,  # also for one that is full, or a replica: it answers, with an error
@@ -61,7 +60,6 @@ def create_worker_app(settings: Settings | None = None) -> WorkerApp:
         worker_send_task_events=True,
     )
     app.context = WorkerContext(app, settings, keyring)
-    app.conf.update(gate)
     app.steps["consumer"].update({DrainStep, HeartbeatStep, LeaseStep, ReaperStep, TerminateStep, WatchStep})
     if settings.allow_functions:
         app.task(_no_function, name=FUNCTION_TASK)

@@ -12,17 +12,21 @@ from typing import Any
 import pytest
 from kombu import Connection
 from kombu.transport import redis, virtual
-from redis import SSLConnection
+from redis import ConnectionPool, Redis, SSLConnection
 
+from manycore.protocol import channel as clients
 from manycore.protocol import serializer
 from manycore.protocol.address import Address
 from manycore.protocol.broker import create_app
+from manycore.protocol.channel import transport_settings
 from manycore.protocol.codec import Keyring
 from manycore.protocol.settings import load_settings
 from manycore.worker.context import WorkerApp
 from manycore.worker.parent import transport
 
 KNOWN = {
+    redis.Channel.conn_or_acquire: "d55b22b0764acddd",
+    redis.Channel._create_client: "fdbfb281907d1d43",
     redis.Channel._brpop_read: "7a1eb77d862a2f05",
     redis.Channel._receive_one: "6c096791ba386880",
     redis.Channel._deliver_fanout_message: "79cf73de88e11a9c",
@@ -57,7 +61,7 @@ def test_kombu_is_as_we_know_it(function: Callable[..., Any]) -> None:
     ],
 )
 def test_each_address_has_its_transport(url: str, kind: type, host: str) -> None:
-    chosen = transport.transport_settings(Address.parse(url))
+    chosen = transport_settings(Address.parse(url), transport.__name__)
     connection = Connection(chosen["broker_url"], transport=chosen["broker_transport"])
     assert connection.get_transport_cls() is kind
     assert (connection.hostname, connection.clone().hostname) == (host, host)
@@ -67,9 +71,8 @@ def test_each_address_has_its_transport(url: str, kind: type, host: str) -> None
 def test_tls_is_not_lost_and_is_checked() -> None:
     """kombu speaks TLS when the transport is called `rediss`; ours is not, and without this it would speak plainly."""
     address = Address.parse("rediss://example")
-    gate = transport.transport_settings(address)
-    app = create_app(load_settings(url=address.redis_url), broker=gate["broker_url"], backend=address.backend_url)
-    app.conf.update(gate)
+    settings = load_settings(url=address.redis_url)
+    app = create_app(settings, transport=transport.__name__, backend=address.backend_url)
     serializer.install(Keyring([b"k" * 16]), max_message_bytes=1_000_000)
     connection = app.connection_for_read()
     assert connection.get_transport_cls() is transport.Transport
@@ -101,3 +104,16 @@ def test_a_connection_that_is_gone_does_not_end_the_worker(monkeypatch: pytest.M
     own = object.__new__(transport.QoS)
     own._delivered = OrderedDict(tag="message")
     own.restore_unacked()
+
+
+def test_a_channel_keeps_its_redis_client_until_its_pool_is_another() -> None:
+    """kombu would make one for each command; one of another process's pool would share its sockets."""
+    app = create_app(load_settings(url="redis://127.0.0.1:1"))
+    channel = clients.Channel.__new__(clients.Channel)
+    channel.connection = app.connection_for_write().get_transport_cls()(client=app.connection_for_write())
+    channel.Client, channel._pool = Redis, ConnectionPool()
+    with channel.conn_or_acquire() as first, channel.conn_or_acquire() as second:
+        assert first is second
+    channel._pool = ConnectionPool()
+    with channel.conn_or_acquire() as third:
+        assert third is not first

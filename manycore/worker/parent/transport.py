@@ -24,7 +24,7 @@ from kombu.transport import virtual
 from kombu.utils.json import loads
 
 from manycore.errors import MessageRefused
-from manycore.protocol.address import Address
+from manycore.protocol import channel
 from manycore.worker.context import WorkerContext, worker_context
 from manycore.worker.parent.elsewhere import Elsewhere
 from manycore.worker.parent.envelope import Envelope, read_envelope
@@ -90,7 +90,7 @@ class QoS(kombu_redis.QoS):
         self.channel.refuse(self.unacked_key, raw, MessageRefused(f"it cannot be restored: {exc!r:.100}"))
 
 
-class Channel(kombu_redis.Channel):
+class Channel(channel.Channel):
     """Takes in task messages only after a look at them."""
 
     QoS = QoS
@@ -173,20 +173,11 @@ class Channel(kombu_redis.Channel):
         super()._do_restore_message(payload, exchange, routing_key, pipe, leftmost)  # type: ignore[no-untyped-call]
 
 
-class Transport(kombu_redis.Transport):
+class Transport(channel.Transport):
     """For `redis://` and `rediss://`."""
 
     Channel = Channel
 
 
-class SocketTransport(Transport):
-    """For a unix socket. kombu would take the transport from `redis+socket://`; so it is kept from parsing."""
-
-    can_parse_url = True
-
-
-def transport_settings(address: Address) -> dict[str, Any]:
-    """The Celery settings that choose this transport for the server at `address`."""
-    if address.path is None:
-        return {"broker_url": address.broker_url, "broker_transport": f"{__name__}:{Transport.__name__}"}
-    return {"broker_url": address.socket_url, "broker_transport": f"{__name__}:{SocketTransport.__name__}"}
+class SocketTransport(Transport, channel.SocketTransport):
+    """For a unix socket."""

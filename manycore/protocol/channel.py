@@ -1,0 +1,49 @@
+"""How Celery reaches our server: kombu's Redis transport, with one Redis client for the life of a channel.
+
+kombu makes a new client for each command that it sends: 0.1 ms, three times a message. A worker's gate builds on this
+(`worker.parent.transport`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from kombu.transport import redis as kombu_redis
+
+from manycore.protocol.address import Address
+
+
+class Channel(kombu_redis.Channel):
+    """Of one connection."""
+
+    _kept: Any = None
+
+    @contextmanager
+    def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
+        """This client, or the channel's own. Its pool is another one after a fork, and after a lost connection."""
+        if client is None:
+            if self._kept is None or self._kept.connection_pool is not self.pool:
+                self._kept = self.Client(connection_pool=self.pool)
+            client = self._kept
+        yield client
+
+
+class Transport(kombu_redis.Transport):
+    """For `redis://` and `rediss://`."""
+
+    Channel = Channel
+
+
+class SocketTransport(Transport):
+    """For a unix socket. kombu would take the transport from `redis+socket://`; so it is kept from parsing."""
+
+    can_parse_url = True
+
+
+def transport_settings(address: Address, module: str = __name__) -> dict[str, Any]:
+    """The Celery settings that choose the transport of `module` for the server at `address`."""
+    if address.path is None:
+        return {"broker_url": address.broker_url, "broker_transport": f"{module}:{Transport.__name__}"}
+    return {"broker_url": address.socket_url, "broker_transport": f"{module}:{SocketTransport.__name__}"}

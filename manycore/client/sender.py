@@ -9,12 +9,12 @@ import redis
 from manycore.client.lane import Lane
 from manycore.client.passage import Cut
 from manycore.protocol import keys
-from manycore.protocol.broker import Publisher
 from manycore.protocol.codec import content_digest
 from manycore.protocol.message import Chunk, new_chunk_id
 from manycore.protocol.packing import Run
 from manycore.protocol.parcel import Parcel
 from manycore.protocol.parcels import Parcels
+from manycore.protocol.publisher import Publisher
 from manycore.protocol.record import Record, covers
 from manycore.protocol.settings import Settings
 

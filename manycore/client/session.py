@@ -33,16 +33,9 @@ from manycore.errors import BatchCancelled, ClientBroken, ForkedCluster
 from manycore.local.cluster import LocalCluster
 from manycore.protocol import keys
 from manycore.protocol.audit import Auditor
-from manycore.protocol.broker import (
-    BRIEF_SECONDS,
-    QUEUES,
-    Publisher,
-    check_server_kind,
-    connect,
-    create_app,
-    typed_errors,
-)
+from manycore.protocol.broker import BRIEF_SECONDS, QUEUES, check_server_kind, connect, create_app, typed_errors
 from manycore.protocol.ledger import Sent
+from manycore.protocol.publisher import Publisher
 from manycore.protocol.roster import Roster
 from manycore.protocol.settings import Settings, redacted
 

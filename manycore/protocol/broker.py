@@ -1,14 +1,12 @@
-"""The Celery application that both ends share, and how a chunk becomes one ordinary Celery message.
+"""The Celery application that both ends share.
 
 Clients use it to publish only; `manycore.worker.app` adds what workers need. Importing this file imports Celery.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import redis
@@ -17,8 +15,6 @@ from celery.app.amqp import AMQP
 from celery.app.control import Control
 from celery.loaders.app import AppLoader
 from kombu import Exchange, Queue
-from kombu.exceptions import BatchPublishError
-from kombu.pools import ProducerPool
 from redis._parsers.base import BaseParser
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -26,8 +22,7 @@ from redis.retry import Retry
 from manycore.errors import AuthenticationFailed, ConnectionFailed, NotTrusted, ServerFull, SettingsError
 from manycore.protocol import channel
 from manycore.protocol.address import Address
-from manycore.protocol.codec import CONTENT_TYPE, RESULT_TYPE, Keyring
-from manycore.protocol.message import Chunk, seal_chunk
+from manycore.protocol.codec import CONTENT_TYPE, RESULT_TYPE
 from manycore.protocol.settings import Settings, redacted
 from manycore.protocol.trust import hint, reason_of
 
@@ -73,7 +68,6 @@ AWAY = (
 FULL = redis.OutOfMemoryError
 """What redis-py raises when the server has no memory left for this command."""
 MAX_SOCKET_READ = 65_536
-MAX_PRODUCERS = 10
 OLDEST_SERVER = (6, 2)
 """Of Redis; every Valkey calls itself 7.2 there."""
 
@@ -234,76 +228,3 @@ def check_server_kind(client: redis.Redis, settings: Settings) -> None:
 def _version(text: str) -> tuple[int, ...]:
     parts = text.split(".")[:2]
     return tuple(map(int, parts)) if all(part.isdigit() for part in parts) else OLDEST_SERVER
-
-
-class Publisher:
-    """Publishes chunks as Celery messages, on connections of its own: one for each thread that publishes at a time."""
-
-    def __init__(self, app: Celery, keyring: Keyring) -> None:
-        self._app = app
-        self._keyring = keyring
-        self._opened: tuple[int, Any, ProducerPool] | None = None
-
-    def close(self) -> None:
-        """Close the connections that were used. kombu's own pools, one for all applications, would keep them."""
-        opened, self._opened = self._opened, None
-        if opened is not None and opened[0] == os.getpid():
-            opened[1].force_close_all()
-        self._app.close()
-
-    def _producers(self) -> ProducerPool:
-        """The producers of this process: a connection that was opened before a fork belongs to the parent."""
-        opened = self._opened
-        if opened is None or opened[0] != os.getpid():
-            connections = self._app.connection_for_write().Pool(limit=MAX_PRODUCERS)
-            # No lock, which a fork could leave locked: of two threads that come first, one drops its empty pool.
-            self._opened = opened = os.getpid(), connections, ProducerPool(connections, limit=MAX_PRODUCERS)
-        return opened[2]
-
-    def publish(
-        self,
-        chunks: Sequence[tuple[Chunk, bytes | memoryview]],
-        *,
-        queue: str,
-        shadow: str | None = None,
-        delay_seconds: Sequence[float] = (),
-    ) -> None:
-        """Send chunks with their inline payloads in one round trip, each perhaps to run after a delay of its own.
-
-        Raises redis-py's errors when it fails.
-
-        Which of the chunks have arrived is then unknown; sending them again is safe, outcomes are deduplicated.
-        """
-        try:
-            self._publish(chunks, queue, shadow, delay_seconds)
-        except BatchPublishError as exc:
-            raise exc.__cause__ or exc from None  # why is what decides whether it is tried again
-
-    def _publish(
-        self,
-        chunks: Sequence[tuple[Chunk, bytes | memoryview]],
-        queue: str,
-        shadow: str | None,
-        delays: Sequence[float],
-    ) -> None:
-        with self._producers().acquire(block=True) as producer, producer.batch():
-            for (chunk, payload), delay in zip(chunks, delays or [0.0] * len(chunks), strict=True):
-                message = self._app.amqp.as_task_v2(
-                    chunk.id,
-                    chunk.task,
-                    argsrepr=chunk.describe(),
-                    kwargsrepr="",
-                    shadow=shadow,
-                    eta=datetime.now(UTC) + timedelta(seconds=delay) if delay > 0 else None,
-                    retries=chunk.attempt - 1,
-                    ignore_result=True,
-                )
-                producer.publish(
-                    seal_chunk(self._keyring, chunk, payload),
-                    exchange="",
-                    routing_key=queue,
-                    content_type=CONTENT_TYPE,
-                    content_encoding="binary",
-                    headers=message.headers,
-                    **message.properties,
-                )

@@ -13,8 +13,8 @@ from time import monotonic
 import redis
 
 from manycore.protocol import keys
-from manycore.protocol.broker import Publisher
 from manycore.protocol.parcel import Parcel
+from manycore.protocol.publisher import Publisher
 from manycore.protocol.record import Record
 
 

@@ -21,7 +21,8 @@ from typing import Protocol
 
 from manycore.errors import NotInQuarantine, NotRetryable, SettingsError
 from manycore.protocol import keys
-from manycore.protocol.broker import Publisher, check_server_kind, connect, create_app, typed_errors
+from manycore.protocol.broker import check_server_kind, connect, create_app, typed_errors
+from manycore.protocol.publisher import Publisher
 from manycore.protocol.roster import Roster
 from manycore.protocol.settings import load_settings
 from manycore.quarantine.poison import MAX_ITEMS, Poison, PoisonItems

@@ -14,11 +14,11 @@ from itertools import groupby
 
 from redis import Redis
 
-from manycore.protocol.broker import Publisher
 from manycore.protocol.codec import Keyring, content_digest
 from manycore.protocol.message import new_chunk_id
 from manycore.protocol.parcel import Parcel, Program
 from manycore.protocol.parcels import Parcels
+from manycore.protocol.publisher import Publisher
 from manycore.protocol.record import Identity, Record
 from manycore.quarantine.poison import Poison
 

@@ -21,8 +21,9 @@ from kombu import Connection
 from manycore.errors import FunctionsNotAllowed, MessageRefused, NotUnpicklable, SettingsError, VersionMismatch
 from manycore.protocol import codec, keys
 from manycore.protocol.archive import open_archive
-from manycore.protocol.broker import OurAMQP, OurCelery, Publisher, connect
+from manycore.protocol.broker import OurAMQP, OurCelery, connect
 from manycore.protocol.codec import Keyring
+from manycore.protocol.publisher import Publisher
 from manycore.protocol.python import here, shown
 from manycore.protocol.settings import Settings
 from manycore.worker import blackbox

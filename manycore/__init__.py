@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from manycore.client.outcome import Outcome
     from manycore.client.progress import Progress
     from manycore.protocol.retry import Backoff
+    from manycore.state import worker_state
 
-__all__ = ["Backoff", "Batch", "Cluster", "Code", "Future", "Outcome", "Progress", "task"]
+__all__ = ["Backoff", "Batch", "Cluster", "Code", "Future", "Outcome", "Progress", "task", "worker_state"]
 
 _HOMES = {
     "Backoff": "protocol.retry",
@@ -30,6 +31,7 @@ _HOMES = {
     "Future": "client.future",
     "Outcome": "client.outcome",
     "Progress": "client.progress",
+    "worker_state": "state",
 }
 
 

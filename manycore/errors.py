@@ -6,7 +6,7 @@ A failed item raises its own exception type, not one of these. Every class keeps
 
 from __future__ import annotations
 
-from concurrent.futures import CancelledError
+from concurrent.futures import BrokenExecutor, CancelledError
 from pickle import PicklingError
 
 
@@ -198,6 +198,24 @@ class WorkerCrashed(ManycoreError):
     summary = (
         "The item killed its worker process {0} times ({1}); it will not run again. Typical causes are os._exit, a "
         "crash in C code, and the kernel's out-of-memory killer."
+    )
+
+
+class InitializerFailed(ManycoreError, BrokenExecutor):
+    """The initializer of a batch raised, or killed its processes, or took too long: its items could not begin."""
+
+    summary = (
+        "The initializer {0} of this batch failed on a worker: {1}. The items that had no outcome by then did not run. "
+        "Mend it, or what it needs there, and run the batch again."
+    )
+
+
+class NoWorkerState(ManycoreError, LookupError):
+    """`worker_state()` where no initializer has made anything."""
+
+    summary = (
+        "There is no worker state here: no item of a batch with an initializer runs in this process. Give "
+        "Cluster(...) or batch(...) an initializer=; outside of workers, pass what the function needs as an argument."
     )
 
 

@@ -6,6 +6,7 @@ import re
 
 from manycore.errors import SettingsError
 
+DEFAULT_QUEUE = "cpu"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 _TAKEN = re.compile(r"(celery|flower|unacked|mc$)", re.IGNORECASE)
 """What kombu's, Celery's and Flower's own keys begin with. All of ours have a colon, which no name has."""

@@ -167,7 +167,7 @@ class Batches:
         lane.ledger.expected_items = lane.source.total or sys.maxsize
         with typed_errors(self._settings):
             lane.custody.covered = Auditor(self._redis, self._keyring).in_flight([lane.id], [lane.queue])[lane.id]
-            self._stream().replay(lane)
+            self._stream().replay(lane, again=True)
 
     def _stream(self) -> OutcomeStream:
         """One of this thread's own: the reader's is the reader's."""

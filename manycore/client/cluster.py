@@ -9,7 +9,6 @@ Importing this file imports neither Celery nor redis; constructing a `Cluster` d
 
 from __future__ import annotations
 
-import re
 import secrets
 import weakref
 from collections.abc import Callable, Iterable
@@ -18,15 +17,16 @@ from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from manycore.client.checks import check_count, check_options, check_workers
 from manycore.client.future import Future
 from manycore.client.halt import NEVER, Halt
-from manycore.errors import SettingsError
 from manycore.fleet import check_fleet
 from manycore.protocol.retry import DEFAULT_BACKOFF, Backoff, backoff_of
 
 if TYPE_CHECKING:
     from manycore.client.batch import Batch
     from manycore.client.code import Code
+    from manycore.client.initializer import Initializer
     from manycore.client.inputs import Input
     from manycore.client.results import MapResults
     from manycore.client.session import Session
@@ -35,10 +35,6 @@ if TYPE_CHECKING:
     from manycore.protocol.settings import Settings
 
 T = TypeVar("T")
-MAX_WORKERS = 4_096
-MAX_TIMEOUT_SECONDS = 366 * 86_400
-"""Of one item. The timers that hold it accept no infinity, and nobody waits for longer."""
-_BATCH_ID = re.compile(r"[A-Za-z0-9_:-]{1,120}")
 
 
 class Cluster(Executor):
@@ -47,18 +43,28 @@ class Cluster(Executor):
     `url` is `redis://`, `rediss://` or `unix://`; it defaults to MANYCORE_URL (or MANYCORE_URL_FILE). Without one, an
     embedded server and `workers` processes (one for each granted CPU) are started, and ended with this object.
     `code` says which of the caller's own modules go along: "auto" (all that are not installed), "off", or a `Code`.
+    `initializer(*initargs)` runs once in each worker process before its first item; what it returns,
+    `manycore.worker_state()` gives to the items there. If it fails, its batch fails with `InitializerFailed`.
     Functions must be safe to run twice: after a crash an item may run again.
 
     Raises `ConnectionFailed`, `AuthenticationFailed`, `SigningKeyMissing`, `SigningKeyMismatch`, `SettingsError`, or
     `LocalClusterFailed`.
     """
 
-    def __init__(self, url: str | None = None, *, workers: int | None = None, code: Code | str = "auto") -> None:
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        workers: int | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: Iterable[Any] = (),
+        code: Code | str = "auto",
+    ) -> None:
         from manycore.client.code import Code
+        from manycore.client.initializer import Initializer
 
-        if workers is not None and (type(workers) is not int or not 1 <= workers <= MAX_WORKERS):
-            raise SettingsError(f"workers={workers!r}: give the number of worker processes, from 1 to {MAX_WORKERS:,}.")
-        self._session = _connect(url, workers, Code.of(code))
+        check_workers(workers)
+        self._session = _connect(url, workers, Code.of(code), Initializer.of(initializer, initargs))
         weakref.finalize(self, self._session.release).atexit = False
 
     def submit(self, fn: Callable[..., T] | str, /, *args: Any, **kwargs: Any) -> Future[T]:
@@ -94,8 +100,8 @@ class Cluster(Executor):
         from manycore.client.sinks import OrderedInbox
         from manycore.protocol.message import ItemOptions
 
-        _check_count("chunksize", chunksize)
-        _check_count("buffersize", buffersize)
+        check_count("chunksize", chunksize)
+        check_count("buffersize", buffersize)
         deadline = None if timeout is None else monotonic() + timeout
         inbox = OrderedInbox()
         feed = Input.of(*iterables, chunksize=chunksize, buffersize=buffersize)
@@ -130,6 +136,8 @@ class Cluster(Executor):
         timeout: float | None = None,
         fleet: str | None = None,
         halt: str = "never",
+        initializer: Callable[..., object] | None = None,
+        initargs: Iterable[Any] = (),
         progress: bool = False,
         on_change: Literal["refuse", "accept"] = "refuse",
     ) -> Batch:
@@ -139,7 +147,8 @@ class Cluster(Executor):
         more, each after its `backoff` (a `Backoff`, or its first wait in seconds). `timeout` bounds each item's run,
         in seconds. `fleet` names the workers that run it (`manycore worker --fleet NAME`), instead of the function's
         own; a local cluster runs everything on its one fleet. `halt` ends the batch early: `"now,fail=3"`,
-        `"soon,fail=10%"`. `progress` shows a bar while it is gathered.
+        `"soon,fail=10%"`. `initializer` and `initargs` take the place of the cluster's. `progress` shows a bar while
+        it is gathered.
 
         `id` names the batch (letters, digits, `_`, `:`, `-`), which lets it outlive this process: the same call with
         the same id, after any crash, runs only what is missing, and `attach` gathers it elsewhere. With another
@@ -149,12 +158,13 @@ class Cluster(Executor):
         is raised at once.
         """
         from manycore.client.batch import Batch as BatchClass
+        from manycore.client.initializer import Initializer
         from manycore.client.inputs import Input
         from manycore.client.sinks import Inbox
         from manycore.protocol.message import ItemOptions
         from manycore.protocol.packing import name_of
 
-        _check_options(id, retries, timeout)
+        check_options(id, retries, timeout)
         if fleet is not None:
             check_fleet(fleet)
         inbox = Inbox()
@@ -163,10 +173,10 @@ class Cluster(Executor):
         feed, policy = Input.of(items), Halt.parse(halt)
         session = self._session
         session.check_open()
-        program = session.shipper.program(
-            fn, kwargs, fleet=fleet
-        )  # what cannot be sent leaves an earlier run's record alone
-        record, resumed = self._begin(id, fn, kwargs, feed, star, accept_changes=on_change == "accept")
+        setup = Initializer.of(initializer, initargs) or session.initializer
+        # What cannot be sent leaves an earlier run's record alone.
+        program = session.shipper.program(fn, kwargs, fleet=fleet, initializer=setup)
+        record, resumed = self._begin(id, fn, kwargs, feed, star, setup, accept_changes=on_change == "accept")
         lane = session.batches.start(
             batch_id, feed, program, options, inbox, halt=policy, ordered=False, record=record, resumed=resumed
         )
@@ -222,6 +232,7 @@ class Cluster(Executor):
         kwargs: dict[str, Any] | None,
         feed: Input,
         star: bool,
+        initializer: Initializer | None,
         *,
         accept_changes: bool,
     ) -> tuple[Record | None, bool]:
@@ -231,11 +242,12 @@ class Cluster(Executor):
         from manycore.protocol.record import Identity
 
         record = self._session.batches.record(batch_id)
-        identity = Identity.of(fn, kwargs, feed.items, feed.length, star=star)
+        setup = (initializer.function, initializer.args) if initializer else None
+        identity = Identity.of(fn, kwargs, feed.items, feed.length, star=star, initializer=setup)
         return record, self._session.batches.begin(record, identity, accept_changes=accept_changes)
 
 
-def _connect(url: str | None, workers: int | None, code: Code | None) -> Session:
+def _connect(url: str | None, workers: int | None, code: Code | None, initializer: Initializer | None) -> Session:
     """The session for an address, or for a new local cluster. Heavy imports happen while that one starts."""
     local = None if url else _start_local(workers)
     try:
@@ -247,7 +259,7 @@ def _connect(url: str | None, workers: int | None, code: Code | None) -> Session
             local.wait_for_server()
         else:
             settings = load_settings(url=url)
-        return Session(settings, local, code)
+        return Session(settings, local, code, initializer)
     except BaseException:
         if local is not None:
             local.stop()
@@ -263,23 +275,3 @@ def _start_local(workers: int | None) -> LocalCluster | None:
     from manycore.local.cluster import LocalCluster
 
     return LocalCluster(workers)
-
-
-def _check_count(name: str, value: int | None) -> None:
-    if value is None:
-        return
-    if not isinstance(value, int):
-        raise TypeError(f"{name} must be an integer or None, not {type(value).__name__}")
-    if value < 1:
-        raise ValueError(f"{name} must be >= 1")
-
-
-def _check_options(batch_id: str | None, retries: int, timeout: float | None) -> None:
-    if batch_id is not None and not _BATCH_ID.fullmatch(batch_id):
-        raise SettingsError(f"id={batch_id!r}: a batch id has 1 to 120 letters, digits, '_', ':' or '-'.")
-    if not isinstance(retries, int) or retries < 0:
-        raise SettingsError(f"retries={retries!r}: give a number of further attempts, 0 for none.")
-    if timeout is not None and not 0 < timeout <= MAX_TIMEOUT_SECONDS:
-        raise SettingsError(
-            f"timeout={timeout!r}: give seconds above 0, up to a year (31,622,400), or None for no limit."
-        )

@@ -8,7 +8,9 @@ from typing import Any
 
 from manycore.client.code import CodeShipper
 from manycore.client.editions import Editions
+from manycore.client.initializer import Initializer
 from manycore.errors import FunctionsNotAllowed, UnknownTask
+from manycore.fleet import DEFAULT_QUEUE
 from manycore.protocol import codec, inside, packing
 from manycore.protocol.archive import Archive
 from manycore.protocol.broker import FUNCTION_TASK
@@ -17,8 +19,6 @@ from manycore.protocol.parcel import Program
 from manycore.protocol.roster import Roster
 from manycore.protocol.settings import Settings
 from manycore.task import task_info
-
-DEFAULT_QUEUE = "cpu"
 
 
 class FunctionShipper:
@@ -32,6 +32,7 @@ class FunctionShipper:
         code: CodeShipper,
         *,
         only_fleet: str | None = None,
+        initializer: Initializer | None = None,
     ) -> None:
         self._keyring = keyring
         self._code = code
@@ -39,6 +40,7 @@ class FunctionShipper:
         self._editions = Editions(roster, strict=settings.strict_code)
         self._limit = settings.max_item_bytes
         self._only_fleet = only_fleet
+        self.initializer = initializer
 
     def program(
         self,
@@ -46,11 +48,13 @@ class FunctionShipper:
         kwargs: dict[str, Any] | None = None,
         *,
         fleet: str | None = None,
+        initializer: Initializer | None = None,
         briefly: bool = False,
     ) -> Program:
         """How `function` runs on the workers, with `kwargs` added to each call; `briefly` is for a caller in a hurry.
 
-        `fleet` wins over the function's own. A local cluster (`only_fleet`) has one, which runs everything.
+        `fleet` wins over the function's own, `initializer` over the cluster's. A local cluster (`only_fleet`) has one
+        fleet, which runs everything.
 
         A `@task` goes by its name if all workers of its fleet know it, or if they run nothing else.
 
@@ -58,23 +62,24 @@ class FunctionShipper:
         what is no function, and for one that cannot be shipped `FunctionsNotAllowed`, `NotPicklable`,
         `VersionMismatch`, `CodeTooLarge` or `PayloadTooLarge`.
         """
+        initializer = initializer or self.initializer
         if isinstance(function, str):
             if not self._roster.knows(function):
                 raise UnknownTask(function, self._roster.suggestion(function))
             self._editions.check(function, function, briefly=briefly)
-            return self._named(function, self._queue(fleet, self._roster.queue_of(function)), kwargs)
+            return self._named(function, self._queue(fleet, self._roster.queue_of(function)), kwargs, initializer)
         if not callable(function):
             raise TypeError(f"A function or a task name is needed, not {type(function).__name__} ({function!r:.80}).")
         info = task_info(function)
         queue = self._queue(fleet, info.fleet if info else None)
         if info is not None and self._is_known(info.name, queue):
             self._editions.check(info.name, function, briefly=briefly)
-            return self._named(info.name, queue, kwargs)
+            return self._named(info.name, queue, kwargs, initializer)
         name = packing.name_of(function)
         if not self._roster.allows_functions:
             raise FunctionsNotAllowed(name)
         code = self._code.current(briefly=briefly)
-        return self._shipped(FUNCTION_TASK, queue, name, function, kwargs or {}, code)
+        return self._shipped(FUNCTION_TASK, queue, name, function, kwargs or {}, code, initializer)
 
     def submitted(self, function: Callable[..., Any] | str) -> Program:
         """The same for a call of `submit`, of which there are many."""
@@ -91,10 +96,15 @@ class FunctionShipper:
         inside.check(queue, self._keyring.ids)
         return queue
 
-    def _named(self, task: str, queue: str, kwargs: dict[str, Any] | None) -> Program:
-        # Without code: a task is the workers' own, and so are the modules that it knows.
-        if kwargs:
-            return self._shipped(task, queue, task, None, kwargs)
+    def _named(self, task: str, queue: str, kwargs: dict[str, Any] | None, initializer: Initializer | None) -> Program:
+        # Without code: a task is the workers' own, and so are the modules that it knows, and those of its package.
+        code = None
+        if initializer is not None and not self._roster.allows_functions:
+            raise FunctionsNotAllowed(initializer.name)
+        if initializer is not None and _package(packing.module_of(initializer.function)) != _package(task):
+            code = self._code.current()
+        if kwargs or initializer is not None:
+            return self._shipped(task, queue, task, None, kwargs or {}, code, initializer)
         return Program(task, queue, other_python=self._roster.other_python(queue))
 
     def _shipped(
@@ -104,12 +114,22 @@ class FunctionShipper:
         name: str,
         function: Callable[..., Any] | None,
         kwargs: dict[str, Any],
-        code: Archive | None = None,
+        code: Archive | None,
+        initializer: Initializer | None,
     ) -> Program:
+        key = code.digest if code else ""
+        setup = initializer.digest(key) if initializer else None
+        # Together: what an initializer sets by `global`, a function of the same script finds.
+        parts = (function, kwargs, initializer.function, initializer.args) if initializer else (function, kwargs)
         other = self._roster.other_python(queue)
-        blob = packing.dumps((function, kwargs), f"The function {name}", other_python=other)
+        blob = packing.dumps(parts, f"The function {name}", other_python=other)
         packing.check_size(len(blob), self._limit, f"The function {name} with what it refers to")
         # The same function with other modules is another one.
-        digest = blake2b(blob, digest_size=16, key=code.digest.encode() if code else b"").hexdigest()
-        sealed = self._keyring.seal(codec.FUNCTION, {"digest": digest, "name": name}, blob)
+        digest = blake2b(blob, digest_size=16, key=key.encode()).hexdigest()
+        sealed = self._keyring.seal(codec.FUNCTION, {"digest": digest, "name": name, "setup": setup}, blob)
         return Program(task, queue, name, digest, sealed, code, other)
+
+
+def _package(name: str) -> str:
+    """The top-level module that a module or a task belongs to."""
+    return name.partition(".")[0]

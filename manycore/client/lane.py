@@ -19,7 +19,8 @@ from manycore.client.outbox import Outbox
 from manycore.client.passage import Arrival, Cut, Observer, Sink, Source, Unobserved
 from manycore.client.state import State, following
 from manycore.client.window import Window
-from manycore.errors import BatchCancelled, BatchHalted, ManycoreError
+from manycore.errors import BatchCancelled, BatchHalted, InitializerFailed, ManycoreError
+from manycore.fleet import DEFAULT_QUEUE
 from manycore.protocol import keys
 from manycore.protocol.custody import Custody
 from manycore.protocol.ledger import Ledger, Sent
@@ -27,8 +28,6 @@ from manycore.protocol.message import Block
 from manycore.protocol.parcel import Parcel
 from manycore.protocol.ranges import RangeSet
 from manycore.protocol.record import Record
-
-DEFAULT_QUEUE = "cpu"
 
 
 class Lane:
@@ -57,7 +56,7 @@ class Lane:
         self.last_read = "0-0"  # in the batch's stream: the reader's alone
         self.stop_error: ManycoreError | None = None
         self.failure: BaseException | None = None
-        self._state: State = "open"
+        self.state: State = "open"
         self._sink = sink
         self._observer: Observer = observer or Unobserved()
         self._lock = RankedLock(Rank.LEAF)
@@ -69,13 +68,9 @@ class Lane:
         self._in_hand = 0
 
     @property
-    def state(self) -> State:
-        return self._state
-
-    @property
     def over(self) -> bool:
         """Whether no outcome will come any more."""
-        return self._state in ("ended", "failed")
+        return self.state in ("ended", "failed")
 
     @property
     def ephemeral(self) -> bool:
@@ -113,18 +108,18 @@ class Lane:
 
     def ready(self, slots: int) -> bool:
         """Whether the next cut can be taken now: there are items, and the window is open."""
-        return self._state == "open" and self.window.is_open(self.ledger, slots) and self.source.ready()
+        return self.state == "open" and self.window.is_open(self.ledger, slots) and self.source.ready()
 
     def next_cut(self, slots: int) -> Cut | None:
         """Take the next items, None if there are none after all; called only when `ready`, by the dispatcher."""
-        if self._state != "open":
+        if self.state != "open":
             return None
         # Without the lock: what is taken is pickled, waited for, told its callers.
         taken = self.source.take(self.source.next_size(slots, self.ledger.seconds_per_item, self._bytes_per_item))
         if taken is None or not taken[2]:
             return None
         with self._changing():
-            if self._state == "open":
+            if self.state == "open":
                 self._in_hand = len(taken[2])
                 return Cut(self.ledger.sent_items, *taken)
             self._take_too_late(len(taken[2]))
@@ -135,7 +130,7 @@ class Lane:
     ) -> bool:
         """Note a chunk that is about to leave; False if it must not: the lane was stopped since the cut was taken."""
         with self._changing():
-            if self._state != "open":
+            if self.state != "open":
                 return False
             self._in_hand -= count
             self.ledger.send(chunk_id, count, size_bytes, payload_token, parcel)
@@ -150,7 +145,7 @@ class Lane:
             count = len(cut.items)
             if self.record is None or self.ledger.answered.missing(cut.first, cut.first + count):
                 return False
-            if self._state == "open":
+            if self.state == "open":
                 self._in_hand -= count
                 self.ledger.send("", count, 0, None)
                 self._check_finished()
@@ -160,7 +155,7 @@ class Lane:
         """The next item cannot leave: `error` is its outcome. `unsent` if others cannot know of it."""
         with self._changing():
             self.unsent |= unsent
-            if self._state != "open":
+            if self.state != "open":
                 return
             self._in_hand -= 1
             index = self.ledger.sent_items
@@ -235,7 +230,7 @@ class Lane:
         self._outbox.deliver()
 
     def _become(self, state: State) -> None:
-        self._state = following(self._state, state)
+        self.state = following(self.state, state)
 
     def _check_finished(self) -> None:
         if self.finishable:
@@ -248,7 +243,7 @@ class Lane:
         told = flag if flag != b"" else (keys.GIVEN_UP if give_up_sent else keys.STOPPING)
         sent_any = self.ledger.sent_items > 0
         abandoned: list[Sent] = []
-        if self._state == "open":
+        if self.state == "open":
             self.stop_error = error
             self._become("stopping")
             self._outbox.put(partial(self.source.give_back, error))
@@ -268,7 +263,7 @@ class Lane:
 
     def _take_too_late(self, count: int) -> None:
         """Items were taken while the lane came to its end: nobody else has them."""
-        if self._state == "failed":
+        if self.state == "failed":
             self._outbox.put(partial(self._sink.fail, self.failure or BatchCancelled(self.id)))
         elif self.source.total is None:
             self._give_up(count, self.stop_error or BatchCancelled(self.id))
@@ -291,10 +286,15 @@ class Lane:
             arrivals = [Arrival.of(part, values, errors, block) for part in parts]
             self.ledger.failed += sum(len(arrival.errors) for arrival in arrivals)
             self._outbox.put(partial(self._sink.deliver, arrivals))
-        self._check_halt()
+        self._check_halt(errors if parts else {})
         self._check_finished()
         return finished
 
-    def _check_halt(self) -> None:
-        if self._state == "open" and self.halt.reached(len(self.ledger.answered), self.ledger.failed):
+    def _check_halt(self, errors: dict[int, BaseException]) -> None:
+        failed = next(iter(errors.values()), None)
+        if self.state != "open":
+            return
+        if isinstance(failed, InitializerFailed):  # then the batch has: no other chunk need meet it
+            self._stop(failed, give_up_sent=True)
+        elif self.halt.reached(len(self.ledger.answered), self.ledger.failed):
             self._stop(BatchHalted(self.id, str(self.halt)), give_up_sent=self.halt.when == "now")

@@ -20,6 +20,7 @@ from manycore.client.code import Code, CodeShipper
 from manycore.client.dispatcher import Dispatcher
 from manycore.client.functions import FunctionShipper
 from manycore.client.housekeeper import Housekeeper
+from manycore.client.initializer import Initializer
 from manycore.client.lane import Lane
 from manycore.client.locks import Rank, RankedLock
 from manycore.client.lookout import Lookout
@@ -47,8 +48,15 @@ AFTER_SHUTDOWN = "cannot schedule new futures after shutdown"
 class Session:
     """Connects at construction. Raises `ConnectionFailed`, `AuthenticationFailed` or `SigningKeyMismatch`."""
 
-    def __init__(self, settings: Settings, local: LocalCluster | None = None, code: Code | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        local: LocalCluster | None = None,
+        code: Code | None = None,
+        initializer: Initializer | None = None,
+    ) -> None:
         self.settings = settings
+        self.initializer = initializer
         self.local = local
         self.id = secrets.token_hex(6)
         self._owner = os.getpid()
@@ -82,7 +90,10 @@ class Session:
     def _compose(self, code: Code | None) -> None:
         settings, keyring = self.settings, self._keyring
         only = QUEUES[0] if self.local is not None else None
-        self.shipper = FunctionShipper(keyring, self.roster, settings, CodeShipper(keyring, code), only_fleet=only)
+        shipped = CodeShipper(keyring, code)
+        self.shipper = FunctionShipper(
+            keyring, self.roster, settings, shipped, only_fleet=only, initializer=self.initializer
+        )
         self.stream = OutcomeStream(self.redis, keyring)
         self.reader = Reader(self.redis, self._brief, self.stream, settings, f"session-{self.id}")
         sender = Sender(self.redis, self._publisher, settings)

@@ -15,7 +15,7 @@ from manycore.client.lane import Lane
 from manycore.errors import MessageRefused
 from manycore.protocol import keys, packing
 from manycore.protocol.codec import Keyring
-from manycore.protocol.entries import Answered, Fields, Rejected, read_entry
+from manycore.protocol.entries import NOT_BEGUN, Answered, Fields, Rejected, read_entry
 from manycore.protocol.failure import load_error
 from manycore.protocol.ledger import Sent
 from manycore.protocol.record import ENTRIES_PER_READ
@@ -32,10 +32,20 @@ class OutcomeStream:
         self._keyring = keyring
         self.refused = 0
 
-    def replay(self, lane: Lane) -> None:
-        """Take in all that is in the stream of a lane and was not yet read."""
-        while entries := self._redis.xrange(keys.outcomes(lane.id), min=f"({lane.last_read}", count=ENTRIES_PER_READ):
-            self.take(lane, cast(Any, entries))
+    def replay(self, lane: Lane, *, again: bool = False) -> None:
+        """Take in all that is in the stream of a lane and was not yet read.
+
+        Run `again`, a batch forgets the outcomes of items that were not begun.
+        """
+        stream = keys.outcomes(lane.id)
+        while entries := cast(Any, self._redis.xrange(stream, min=f"({lane.last_read}", count=ENTRIES_PER_READ)):
+            unbegun = [entry_id for entry_id, fields in entries if again and NOT_BEGUN in fields]
+            if unbegun:
+                self._redis.xdel(stream, *unbegun)
+            begun = [entry for entry in entries if entry[0] not in unbegun]
+            if begun:
+                self.take(lane, begun)
+            lane.last_read = entries[-1][0].decode()
 
     def take(self, lane: Lane, entries: Entries) -> None:
         """Take in these entries of a lane's stream, those that it has read left out."""

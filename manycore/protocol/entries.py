@@ -18,6 +18,8 @@ from manycore.protocol.codec import Keyring
 from manycore.protocol.message import Block, open_block
 
 Fields = dict[bytes, bytes]
+NOT_BEGUN = b"n"
+"""The field of an entry whose items did not run, since their chunk could not: a new run of their batch runs them."""
 
 
 @dataclass(frozen=True, slots=True)

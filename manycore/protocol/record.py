@@ -37,6 +37,7 @@ class Identity:
     code: str = ""
     arguments: str = ""
     input: str = ""
+    initializer: str = ""
 
     @classmethod
     def of(
@@ -47,11 +48,13 @@ class Identity:
         length: int | None,
         *,
         star: bool = False,
+        initializer: tuple[Callable[..., Any], tuple[Any, ...]] | None = None,
     ) -> Identity:
         own = [module_of(function)]
+        setup = digest_of(*initializer, own=[*own, module_of(initializer[0])]) if initializer else ""
         named = dict(sorted((kwargs or {}).items()))
         found = digest_of_items(items, own) if length is not None else ""
-        return cls(name_of(function), digest_of(function, own=own), digest_of(star, named, own=own), found)
+        return cls(name_of(function), digest_of(function, own=own), digest_of(star, named, own=own), found, setup)
 
 
 class Record:
@@ -66,15 +69,19 @@ class Record:
 
     def begin(self, identity: Identity, *, accept_changes: bool) -> bool:
         """Describe the batch; says whether it had been begun before. Raises `BatchChanged` if it was another one."""
-        key = keys.batch(self._id)
-        known: Any = self._redis.hgetall(key)
+        key, pipe = keys.batch(self._id), self._redis.pipeline(transaction=False)
+        pipe.hgetall(key)
+        pipe.hkeys(keys.strikes(self._id))
+        known, struck = pipe.execute()
         before = {field.decode(): value.decode() for field, value in known.items()}
         now: dict[Any, Any] = asdict(identity)
         if "function" in before and not accept_changes:
             changed = [field for field, value in now.items() if before.get(field) != value]
             if changed:
                 raise BatchChanged(self._id, " and ".join(changed), before["function"])
-        pipe = self._redis.pipeline(transaction=False)
+        failed = [field for field in struck if not field.isdigit()]
+        if failed:
+            pipe.hdel(keys.strikes(self._id), *failed)  # what comes before its items may have been mended
         pipe.hset(key, mapping=now)
         pipe.hdel(key, "cancelled", "total")  # to run it again is to want it; it is not sent whole before this run is
         pipe.delete(keys.chunks(self._id))  # this run cuts anew

@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     stop_seconds: float = Field(25.0, gt=0, description="how long a stopping worker waits for its running items")
     audit_seconds: float = Field(5.0, gt=0, description="how long a batch is silent before lost items are looked for")
     max_executions: int = Field(3, ge=1, description="how often an item that kills its worker may run")
+    initializer_seconds: float = Field(600.0, gt=0, le=86_400, description="how long a batch's initializer may run")
     max_item_memory: int | None = Field(None, ge=MIB, description="bytes an item may take beyond what its process has")
     max_tasks_per_child: int | None = Field(None, ge=1, description="chunks after which a child is replaced")
     max_memory_per_child: int | None = Field(None, ge=1, description="bytes after which a child is replaced")

@@ -23,8 +23,8 @@ _ID_AT = 16
 _FACTS = Struct("<qqq?")
 _FACTS_AT = _SIZE - 32
 _FUNCTION_AT = _SIZE // 2
-NOBODY, FUNCTION = -1, -2
-"""Notes that are no position: nothing of the chunk runs; its function is being rebuilt."""
+NOBODY, FUNCTION, SETUP = -1, -2, -3
+"""Notes that are no position: nothing of the chunk runs; its function is being rebuilt; its initializer runs."""
 MAX_TRACE_BYTES = 16_384
 
 
@@ -43,7 +43,7 @@ class Reading:
     death: str = field(default="", compare=False)
     """Which process died: the same death is counted once, however often it is noted. Empty if nobody can tell."""
     function: str = ""
-    """The digest of the shipped function that was being rebuilt: then no item ran, and `index` is none."""
+    """The digest of the function that was being rebuilt, or whose initializer ran: `index` says which, no item did."""
 
     @property
     def batch(self) -> str:
@@ -52,21 +52,24 @@ class Reading:
     @property
     def field(self) -> str:
         """Under which field of the batch's strikes its death is counted."""
-        return function_field(self.function) if self.function else str(self.index)
+        return step_field(self.index, self.function) if self.function else str(self.index)
 
     @property
     def guilty(self) -> str:
         """What was running, for the log."""
+        if self.index == SETUP:
+            return f"The initializer of function {self.function}"
         return f"The rebuilding of function {self.function}" if self.function else f"Item {self.index}"
 
 
-def function_field(digest: str) -> str:
-    return f"function {digest}"
+def step_field(step: int, digest: str) -> str:
+    """Where the deaths of a step before the items are counted, `FUNCTION` or `SETUP`, of the function `digest`."""
+    return f"{'initializer' if step == SETUP else 'function'} {digest}"
 
 
 class BlackBox:
-    """A child's own box. `note[0] = position` records that this item is about to run, from its rebuilding to
-    the pickling of its result; `FUNCTION` that the chunk's function is being rebuilt.
+    """A child's own box. `note[0] = position` records that this item is about to run, from its rebuilding to the
+    pickling of its result; `FUNCTION` that the chunk's function is being rebuilt, `SETUP` that its initializer runs.
 
     A thread of a worker of threads has one too, which nobody reads: when its process dies, the whole worker does.
     """
@@ -107,9 +110,9 @@ def read(folder: Path, pid: int) -> Reading | None:
     first, start, stop, suspect = _FACTS.unpack_from(data, _FACTS_AT)
     name = data[_ID_AT : _ID_AT + length].decode(errors="replace")
     items, death = range(first + start, first + stop), f"{folder.name}/{pid}"  # a worker's folder has a random name
-    if position == FUNCTION:
+    if position in (FUNCTION, SETUP):
         end = _FUNCTION_AT + 1 + data[_FUNCTION_AT]
-        return Reading(name, FUNCTION, items, suspect, text, death, data[_FUNCTION_AT + 1 : end].decode())
+        return Reading(name, position, items, suspect, text, death, data[_FUNCTION_AT + 1 : end].decode())
     return Reading(name, first + position, items, suspect, text, death)
 
 

@@ -30,6 +30,7 @@ from manycore.worker import blackbox
 from manycore.worker.blackbox import BlackBox
 from manycore.worker.code import CodeStore, Imports
 from manycore.worker.functions import Function, FunctionCache
+from manycore.worker.states import Setup, States
 
 
 class WorkerConnection(Connection):
@@ -67,6 +68,9 @@ class WorkerContext:
         self.settings = settings
         self.keyring = keyring
         self.folder = _own_folder(settings.run_folder)
+        # Empty until a child, whose own they are, runs something.
+        self.imports = Imports(CodeStore(self.folder / "code"), self._forget)
+        self.states = States()
         self._functions = FunctionCache()
         self._loading = threading.Lock()
         self._local = threading.local()
@@ -103,11 +107,6 @@ class WorkerContext:
         """What outcomes call this process: `<host>/<pid>`."""
         return f"{os.uname().nodename}/{os.getpid()}"
 
-    @cached_property
-    def imports(self) -> Imports:
-        """From whose modules this process imports; made in the child, which has a `sys.modules` of its own."""
-        return Imports(CodeStore(self.folder / "code"), self._forget)
-
     def importing(self, code: str | None) -> AbstractContextManager[None]:
         """Import from the archive of this digest meanwhile. Raises what fetching it does."""
         return self.imports.of(code, lambda: self._fetch_code(code or ""))
@@ -121,15 +120,16 @@ class WorkerContext:
             raise MessageRefused(f"its archive of code {digest} is no longer in Redis (MANYCORE_BATCH_TTL_SECONDS)")
         return open_archive(self.keyring, sealed, digest)
 
-    def _forget(self, code: str) -> list[Function]:
-        """Drop the functions that were built from modules which are dropped; gives them, to end later."""
+    def _forget(self, code: str) -> list[object]:
+        """Drop what was built from modules which are dropped; gives it, to end later."""
         with self._loading:
-            return self._functions.forget(code)
+            functions = self._functions.forget(code)
+        return [*functions, *self.states.forget(code)]
 
     def cached(self, digest: str | None) -> Function | None:
         """The shipped function of this digest if it is here already; no function at all for None."""
         if digest is None:
-            return None, {}
+            return Function(None, {})
         with self._loading:
             return self._functions.get(digest)
 
@@ -142,25 +142,27 @@ class WorkerContext:
         with self._loading:
             function = self._functions.get(digest)
             if function is None:
-                function = self._load(digest, sealed)
+                function = self._load(digest, sealed, code)
                 gone = self._functions.add(digest, function, len(sealed or b""), code)
         del gone
         return function
 
-    def _load(self, digest: str, sealed: bytes | None) -> Function:
+    def _load(self, digest: str, sealed: bytes | None, code: str | None) -> Function:
         if sealed is None:
             raise MessageRefused(f"its function {digest} is no longer in Redis (MANYCORE_BATCH_TTL_SECONDS)")
         head, blob = self.keyring.open(codec.FUNCTION, sealed)
         if head["digest"] != digest:
             raise MessageRefused(f"its function is {head['digest']}, the message names {digest}")
+        if head["setup"] and not self.settings.allow_functions:
+            raise FunctionsNotAllowed("an initializer")
         try:
-            function, kwargs = pickle.loads(blob)
+            function, kwargs, *setup = pickle.loads(blob)
         except VersionMismatch:
             raise
         except Exception as exc:  # importing a user's module may raise anything
             where = f"worker {self.name} ({shown(here())})"
             raise NotUnpicklable(f"The function {head['name']}", where, f"{type(exc).__name__}: {exc}") from exc
-        return function, kwargs
+        return Function(function, kwargs, Setup(head["setup"], setup[0], setup[1], code) if setup else None)
 
 
 def _own_folder(place: Path | None) -> Path:

@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+from manycore.worker.states import Setup
 
 MAX_FUNCTIONS = 64
 MAX_BYTES = 64 << 20
 """Of their pickles: what they hold takes about as much memory again. The one in use stays, however large it is."""
-Function = tuple[Callable[..., Any] | None, dict[str, Any]]
-"""A shipped function (None for a task that workers know by name) with its keyword arguments."""
+
+
+class Function(NamedTuple):
+    """A shipped function (None for a task that workers know by name), its keyword arguments, and its initializer."""
+
+    call: Callable[..., Any] | None
+    kwargs: dict[str, Any]
+    setup: Setup | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from manycore.errors import ItemTimeout, ManycoreError, WorkerCrashed
 from manycore.protocol import keys
 from manycore.protocol.message import Chunk
 from manycore.protocol.resume import Resume
-from manycore.worker.blackbox import Reading, function_field
+from manycore.worker.blackbox import SETUP, Reading, step_field
 
 HARD_GRACE_SECONDS = 1.0
 """How long an item may go on at most after its soft limit: to clean up, or because it cannot be interrupted."""
@@ -74,9 +74,18 @@ def parse(fields: dict[bytes, bytes]) -> dict[int, Strike]:
     return {int(name): strike for name, value in fields.items() if name.isdigit() and (strike := _strike(value))}
 
 
-def of_function(fields: dict[bytes, bytes], digest: str) -> Strike | None:
-    """The strike of a shipped function, out of the strikes of its batch: it killed who rebuilt it."""
-    return _strike(fields.get(function_field(digest).encode()))
+def of_step(fields: dict[bytes, bytes], step: int, digest: str) -> Strike | None:
+    """The strike of a step before the items, out of the strikes of their batch: of rebuilding a function, or of its
+    initializer."""
+    return _strike(fields.get(step_field(step, digest).encode()))
+
+
+def fail(redis: Redis, batch: str, digest: str, cause: str, trace: str, ttl: int) -> None:
+    """Note that the initializer of a function fails, without a death: a strike that counts none, and ends the batch."""
+    pipe = redis.pipeline(transaction=False)
+    pipe.hset(keys.strikes(batch), step_field(SETUP, digest), json.dumps(asdict(Strike(0, cause, trace))))
+    pipe.expire(keys.strikes(batch), ttl)
+    pipe.execute()
 
 
 def _strike(value: bytes | None) -> Strike | None:

@@ -9,8 +9,9 @@ import secrets
 from array import array
 from typing import Any
 
-from manycore.errors import ManycoreError
+from manycore.errors import ManycoreError, RemoteTraceback
 from manycore.protocol import keys, packing
+from manycore.protocol.entries import NOT_BEGUN
 from manycore.protocol.failure import dump_error
 from manycore.protocol.message import Block, Chunk, seal_block
 from manycore.worker.context import WorkerContext
@@ -25,16 +26,19 @@ class OutcomeWriter:
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
 
-    def add(self, pipe: Any, block: Block, body: bytes) -> None:
-        """Queue a block with its packed values on `pipe`; beside the stream if it is large."""
+    def add(self, pipe: Any, block: Block, body: bytes, *, begun: bool = True) -> None:
+        """Queue a block with its packed values on `pipe`; beside the stream if it is large.
+
+        Items that were not `begun` will be by the next run of their batch.
+        """
         sealed = seal_block(self._context.keyring, block, body)
-        stream = keys.outcomes(block.batch)
+        stream, mark = keys.outcomes(block.batch), {} if begun else {NOT_BEGUN: b""}
         if len(sealed) <= MAX_BLOCK_BYTES:
-            pipe.xadd(stream, {b"o": sealed})
+            pipe.xadd(stream, {b"o": sealed, **mark})
             return
         token = secrets.token_hex(8)
         pipe.set(keys.values(block.batch, token), sealed, ex=self._context.settings.batch_ttl_seconds)
-        pipe.xadd(stream, {b"k": token})
+        pipe.xadd(stream, {b"k": token, **mark})
 
     def keep_alive(self, pipe: Any, chunk: Chunk) -> None:
         """Queue the refreshing of the stream's TTL."""
@@ -44,7 +48,8 @@ class OutcomeWriter:
     def fail(self, chunk: Chunk, error: ManycoreError) -> None:
         """Write `error` as the outcome of every item of a chunk that cannot run."""
         size = len(chunk)
-        blob = dump_error(error)
+        cause = error.__cause__
+        blob = dump_error(error, cause.text if isinstance(cause, RemoteTraceback) else "")
         block = Block(
             chunk.batch,
             chunk.id,
@@ -55,6 +60,6 @@ class OutcomeWriter:
             dict.fromkeys(range(size), blob),
         )
         pipe = self._context.redis.pipeline(transaction=False)
-        self.add(pipe, block, packing.pack([None] * size))
+        self.add(pipe, block, packing.pack([None] * size), begun=False)
         self.keep_alive(pipe, chunk)
         pipe.execute()

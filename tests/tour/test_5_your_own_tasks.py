@@ -6,10 +6,24 @@ from collections.abc import Callable
 
 import pytest
 
-from manycore import Cluster, task
+from manycore import Cluster, task, worker_state
 from manycore.plain import celery_app
 from tasks.primes import count_primes
 from tests.integration.conftest import Server
+
+
+def load(word: str) -> str:
+    """Runs once in each worker process."""
+    return word.upper()
+
+
+def shout(number: int) -> str:
+    return str(worker_state()) * number
+
+
+def test_an_initializer_makes_what_items_need_once_in_each_process(cluster: Cluster) -> None:
+    batch = cluster.batch(shout, [1, 2], initializer=load, initargs=("hey",))
+    assert batch.gather() == ["HEY", "HEYHEY"]
 
 
 def test_a_task_is_still_the_plain_function() -> None:

@@ -15,7 +15,7 @@ from manycore.errors import SettingsError
 from manycore.protocol.message import Chunk, ItemOptions
 from manycore.protocol.settings import load_settings
 from manycore.worker import blackbox
-from manycore.worker.blackbox import FUNCTION, MAX_TRACE_BYTES, BlackBox, Reading
+from manycore.worker.blackbox import FUNCTION, MAX_TRACE_BYTES, SETUP, BlackBox, Reading
 from manycore.worker.context import WorkerContext
 
 
@@ -108,9 +108,18 @@ def test_a_worker_without_room_for_boxes_says_so_when_it_starts(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_function_that_is_rebuilt_is_named_by_its_digest(box: BlackBox, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("step", "field", "guilty"),
+    [
+        (FUNCTION, "function d1ge57", "The rebuilding of function d1ge57"),
+        (SETUP, "initializer d1ge57", "The initializer of function d1ge57"),
+    ],
+)
+def test_a_step_before_the_items_is_named_by_its_function(
+    step: int, field: str, guilty: str, box: BlackBox, tmp_path: Path
+) -> None:
     box.begin(replace(chunk_of("batch.chunk"), function="d1ge57"))
-    box.note[0] = FUNCTION
+    box.note[0] = step
     reading = blackbox.read(tmp_path, os.getpid())
     assert reading is not None
-    assert (reading.field, reading.guilty) == ("function d1ge57", "The rebuilding of function d1ge57")
+    assert (reading.field, reading.guilty) == (field, guilty)

@@ -7,7 +7,7 @@ from manycore.worker.functions import Function, FunctionCache
 
 
 def function(name: str) -> Function:
-    return abs, {"name": name}
+    return Function(abs, {"name": name})
 
 
 def filled(sizes: dict[str, int], code: str | None = None) -> tuple[FunctionCache, list[Function]]:

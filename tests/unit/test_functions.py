@@ -12,6 +12,7 @@ import pytest
 
 from manycore.client.code import CodeShipper
 from manycore.client.functions import FunctionShipper
+from manycore.client.initializer import Initializer
 from manycore.errors import (
     CodeDiffers,
     FunctionsNotAllowed,
@@ -77,12 +78,12 @@ def known(value: int) -> int:
     return value + 2
 
 
-def shipped(program: Program) -> tuple[Any, dict[str, Any]]:
+def shipped(program: Program) -> tuple[Any, ...]:
     assert program.sealed is not None
     header, body = RING.open(codec.FUNCTION, program.sealed)
     assert header["digest"] == program.digest
-    function, kwargs = pickle.loads(body)
-    return function, kwargs
+    parts: tuple[Any, ...] = pickle.loads(body)
+    return parts
 
 
 def test_a_known_task_goes_by_name_to_its_fleet() -> None:
@@ -153,6 +154,24 @@ def test_keyword_arguments_travel_with_the_function() -> None:
 def test_keyword_arguments_of_a_task_travel_alone(function: Any) -> None:
     program = shipper("tasks.known").program(function, {"a": 1})
     assert (program.task, shipped(program)) == ("tasks.known", (None, {"a": 1}))
+
+
+def test_an_initializer_travels_with_the_function_and_is_the_same_in_every_program() -> None:
+    ours = shipper("tasks.known")
+    ours.initializer = Initializer.of(print, ("hello",))
+    programs = [ours.program(function) for function in (plain, lambda: 1, known)]
+    heads = [RING.open(codec.FUNCTION, program.sealed or b"").header for program in programs]
+    assert len({head["setup"] for head in heads}) == 1
+    assert len({head["digest"] for head in heads}) == 3
+    assert shipped(programs[0])[2:] == (print, ("hello",))
+    other = ours.program(plain, initializer=Initializer.of(print, ("bye",)))
+    assert RING.open(codec.FUNCTION, other.sealed or b"").header["setup"] != heads[0]["setup"]
+
+
+def test_an_initializer_is_a_function_that_a_cluster_may_not_allow() -> None:
+    closed = shipper("tasks.known", allows_functions=False)
+    with pytest.raises(FunctionsNotAllowed, match="print is not one"):
+        closed.program(known, initializer=Initializer.of(print, ()))
 
 
 def test_one_function_is_shipped_once() -> None:

@@ -14,7 +14,7 @@ from manycore.client.lane import Lane
 from manycore.client.passage import Arrival
 from manycore.client.sinks import FutureSink
 from manycore.client.sources import SubmitSource
-from manycore.errors import BatchCancelled
+from manycore.errors import BatchCancelled, InitializerFailed
 from manycore.protocol.message import Block
 from tests.lanes import PROGRAM, SLOTS, Record, block_of, open_lane, send
 
@@ -45,6 +45,18 @@ def test_durations_and_worker_reach_the_sink() -> None:
         (0, 1, [0.25], 2, "host/7"),
         (2, 3, [0.75], 2, "host/7"),
     ]
+
+
+def test_a_failed_initializer_ends_all_that_is_unanswered_with_one_error() -> None:
+    sink = Record()
+    lane = open_lane(9, sink, chunksize=3)
+    send(lane)
+    send(lane)
+    lane.arrived(block_of([0]), ["done"], {})
+    error = InitializerFailed("load", "OSError: no")
+    lane.arrived(block_of([3, 4, 5]), [None] * 3, dict.fromkeys(range(3), error))
+    assert lane.over
+    assert sink.outcomes == {0: "done"} | dict.fromkeys(range(1, 9), error)
 
 
 def test_the_window_bounds_the_chunks_that_are_out() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manycore.client.cluster import _BATCH_ID
+from manycore.client.checks import BATCH_ID
 from manycore.protocol.message import Chunk, ItemOptions
 from manycore.quarantine.poison import Poison
 from manycore.quarantine.reprieve import _parcel, by_batch, new_batch_id
@@ -25,7 +25,7 @@ def item(batch: str, index: int) -> Poison:
 def test_the_new_name_is_one_that_a_batch_may_have(old: str) -> None:
     new = new_batch_id(old)
     assert new.startswith(old[:90])
-    assert _BATCH_ID.fullmatch(new)
+    assert BATCH_ID.fullmatch(new)
     assert _CLAIMED_ID.fullmatch(f"{new}.0123456789ab")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -18,14 +19,14 @@ from manycore.protocol.serializer import Delivery
 from manycore.worker import strikes
 from manycore.worker.blackbox import FUNCTION, Reading
 from manycore.worker.child.claims import Claims
+from manycore.worker.child.initializer import initialized
+from manycore.worker.child.preliminaries import UNSEEN, Preliminaries, items_of
 from manycore.worker.child.quarantine import set_aside
 from manycore.worker.child.run import ChunkRun
 from manycore.worker.child.turn import Call, Doomed, Turn, bind
 from manycore.worker.context import WorkerContext
 from manycore.worker.functions import Function
 from manycore.worker.strikes import Strike
-
-UNSEEN = "its whole worker died with it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ def prepare(
     context: WorkerContext,
     delivery: Delivery,
     own: Callable[..., Any],
+    world: ExitStack,
     *,
     redelivered: bool,
     queue: str,
@@ -50,6 +52,7 @@ def prepare(
 ) -> tuple[ChunkRun, Call]:
     """The run of a delivered chunk and the turn that each item has; `own` is the function of a registered task.
 
+    `world` is what surrounds the items for as long as they run; the state that their initializer has made goes there.
     Raises a `ManycoreError` that is the outcome of every item when the chunk cannot run.
     """
     known = context.cached(delivery.chunk.function)
@@ -57,11 +60,14 @@ def prepare(
     resume = Resume.parse(fetched.resume) if fetched.resume else None
     chunk = resume.of(delivery.chunk) if resume else delivery.chunk
     context.box.begin(chunk, suspect=redelivered or chunk.suspect)
-    function, kwargs = known or _load_function(context, chunk, fetched, resume, careful=redelivered)
+    before = Preliminaries(context, chunk, fetched.strikes, resume, careful=redelivered)
+    function = known or _load_function(before, fetched)
+    if not fetched.cancelled:
+        world.enter_context(initialized(function.setup, before))
     payload = delivery.payload if chunk.payload_token is None else _checked(chunk, fetched)
     held = packing.opened(payload)
     struck = strikes.parse(fetched.strikes)
-    if resume and resume.running is not None and resume.running != FUNCTION:
+    if resume and resume.running is not None and resume.running >= 0:
         struck[chunk.index(resume.running)] = _strike_unseen(context, chunk, resume.running)
 
     def put_aside(position: int, strike: Strike) -> None:
@@ -85,7 +91,7 @@ def prepare(
     )
     turn = Turn(
         run,
-        bind(function or own, kwargs, chunk.options.form),
+        bind(function.call or own, function.kwargs, chunk.options.form),
         where=f"worker {context.name}",
         pickled=held.separate,
         max_memory=settings.max_item_memory,
@@ -100,29 +106,14 @@ def prepare(
     return run, turn.shortest()
 
 
-def _load_function(
-    context: WorkerContext, chunk: Chunk, fetched: _Fetched, resume: Resume | None, *, careful: bool
-) -> Function:
-    """Rebuild the chunk's function under a note of its own: if that kills the process, the function is to blame.
-
-    With `careful` it is noted in Redis as well, so that the death of a whole worker names it.
-    """
-    digest = chunk.function or ""
-    strike = strikes.of_function(fetched.strikes, digest)
-    if resume and resume.running == FUNCTION:
-        reading = Reading(chunk.id, FUNCTION, _items_of(chunk), suspect=True, function=digest)
-        strike = strikes.record(context.redis, reading, UNSEEN, context.settings.batch_ttl_seconds)
+def _load_function(before: Preliminaries, fetched: _Fetched) -> Function:
+    """Rebuild the chunk's function under a note of its own: if that kills the process, the function is to blame."""
+    context, chunk = before.context, before.chunk
+    strike = before.strike(FUNCTION)
     if strike is not None and strike.count >= context.settings.max_executions:
         raise WorkerCrashed(strike.count, f"{strike.cause}, each time that its function was rebuilt")
-    if careful:
-        key, noted = keys.resume(chunk.batch), Resume(chunk.start, chunk.stop, FUNCTION)
-        context.redis.hset(key, chunk.id, str(noted))
-        context.redis.expire(key, context.settings.batch_ttl_seconds)
-    context.box.note[0] = FUNCTION
-    try:
-        return context.function(digest, fetched.function, chunk.code)
-    finally:
-        context.box.end()
+    with before.noted(FUNCTION):
+        return context.function(chunk.function or "", fetched.function, chunk.code)
 
 
 def _fetch(context: WorkerContext, chunk: Chunk, *, redelivered: bool, known: bool) -> _Fetched:
@@ -155,12 +146,8 @@ def _checked(chunk: Chunk, fetched: _Fetched) -> bytes:
 
 def _strike_unseen(context: WorkerContext, chunk: Chunk, position: int) -> Strike:
     """Count the death of a whole worker on the item that was noted as running: nobody was left to say how it died."""
-    reading = Reading(chunk.id, chunk.index(position), _items_of(chunk), suspect=True)
+    reading = Reading(chunk.id, chunk.index(position), items_of(chunk), suspect=True)
     return strikes.record(context.redis, reading, UNSEEN, context.settings.batch_ttl_seconds)
-
-
-def _items_of(chunk: Chunk) -> range:
-    return range(chunk.index(chunk.start), chunk.index(chunk.stop - 1) + 1)
 
 
 def _doom(claims: Claims, items: list[Any], struck: dict[int, Strike]) -> tuple[bool, dict[int, Strike]]:

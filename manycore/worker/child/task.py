@@ -57,11 +57,13 @@ class ManycoreTask(Task):
         queue = delivered.get("routing_key") or context.app.conf.task_default_queue
         redelivered, shadow = bool(delivered.get("redelivered")), self.request.shadow
         courier = Courier.for_thread(_local, context)
-        with ExitStack() as modules:
+        with ExitStack() as world:
             try:
-                courier.riding_out(lambda: modules.enter_context(context.importing(chunk.code)))
+                courier.riding_out(lambda: world.enter_context(context.importing(chunk.code)))
                 run, turn = courier.riding_out(
-                    lambda: prepare(context, delivery, self.run, redelivered=redelivered, queue=queue, shadow=shadow)
+                    lambda: prepare(
+                        context, delivery, self.run, world, redelivered=redelivered, queue=queue, shadow=shadow
+                    )
                 )
             except ConnectionFailed as exc:
                 raise Reject(exc, requeue=True) from exc  # a server that is away is no outcome of any item

@@ -1,0 +1,39 @@
+"""What callers may pass to `Cluster` and its methods; each check raises with what would work."""
+
+from __future__ import annotations
+
+import re
+
+from manycore.errors import SettingsError
+
+MAX_WORKERS = 4_096
+MAX_TIMEOUT_SECONDS = 366 * 86_400
+"""Of one item. The timers that hold it accept no infinity, and nobody waits for longer."""
+BATCH_ID = re.compile(r"[A-Za-z0-9_:-]{1,120}")
+
+
+def check_workers(workers: int | None) -> None:
+    if workers is not None and (type(workers) is not int or not 1 <= workers <= MAX_WORKERS):
+        raise SettingsError(f"workers={workers!r}: give the number of worker processes, from 1 to {MAX_WORKERS:,}.")
+
+
+def check_count(name: str, value: int | None) -> None:
+    """Of `map`: raises what the standard library does."""
+    if value is None:
+        return
+    if not isinstance(value, int):
+        raise TypeError(f"{name} must be an integer or None, not {type(value).__name__}")
+    if value < 1:
+        raise ValueError(f"{name} must be >= 1")
+
+
+def check_options(batch_id: str | None, retries: int, timeout: float | None) -> None:
+    """Of `batch`."""
+    if batch_id is not None and not BATCH_ID.fullmatch(batch_id):
+        raise SettingsError(f"id={batch_id!r}: a batch id has 1 to 120 letters, digits, '_', ':' or '-'.")
+    if not isinstance(retries, int) or retries < 0:
+        raise SettingsError(f"retries={retries!r}: give a number of further attempts, 0 for none.")
+    if timeout is not None and not 0 < timeout <= MAX_TIMEOUT_SECONDS:
+        raise SettingsError(
+            f"timeout={timeout!r}: give seconds above 0, up to a year (31,622,400), or None for no limit."
+        )

@@ -102,7 +102,7 @@ def stubborn():
             while True: sum(range(100))
         except ItemTimeout:
             pass
-with open(sys.argv[1], "wb") as trace, limits.time_limit(0.05, trace):
+with open(sys.argv[1], "wb") as trace, limits.time_limit(0.5, trace):
     stubborn()
 """
 

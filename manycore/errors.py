@@ -213,10 +213,7 @@ class InitializerFailed(ManycoreError, BrokenExecutor):
 class NoWorkerState(ManycoreError, LookupError):
     """`worker_state()` where no initializer has made anything."""
 
-    summary = (
-        "There is no worker state here: no item of a batch with an initializer runs in this process. Give "
-        "Cluster(...) or batch(...) an initializer=; outside of workers, pass what the function needs as an argument."
-    )
+    summary = "There is no worker state here: only items of a Cluster or batch with an initializer=... have one."
 
 
 class NotInQuarantine(ManycoreError, LookupError):

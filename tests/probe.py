@@ -12,6 +12,7 @@ from manycore import Cluster
 from manycore.local.cluster import LocalCluster
 from manycore.protocol.audit import Auditor
 from manycore.protocol.parcel import Program
+from manycore.protocol.roster import Worker, live_workers
 
 
 class Probe:
@@ -63,6 +64,10 @@ class Probe:
         with pytest.MonkeyPatch.context() as environment:
             environment.setenv("MANYCORE_KEY_FILE", str(self.local.key_file))
             return Cluster(self.address)
+
+    def workers(self) -> list[Worker]:
+        """The live workers as the client finds them now."""
+        return live_workers(self.redis)
 
     def program(self, function: Callable[..., Any]) -> Program:
         """How the client would send a function."""

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from datetime import datetime
 from reprlib import Repr
 from textwrap import wrap
-from time import time
 from traceback import format_exception_only
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -59,13 +58,13 @@ def quarantine() -> None:
 def list_entries(limit: int, as_json: bool, url: str | None) -> None:
     """List what was put aside, the newest first."""
     with _opened(url) as found:
-        entries, total = found.newest(limit), found.total()
+        entries, total, now = found.newest(limit), found.total(), found.now()
         counts = {"poison": found.counts(), "refused": found.refused_counts()}
     if as_json:
         click.echo(json.dumps({"total": total, "counts": counts, "entries": list(map(_plain, entries))}, indent=2))
         return
     if entries:
-        _print_table(entries)
+        _print_table(entries, now)
     if total > len(entries):
         click.echo(f"{total - len(entries):,} more: --limit {total}")
     click.echo(f"Poison items here: {_by_queue(counts['poison'])}. Messages refused: {_by_queue(counts['refused'])}.")
@@ -77,8 +76,8 @@ def list_entries(limit: int, as_json: bool, url: str | None) -> None:
 def show(entry_id: str, url: str | None) -> None:
     """Show all that is known of one entry."""
     with _opened(url) as found:
-        (entry,) = found.find([entry_id])
-    for name, value in _facts(entry):
+        (entry,), now = found.find([entry_id]), found.now()
+    for name, value in _facts(entry, now):
         lines = [part for line in value.splitlines() for part in wrap(_printable(line), WIDTH - LABEL) or [""]]
         for label, line in zip([name, *[""] * len(lines)], lines or ["-"], strict=False):
             click.echo(f"{label:<{LABEL}}{line}")
@@ -178,7 +177,7 @@ def _outcome(outcome: Outcome) -> str:
     return _cut(_VALUES.repr(outcome.value), MAX_VALUE)
 
 
-def _print_table(entries: Sequence[Entry]) -> None:
+def _print_table(entries: Sequence[Entry], now: float) -> None:
     from rich.console import Console  # here, because only a table needs rich
     from rich.table import Table
     from rich.text import Text
@@ -189,8 +188,8 @@ def _print_table(entries: Sequence[Entry]) -> None:
     table.add_column("Queue", no_wrap=True, max_width=10)
     table.add_column("Reason", overflow="fold")
     for entry in entries:
-        texts = (entry.id, _age(entry.when), entry.kind, _cut(entry.queue, MAX_VALUE), _cut(entry.reason, MAX_REASON))
-        table.add_row(*map(Text, texts))
+        age, queue, reason = _age(now - entry.when), _cut(entry.queue, MAX_VALUE), _cut(entry.reason, MAX_REASON)
+        table.add_row(*map(Text, (entry.id, age, entry.kind, queue, reason)))
     Console(highlight=False).print(table)
 
 
@@ -207,13 +206,14 @@ def _plain(entry: Entry) -> dict[str, Any]:
     return facts | ({"size": entry.size, "claimed_id": entry.claimed_id} if isinstance(entry, Refused) else {})
 
 
-def _facts(entry: Entry) -> Iterator[tuple[str, str]]:
+def _facts(entry: Entry, now: float) -> Iterator[tuple[str, str]]:
     from manycore.quarantine.poison import Poison
     from manycore.quarantine.refused import Refused
 
     yield "ID", entry.id
     yield "Kind", "poison item" if entry.kind == "poison" else "refused message"
-    yield "When", f"{datetime.fromtimestamp(entry.when).astimezone():%Y-%m-%d %H:%M:%S %z}, {_age(entry.when)} ago"
+    when = datetime.fromtimestamp(entry.when).astimezone()
+    yield "When", f"{when:%Y-%m-%d %H:%M:%S %z}, {_age(now - entry.when)} ago"
     yield "Queue", entry.queue
     if isinstance(entry, Poison):
         yield from _item_facts(entry)
@@ -251,8 +251,8 @@ def _by_queue(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{_cut(queue, MAX_VALUE)} {count:,}" for queue, count in sorted(counts.items())) or "none"
 
 
-def _age(when: float) -> str:
-    seconds = max(0.0, time() - when)
+def _age(seconds: float) -> str:
+    seconds = max(0.0, seconds)
     size, unit = next((step for step in _UNITS if seconds >= step[0]), _UNITS[-1])
     return f"{seconds // size:.0f} {unit}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from celery import Celery
@@ -47,16 +47,16 @@ class Publisher:
         *,
         queue: str,
         shadow: str | None = None,
-        delay_seconds: Sequence[float] = (),
+        not_before: Sequence[float] = (),
     ) -> None:
-        """Send chunks with their inline payloads in one round trip, each perhaps to run after a delay of its own.
+        """Send chunks with their inline payloads in one round trip; none runs before its time, if it has one (`clock`).
 
         Raises redis-py's errors when it fails.
 
         Which of the chunks have arrived is then unknown; sending them again is safe, outcomes are deduplicated.
         """
         try:
-            self._publish(chunks, queue, shadow, delay_seconds)
+            self._publish(chunks, queue, shadow, not_before)
         except BatchPublishError as exc:
             raise exc.__cause__ or exc from None  # why is what decides whether it is tried again
 
@@ -65,17 +65,17 @@ class Publisher:
         chunks: Sequence[tuple[Chunk, bytes | memoryview]],
         queue: str,
         shadow: str | None,
-        delays: Sequence[float],
+        not_before: Sequence[float],
     ) -> None:
         with self._producers().acquire(block=True) as producer, producer.batch():
-            for (chunk, payload), delay in zip(chunks, delays or [0.0] * len(chunks), strict=True):
+            for (chunk, payload), when in zip(chunks, not_before or [0.0] * len(chunks), strict=True):
                 message = self._app.amqp.as_task_v2(
                     chunk.id,
                     chunk.task,
                     argsrepr=chunk.describe(),
                     kwargsrepr="",
                     shadow=shadow,
-                    eta=datetime.now(UTC) + timedelta(seconds=delay) if delay > 0 else None,
+                    eta=datetime.fromtimestamp(when, UTC) if when else None,
                     retries=chunk.attempt - 1,
                     ignore_result=True,
                 )

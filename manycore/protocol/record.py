@@ -11,13 +11,13 @@ import pickle
 from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from time import time
 from typing import Any, cast
 
 import redis
 
 from manycore.errors import BatchChanged, BatchIncomplete, ManycoreError, UnknownBatch
 from manycore.protocol import keys
+from manycore.protocol.clock import ServerClock
 from manycore.protocol.codec import Keyring
 from manycore.protocol.failure import dump_error
 from manycore.protocol.fingerprint import digest_of, digest_of_items
@@ -112,7 +112,7 @@ class Record:
     def hand_over(self) -> None:
         """Let the workers look after the batch from now on: it was sent whole."""
         pipe = self._redis.pipeline(transaction=False)
-        pipe.zadd(keys.DETACHED, {self._id: time()})
+        pipe.zadd(keys.DETACHED, {self._id: ServerClock(self._redis).now()})
         pipe.expire(keys.DETACHED, self._ttl)
         pipe.execute()
 

@@ -7,7 +7,7 @@ import logging
 import threading
 from dataclasses import dataclass
 from difflib import get_close_matches
-from time import monotonic, time
+from time import monotonic
 from typing import Any
 
 import redis
@@ -130,9 +130,8 @@ class Roster:
 
 
 def live_workers(client: redis.Redis) -> list[Worker]:
-    """The workers whose heartbeat is fresh. Raises redis-py's errors."""
-    oldest = time() - keys.WORKER_TTL_SECONDS
-    found: Any = client.zrangebyscore(keys.WORKERS, oldest, "+inf")
+    """The workers whose record has not expired: it is the server that counts. Raises redis-py's errors."""
+    found: Any = client.zrange(keys.WORKERS, 0, -1)
     pipe = client.pipeline(transaction=False)
     for name in found:
         pipe.hgetall(keys.worker(name.decode(errors="surrogateescape")))

@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from time import time
 from typing import Any, NamedTuple
 
 from redis import Redis
@@ -135,12 +134,18 @@ class PoisonItems:
             pipe.hsetnx(keys.QUARANTINE_ITEMS, item.id, json.dumps((item.when, len(sealed), item.queue[:MAX_TEXT])))
         pipe.expire(keys.QUARANTINE_ITEMS, keys.QUARANTINE_TTL_SECONDS)
         pipe.hgetall(keys.QUARANTINE_ITEMS)
-        self.remove(surplus(_parsed(pipe.execute()[-1]), time()))
+        pipe.time()
+        *_, index, (now, _) = pipe.execute()
+        self.remove(surplus(_parsed(index), now))
 
     def held(self) -> dict[str, Held]:
         """What is kept: id -> when, bytes and queue; the newest first."""
-        held = _parsed(self._redis.hgetall(keys.QUARANTINE_ITEMS))
-        gone = set(surplus(held, time()))
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.hgetall(keys.QUARANTINE_ITEMS)
+        pipe.time()
+        index, (now, _) = pipe.execute()
+        held = _parsed(index)
+        gone = set(surplus(held, now))
         newest = sorted(held.items(), key=_when, reverse=True)
         return {name: entry for name, entry in newest if name not in gone}
 

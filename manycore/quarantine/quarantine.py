@@ -22,6 +22,7 @@ from typing import Protocol
 from manycore.errors import NotInQuarantine, NotRetryable, SettingsError
 from manycore.protocol import keys
 from manycore.protocol.broker import check_server_kind, connect, create_app, typed_errors
+from manycore.protocol.clock import ServerClock
 from manycore.protocol.publisher import Publisher
 from manycore.protocol.roster import Roster
 from manycore.protocol.settings import load_settings
@@ -150,6 +151,11 @@ class Quarantine:
         """How many entries there are."""
         with typed_errors(self._settings):
             return self._refused.total() + len(self._poison.held())
+
+    def now(self) -> float:
+        """What time it is where entries get their `when`: at the server."""
+        with typed_errors(self._settings):
+            return ServerClock(self._redis).now()
 
     def close(self) -> None:
         self._redis.close()

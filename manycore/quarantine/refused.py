@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from time import time
 from typing import Any
 
 from redis import Redis
@@ -51,7 +50,6 @@ class RefusedMessages:
         """Keep one more; the oldest leaves when there are too many."""
         pipe = self._redis.pipeline(transaction=False)
         entry = {
-            b"when": f"{time():.3f}",
             b"queue": _cut(queue),
             b"reason": _cut(reason),
             b"size": len(raw),
@@ -88,9 +86,9 @@ class RefusedMessages:
 def _entry(found: tuple[bytes, dict[bytes, bytes]]) -> Refused:
     entry_id, fields = found
     queue, reason, claimed_id = (fields[name].decode(errors="replace") for name in (b"queue", b"reason", b"id"))
-    return Refused(
-        entry_id.decode(), float(fields[b"when"]), queue, reason, int(fields[b"size"]), fields[b"sample"], claimed_id
-    )
+    name = entry_id.decode()
+    when = int(name.split("-")[0]) / 1000  # the server names an entry by its clock
+    return Refused(name, when, queue, reason, int(fields[b"size"]), fields[b"sample"], claimed_id)
 
 
 def _cut(text: str) -> bytes:

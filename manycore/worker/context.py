@@ -22,6 +22,7 @@ from manycore.errors import FunctionsNotAllowed, MessageRefused, NotUnpicklable,
 from manycore.protocol import codec, keys
 from manycore.protocol.archive import open_archive
 from manycore.protocol.broker import OurAMQP, OurCelery, connect
+from manycore.protocol.clock import ServerClock
 from manycore.protocol.codec import Keyring
 from manycore.protocol.publisher import Publisher
 from manycore.protocol.python import here, shown
@@ -84,6 +85,10 @@ class WorkerContext:
     @cached_property
     def redis(self) -> redis.Redis:
         return connect(self.settings)
+
+    @cached_property
+    def clock(self) -> ServerClock:
+        return ServerClock(self.redis)
 
     @cached_property
     def publisher(self) -> Publisher:

@@ -25,7 +25,7 @@ from ops.chaos.troubles import fail_snapshot, fill_server, load_slowly, pause_se
 
 CONTROL_CHANNEL = "/0.celery.pidbox"
 LONGEST_STOP_SECONDS = 1.5 * LEASE_SECONDS
-APART_SECONDS = 20.0
+APART_SECONDS = (20.0, 3600.0)
 LONGEST_APART_SECONDS = 3 * LEASE_SECONDS
 BURST = 20
 
@@ -74,10 +74,10 @@ def stop_host(stage: Stage, hit: Hit) -> Steps:
 
 
 def set_clock_apart(stage: Stage, hit: Hit) -> Steps:
-    """The clock of one host runs ahead of the others', or behind, by many leases."""
+    """The clock of one host is ahead of the others', or behind, by many leases or an hour."""
     host = stage.dice.choice(stage.rig.all_hosts())
     hit.strike()
-    host.set_clock(stage.dice.choice((-APART_SECONDS, APART_SECONDS)))
+    host.set_clock(stage.dice.choice((-1, 1)) * stage.dice.choice(APART_SECONDS))
     yield stage.dice.uniform(LEASE_SECONDS / 2, LONGEST_APART_SECONDS)
     host.set_clock(0.0)
     hit.undone()

@@ -20,6 +20,8 @@ from manycore import Cluster
 from manycore.client.locks import checked
 from manycore.local.server import server_binary
 from manycore.protocol.codec import generate_key
+from ops.chaos.host import CLOCK
+from ops.chaos.rig import CLOCK_FOLDER
 from tests.probe import Probe
 from tests.waiting import wait_until
 
@@ -106,18 +108,22 @@ def start_worker(server: Server, tmp_path: Path) -> Iterator[Callable[..., subpr
 
 @contextmanager
 def workers_of(server: Server, home: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Starts workers of `server`; `options` are the command's, the keywords settings (`tasks="..."`)."""
+    """Starts workers of `server`; `options` are the command's, the keywords settings (`tasks="..."`).
+
+    `ahead` puts a worker's clock off by so many seconds.
+    """
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(*options: str, slots: int = 1, wait: bool = True, **settings: str) -> subprocess.Popen[bytes]:
+    def start(
+        *options: str, slots: int = 1, wait: bool = True, ahead: float = 0.0, **settings: str
+    ) -> subprocess.Popen[bytes]:
         chosen = {"url": server.url, "key": server.key, "run_folder": str(home)} | settings
         env = os.environ | {f"MANYCORE_{name.upper()}": value for name, value in chosen.items()}
         name = f"test{len(started)}@{secrets.token_hex(3)}"
         command = [sys.executable, "-m", "manycore.worker", "--slots", str(slots), "--name", name, *options]
+        env |= {"PYTHONPATH": str(ROOT)} | (clock_apart(home / f"{name}.clock", ahead) if ahead else {})
         log = (home / f"{name}.log").open("wb")
-        process = subprocess.Popen(
-            command, env=env | {"PYTHONPATH": str(ROOT)}, stdout=log, stderr=log, start_new_session=True
-        )
+        process = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
         started.append(process)
         if wait:
             client = server.client()
@@ -128,6 +134,12 @@ def workers_of(server: Server, home: Path) -> Iterator[Callable[..., subprocess.
     for process in started:
         process.send_signal(signal.SIGKILL)
         process.wait()
+
+
+def clock_apart(file: Path, ahead: float) -> dict[str, str]:
+    """The environment of a Python process whose clock is off."""
+    file.write_bytes(CLOCK.pack(ahead))
+    return {"CHAOS_CLOCK": str(file), "PYTHONPATH": f"{CLOCK_FOLDER}{os.pathsep}{ROOT}"}
 
 
 @pytest.fixture

@@ -78,6 +78,7 @@ def courier(server: Server, tmp_path: Path) -> Courier:
     context: Any = SimpleNamespace(
         publisher=server,
         redis=server,
+        clock=SimpleNamespace(now=lambda: 0.0),
         settings=settings,
         keyring=Keyring([b"k" * 16]),
         name="host/1",

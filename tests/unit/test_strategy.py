@@ -11,10 +11,11 @@ from kombu.message import Message
 from manycore.errors import MessageRefused
 from manycore.protocol import codec, serializer
 from manycore.protocol.calls import seal_call
+from manycore.protocol.clock import ServerClock
 from manycore.protocol.codec import CONTENT_TYPE, Keyring
 from manycore.protocol.message import Chunk, ItemOptions, seal_chunk
 from manycore.protocol.results import seal_result
-from manycore.worker.parent.strategy import check_signed, reason_of
+from manycore.worker.parent.strategy import by_own_clock, check_signed, reason_of
 
 RING = Keyring([b"a key of sixteen"])
 CHUNK = Chunk("b.c", "b", "t", None, ItemOptions(), 0, 0, 2, None, b"")
@@ -58,6 +59,29 @@ def test_the_reason_is_the_decoders_own() -> None:
     with pytest.raises(Exception, match="refused") as refused:
         check_signed(UNSIGNED["a stranger's chunk"])
     assert str(reason_of(refused.value)).startswith("The message was refused: it is signed with key")
+
+
+class Ahead(ServerClock):
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def ahead_of_host(self) -> float:
+        return self.seconds
+
+
+def test_a_chunk_waits_by_the_servers_clock_and_a_plain_call_by_the_hosts() -> None:
+    plain = seal_call(RING, ((), {}, {}))
+    for body, waits in [(seal_chunk(RING, CHUNK, b""), "11:30"), (plain, "12:00")]:
+        found = message(body)
+        found.headers = {"eta": "2026-11-26T12:00:00+00:00"}
+        by_own_clock(found, Ahead(1800))
+        assert found.headers == {"eta": f"2026-11-26T{waits}:00+00:00"}
+
+
+def test_what_has_no_time_to_wait_for_waits_for_none() -> None:
+    found = message(seal_chunk(RING, CHUNK, b""))
+    by_own_clock(found, Ahead(1800))
+    assert "eta" not in found.headers
 
 
 def test_another_reason_is_told_in_words() -> None:

@@ -33,7 +33,9 @@ def test_a_time_limit_dooms_and_is_no_poison() -> None:
 
 def test_each_is_cut_out_with_its_own_arguments() -> None:
     body = packing.pack([(n, n) for n in range(8)])
-    one, other = _items(CHUNK, packing.opened(body), {2: CRASHED, 5: Strike(4, "signal 11", "t")}, "io", "f", b"sealed")
+    one, other = _items(
+        CHUNK, packing.opened(body), {2: CRASHED, 5: Strike(4, "signal 11", "t")}, "io", "f", b"sealed", 0.0
+    )
     assert [packing.unpack(item.payload or b"") for item in (one, other)] == [[(2, 2)], [(5, 5)]]
     assert (one.chunk.first, one.chunk.start, one.chunk.stop) == (102, 0, 1)
     assert (one.chunk.payload_token, one.chunk.payload_digest, one.chunk.options) == (None, b"", CHUNK.options)
@@ -50,6 +52,7 @@ def test_large_arguments_are_not_kept() -> None:
         "cpu",
         None,
         None,
+        0.0,
     )
     assert small.payload is not None
     assert large.payload is None

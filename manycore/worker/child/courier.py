@@ -155,10 +155,14 @@ class Courier:
     def _send_retries(self, run: ChunkRun, report: Report) -> None:
         settings = self._context.settings
         sent = retries_of(run, report, settings.lease_seconds, settings.inline_bytes)
-        chunks, delays = [(again.chunk, again.payload) for again in sent], [again.delay_seconds for again in sent]
-        self.riding_out(
-            lambda: self._context.publisher.publish(chunks, queue=run.queue, shadow=run.shadow, delay_seconds=delays)
-        )
+        chunks = [(again.chunk, again.payload) for again in sent]
+
+        def send() -> None:
+            now = self._context.clock.now()
+            times = [now + again.delay_seconds if again.delay_seconds else 0.0 for again in sent]
+            self._context.publisher.publish(chunks, queue=run.queue, shadow=run.shadow, not_before=times)
+
+        self.riding_out(send)
 
     def riding_out(self, step: Callable[[], T]) -> T:
         """Try `step` again while the server is away or full; after `connection_seconds` raise `ConnectionFailed`."""

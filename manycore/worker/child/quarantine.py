@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from time import time
 from typing import Any
 
 from manycore.protocol import keys, packing
@@ -28,7 +27,7 @@ def set_aside(
     try:
         function = _function(context.redis, chunk.function)
         _keep(context.redis, chunk.code)
-        items = _items(chunk, held, crashed, queue, shadow, function)
+        items = _items(chunk, held, crashed, queue, shadow, function, context.clock.now())
         PoisonItems(context.redis, context.keyring).add(items)
     except Exception:  # a boundary: whatever goes wrong here must not cost the items their outcomes
         logger.exception("%d items of batch %s could not be put into the quarantine", len(crashed), chunk.batch)
@@ -41,12 +40,12 @@ def _items(
     queue: str,
     shadow: str | None,
     function: bytes | None,
+    when: float,
 ) -> Iterator[Poison]:
-    now = time()
     for position, strike in crashed.items():
         body = packing.repacked(held, position, position + 1)
         yield Poison(
-            when=now,
+            when=when,
             chunk=_alone(chunk, position),
             queue=queue,
             shadow=shadow,

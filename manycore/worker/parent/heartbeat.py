@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from time import time
 from typing import Any
 
 from redis import RedisError
@@ -42,27 +41,30 @@ class Heartbeat:
 
     def beat(self) -> None:
         """Say that this worker lives. A server that is away is no reason to stop: the next beat tries again."""
-        pipe = self._context.redis.pipeline(transaction=False)
-        key = keys.worker(self._name)
-        pipe.hset(key, mapping=self._facts)
-        pipe.expire(key, keys.WORKER_TTL_SECONDS)
-        pipe.zadd(keys.WORKERS, {self._name: time()})
-        pipe.zremrangebyscore(keys.WORKERS, 0, time() - keys.WORKER_TTL_SECONDS)
-        pipe.expire(keys.WORKERS, keys.WORKER_TTL_SECONDS)
-        self._execute(pipe)
+        try:
+            self._beat(self._context.clock.now())
+        except RedisError as exc:
+            logger.warning("The heartbeat did not reach Redis: %s", exc)
 
     def leave(self) -> None:
         """Say that this worker takes no more work."""
         pipe = self._context.redis.pipeline(transaction=False)
         pipe.delete(keys.worker(self._name))
         pipe.zrem(keys.WORKERS, self._name)
-        self._execute(pipe)
-
-    def _execute(self, pipe: Any) -> None:
         try:
             pipe.execute()
         except RedisError as exc:
-            logger.warning("The heartbeat did not reach Redis: %s", exc)
+            logger.warning("That this worker leaves did not reach Redis: %s", exc)
+
+    def _beat(self, now: float) -> None:
+        key = keys.worker(self._name)
+        pipe = self._context.redis.pipeline(transaction=False)
+        pipe.hset(key, mapping=self._facts)
+        pipe.expire(key, keys.WORKER_TTL_SECONDS)
+        pipe.zadd(keys.WORKERS, {self._name: now})
+        pipe.zremrangebyscore(keys.WORKERS, 0, now - keys.WORKER_TTL_SECONDS)
+        pipe.expire(keys.WORKERS, keys.WORKER_TTL_SECONDS)
+        pipe.execute()
 
 
 def _editions(modules: set[str]) -> dict[str, Edition]:

@@ -1,14 +1,14 @@
 """Keeps the leases of exactly this worker's deliveries, so that a long chunk is not taken for a lost one.
 
 kombu restores a message that has been unacknowledged for `visibility_timeout`, counted from its delivery. Renewing the
-score of our own deliveries makes that the time since their worker was last alive instead.
+score of our own deliveries makes that the time since their worker was last alive instead. Scores are times of the
+server's clock (`transport`): hosts' own may be apart.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from time import time
 from typing import Any
 
 from redis import RedisError
@@ -38,7 +38,7 @@ class Leases:
     def renew(self) -> None:
         """Move the leases to now. One that was restored meanwhile is left alone (`XX`)."""
         try:
-            self._score(time())
+            self._score(self._context.clock.now())
         except RedisError as exc:
             logger.warning("The leases of %d deliveries could not be renewed: %s", len(self.held()), exc)
 

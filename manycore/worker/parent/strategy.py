@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 from celery.exceptions import InvalidTaskError
 from celery.worker import strategy as celery_strategy
 
 from manycore.errors import ManycoreError, MessageRefused
+from manycore.protocol.clock import ServerClock
 from manycore.protocol.codec import CONTENT_TYPE
 from manycore.protocol.serializer import Delivery
 from manycore.worker.context import worker_context
@@ -36,6 +38,7 @@ def signed_only(task: Any, app: Any, consumer: Any) -> Callable[..., Any]:
         except Exception as exc:  # kombu wraps what our decoder raises, and rejects other content types by itself
             return refuse(message, reason_of(exc))
         try:
+            by_own_clock(message, worker_context(app).clock)
             return accept(message, body, ack, reject, callbacks, **kwargs)
         except MISSHAPEN as exc:
             return refuse(message, reason_of(exc))
@@ -52,6 +55,14 @@ def check_signed(message: Any) -> None:
     if message.content_type != CONTENT_TYPE or not message.body:
         raise MessageRefused("it is not one of manycore's messages")
     message.decode()  # kombu keeps the decoded form: Celery does not decode again
+
+
+def by_own_clock(message: Any, clock: ServerClock) -> None:
+    """Celery waits for an ETA by this host's clock; a chunk's is the server's. Raises ValueError for what is none."""
+    eta, args = message.headers.get("eta"), message.payload[0]
+    if eta and args and isinstance(args[0], Delivery):
+        here = datetime.fromisoformat(eta) - timedelta(seconds=clock.ahead_of_host())
+        message.headers = message.headers | {"eta": here.isoformat()}
 
 
 def check_call(decoded: Any, task: str, task_id: str) -> None:

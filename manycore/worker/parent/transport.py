@@ -21,7 +21,7 @@ from uuid import uuid4
 import redis
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
-from kombu.utils.json import loads
+from kombu.utils.json import dumps, loads
 
 from manycore.errors import MessageRefused
 from manycore.protocol import channel
@@ -62,7 +62,23 @@ class TaskMessage(virtual.Message):
 
 
 class QoS(kombu_redis.QoS):
-    """kombu's record of deliveries, which survives an entry among them that is no message, and a full server."""
+    """kombu's record of deliveries, dated by the server's clock. It survives what is no message, and a full server."""
+
+    @property
+    def visibility_timeout(self) -> float:
+        """kombu takes it from this host's time, to find what was delivered before: so it holds what that one is off."""
+        return float(self.channel.visibility_timeout - self.channel.context.clock.ahead_of_host())
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """kombu's own, but for the clock."""
+        delivery = message.delivery_info
+        record = dumps([message._raw, delivery["exchange"], delivery["routing_key"]])
+        now = self.channel.context.clock.now()
+        with self.pipe_or_acquire() as pipe:
+            pipe.zadd(self.unacked_index_key, {delivery_tag: now})
+            pipe.hset(self.unacked_key, delivery_tag, record)
+            pipe.execute()
+            virtual.QoS.append(self, message, delivery_tag)
 
     def restore_visible(self, start: int = 0, num: int = 10, interval: int = 10) -> None:
         try:

@@ -11,8 +11,14 @@ import os
 import shlex
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from manycore.protocol.python import Python, here, shown, written
+
+if TYPE_CHECKING:
+    from manycore.protocol.roster import Worker
 
 SECRETS = "/secrets/client/."
 COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
@@ -33,10 +39,20 @@ COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-c
     help="Where the client's secrets go. [default: secrets/, beside docker-compose.yml]",
 )
 def env(directory: Path, secrets: Path | None) -> None:
-    """Print the exports for a client of the running stack: eval "$(manycore env)"."""
+    """Print the exports for a client of the running stack: eval "$(manycore env)".
+
+    With them, as comments, the fleets that there are.
+    """
+    found = client_environment(directory, secrets)
+    workers = workers_at(Path(found["MANYCORE_URL_FILE"]))
     click.echo("unset MANYCORE_URL")  # it would win over the file
-    for name, value in client_environment(directory, secrets).items():
+    for name, value in found.items():
         click.echo(f"export {name}={shlex.quote(value)}")
+    for line in fleets_of(workers):
+        click.echo(f"# {line}")
+    others = sorted({worker.python for worker in workers} - {here()})
+    if others:
+        click.echo(_other_pythons(others), err=True)
 
 
 def client_environment(directory: Path, secrets: Path | None = None) -> dict[str, str]:
@@ -56,6 +72,46 @@ def client_environment(directory: Path, secrets: Path | None = None) -> dict[str
     published = docker("compose", "port", "redis", "6379", cwd=project)
     (folder / "url").write_text(_at((folder / "url").read_text().strip(), published) + "\n")
     return {"MANYCORE_URL_FILE": str(folder / "url"), "MANYCORE_KEY_FILE": str(folder / "key")}
+
+
+def workers_at(url_file: Path) -> list[Worker]:
+    """The workers of every fleet that are there now; none while the server does not answer."""
+    import redis  # here, and not above: only this command needs a server
+
+    from manycore.protocol.broker import BRIEF_SECONDS, connect
+    from manycore.protocol.roster import live_workers
+    from manycore.protocol.settings import load_settings
+
+    client = connect(load_settings(url=url_file.read_text().strip()), BRIEF_SECONDS)
+    try:
+        return live_workers(client)
+    except redis.RedisError:
+        return []
+    finally:
+        client.close()
+
+
+def fleets_of(workers: list[Worker]) -> list[str]:
+    """A line for each fleet: its slots and workers, and their Python."""
+    lines = []
+    for fleet in sorted({queue for worker in workers for queue in worker.queues}):
+        mine = [worker for worker in workers if fleet in worker.queues]
+        pythons = ", ".join(map(written, sorted({worker.python for worker in mine})))
+        slots, count = sum(worker.slots for worker in mine), len(mine)
+        lines.append(f"fleet {fleet}: {_many(slots, 'slot')} of {_many(count, 'worker')}, Python {pythons}")
+    return lines or ["no fleet: no worker is there"]
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
+
+
+def _other_pythons(others: list[Python]) -> str:
+    theirs = ", ".join(map(shown, others))
+    return (
+        f"Workers have {theirs}, this is {shown(here())}. What a script itself defines goes to them as source; what "
+        "has none (typed at a prompt, made by exec) cannot go. For a stack with this Python: manycore up"
+    )
 
 
 def project_of(start: Path) -> Path:

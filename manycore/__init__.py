@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from manycore.protocol.retry import Backoff
     from manycore.state import worker_state
 
+__version__ = "0.1.0"
 __all__ = ["Backoff", "Batch", "Cluster", "Code", "Future", "Outcome", "Progress", "task", "worker_state"]
 
 _HOMES = {

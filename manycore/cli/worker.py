@@ -76,10 +76,11 @@ def worker(
 
 def _make_app(settings: Settings) -> Celery:
     from manycore.worker.app import create_worker_app
-    from manycore.worker.checks import check_server, check_settings
+    from manycore.worker.checks import check_company, check_server, check_settings
 
     check_settings(settings)
     check_server(settings)
+    check_company(settings)
     return create_worker_app(settings)
 
 

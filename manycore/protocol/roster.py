@@ -30,7 +30,8 @@ STARTING_SECONDS = 10.0
 class Worker:
     """One worker as its heartbeat described it.
 
-    `tasks` gives the queue of each task that it knows, `editions` what it has of their modules.
+    `tasks` gives the queue of each task that it knows, `editions` what it has of their modules. `version` is that of
+    manycore.
     """
 
     slots: int
@@ -39,6 +40,7 @@ class Worker:
     keys: tuple[str, ...]
     functions: bool
     python: Python
+    version: str
     editions: dict[str, Edition]
 
 
@@ -156,5 +158,6 @@ def _parse(fields: dict[bytes, bytes]) -> Worker:
         tuple(json.loads(fields[b"keys"])),
         fields[b"functions"] == b"1",
         python.parse(fields[b"python"].decode()),
+        fields[b"version"].decode(),
         {module: Edition(*held) for module, held in json.loads(fields[b"editions"]).items()},
     )

@@ -11,9 +11,12 @@ from typing import Any
 
 import redis
 
+from manycore import __version__
 from manycore.errors import AuthenticationFailed, SettingsError
 from manycore.protocol.broker import SWEEP_SECONDS, check_server_kind, connect, no_connection
 from manycore.protocol.keys import HEARTBEAT_SECONDS
+from manycore.protocol.python import here, shown
+from manycore.protocol.roster import live_workers
 from manycore.protocol.settings import Settings, redacted
 
 logger = logging.getLogger(__name__)
@@ -67,6 +70,32 @@ def check_server(settings: Settings) -> None:
         )
     if not persistence.get("aof_enabled"):
         logger.warning("The server at %s has no append-only file: a restart of it loses what is queued", address)
+
+
+def check_company(settings: Settings) -> None:
+    """Warn of a Python or a manycore other than that of the workers which are there. Raises redis-py's errors."""
+    client = connect(settings)
+    try:
+        others = live_workers(client)
+    finally:
+        client.close()
+    pythons = sorted({worker.python for worker in others} - {here()})
+    versions = sorted({worker.version for worker in others} - {__version__})
+    if pythons:
+        logger.warning(
+            "This worker has %s, others %s: what clients send by value and has no source runs on one of them alone, "
+            "and ends in VersionMismatch. Start it with the same Python",
+            shown(here()),
+            ", ".join(map(shown, pythons)),
+        )
+    if versions:
+        logger.warning(
+            "This worker has manycore %s, others %s: what one of them sends, the other may refuse. Install the same: "
+            "pip install manycore==%s",
+            __version__,
+            ", ".join(versions),
+            versions[-1],
+        )
 
 
 def is_well_known(secret: str) -> bool:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from manycore.protocol.codec import generate_key
 from tests.integration.conftest import ROOT, Server
+from tests.waiting import wait_until
 
 NOTHING = "redis://127.0.0.1:1/0"
 
@@ -52,6 +55,23 @@ def test_a_server_that_drops_keys(server: Server) -> None:
     said = start(url=server.url, key=server.key)
     assert "drops keys when its memory is full (maxmemory-policy allkeys-lru)" in said
     assert server.password not in said
+
+
+@pytest.mark.slow
+def test_one_that_joins_others_of_another_version_says_so(server: Server) -> None:
+    there: dict[Any, Any] = {"slots": 1, "queues": "[]", "tasks": "{}", "keys": "[]", "functions": 1, "editions": "{}"}
+    client = server.client()
+    client.hset("mc:worker:other", mapping=there | {"python": "3.99", "version": "0.0.7"})
+    client.expire("mc:worker:other", 60)
+    client.zadd("mc:workers", {"other": time.time()})
+    client.expire("mc:workers", 60)
+    command = [sys.executable, "-m", "manycore.cli", "worker", "--slots", "1", "--url", server.url]
+    joined = subprocess.Popen(command, env=os.environ | {"MANYCORE_KEY": server.key}, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: len(client.keys("mc:worker:*")) == 2, "it is there")
+    joined.terminate()
+    _, said = joined.communicate(timeout=20)
+    assert "others Python 3.99: what clients send by value" in said
+    assert "others 0.0.7: what one of them sends, the other may refuse. Install the same" in said
 
 
 def test_a_wrong_password(server: Server) -> None:

@@ -12,7 +12,7 @@ from manycore.protocol.roster import Worker
 
 
 def worker(slots: int, *queues: str, python: tuple[int, int] = (3, 13)) -> Worker:
-    return Worker(slots, queues, {}, (), True, python, {})
+    return Worker(slots, queues, {}, (), True, python, "0.1.0", {})
 
 
 def test_it_names_each_fleet_with_its_slots_and_pythons() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from redis import RedisError
 
+from manycore import __version__
 from manycore.protocol import keys, python
 from manycore.protocol.edition import Edition, edition_of
 from manycore.worker.context import WorkerContext, worker_context
@@ -35,6 +36,7 @@ class Heartbeat:
             "tasks": json.dumps(tasks),
             "keys": json.dumps(context.keyring.ids),
             "editions": json.dumps(_editions({task.__module__ for _, task in own})),
+            "version": __version__,
             "python": python.written(python.here()),
             "functions": int(context.settings.allow_functions),
         }

@@ -26,6 +26,7 @@ from manycore.worker.child.world import allow_children
 from manycore.worker.context import WorkerApp, WorkerContext, worker_context
 from manycore.worker.parent import transport
 from manycore.worker.parent.drain import DrainStep
+from manycore.worker.parent.events import EventsStep
 from manycore.worker.parent.heartbeat import HeartbeatStep
 from manycore.worker.parent.leases import LeaseStep
 from manycore.worker.parent.reaper import ReaperStep
@@ -60,7 +61,7 @@ def create_worker_app(settings: Settings | None = None) -> WorkerApp:
         worker_send_task_events=True,
     )
     app.context = WorkerContext(app, settings, keyring)
-    app.steps["consumer"].update({DrainStep, HeartbeatStep, LeaseStep, ReaperStep, TerminateStep, WatchStep})
+    app.steps["consumer"] |= {DrainStep, EventsStep, HeartbeatStep, LeaseStep, ReaperStep, TerminateStep, WatchStep}
     if settings.allow_functions:
         app.task(_no_function, name=FUNCTION_TASK)
     for module in map(_import, settings.tasks):

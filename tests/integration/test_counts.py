@@ -1,0 +1,103 @@
+"""A gate on counts: commands, messages and bytes do not depend on the machine's mood, as seconds do."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import redis
+from celery.events import EventReceiver
+
+from manycore import Cluster
+from manycore.plain import celery_app
+from tests.integration.conftest import Server
+from tests.waiting import wait_until
+
+CALLS = 50
+BUSY: dict[str, float] = {
+    "lpush": 1,  # the message
+    "brpop": 1,
+    "multi": 2,  # it is recorded, and acknowledged
+    "hset": 1,
+    "zadd": 1,
+    "exec": 2,
+    "hget": 2,  # cancelled? its resume point
+    "hgetall": 1,  # strikes
+    "xadd": 1,  # the outcome
+    "expire": 1,
+    "xread": 1,
+    "xtrim": 1,
+    "hdel": 2,
+    "zrem": 1,
+    "publish": 0.5,  # events, several at a time
+}
+"""Commands of one call on an idle cluster, at most."""
+
+
+@pytest.fixture
+def counted(server: Server, start_worker: Callable[..., Any], connect: Callable[..., Cluster]) -> Cluster:
+    start_worker()
+    cluster = connect(audit_seconds="3600")
+    for _ in range(CALLS):  # the function is shipped, the connections are there
+        assert cluster.submit(abs, -1).result(timeout=20) == 1
+    return cluster
+
+
+@contextmanager
+def counting(client: redis.Redis) -> Iterator[Counter[str]]:
+    """How often each command was called meanwhile."""
+
+    def calls() -> Counter[str]:
+        stats: dict[str, dict[str, Any]] = client.info("commandstats")
+        return Counter({name.removeprefix("cmdstat_"): int(stat["calls"]) for name, stat in stats.items()})
+
+    before, found = calls(), Counter[str]()
+    yield found
+    found.update(calls() - before)
+
+
+def test_the_commands_of_one_call(server: Server, counted: Cluster) -> None:
+    with counting(server.client()) as found:
+        for _ in range(CALLS):
+            assert counted.submit(abs, -1).result(timeout=20) == 1
+    per_call = {name: count / CALLS for name, count in found.items() if count / CALLS > 0.3}  # not what comes by time
+    more = {name: count for name, count in per_call.items() if count > BUSY.get(name, 0) * 1.2}
+    assert more == {}
+
+
+def test_many_items_are_few_messages_and_few_bytes(server: Server, counted: Cluster) -> None:
+    client = server.client()
+
+    def traffic() -> int:
+        stats: dict[str, int] = client.info("stats")
+        return stats["total_net_input_bytes"] + stats["total_net_output_bytes"]
+
+    before = traffic()
+    with counting(client) as found:
+        assert sum(counted.map(abs, range(100_000))) == sum(range(100_000))
+    assert found["lpush"] + found["rpush"] <= 100
+    assert sum(found.values()) <= 3_000
+    assert (traffic() - before) / 100_000 <= 60  # each number there and back, twice past the server
+
+
+def test_flower_still_sees_each_event_in_order(
+    server: Server, counted: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MANYCORE_URL", server.url)
+    seen: dict[str, list[str]] = {}
+    with celery_app().connection_for_read() as connection:
+        handlers = {"*": lambda event: seen.setdefault(event.get("uuid", ""), []).append(event["type"])}
+        receiver = EventReceiver(connection, app=celery_app(), handlers=handlers)
+        listening = threading.Thread(target=lambda: receiver.capture(limit=None, timeout=0.5, wakeup=False))
+        listening.start()
+        try:
+            wait_until(lambda: counted.submit(abs, -1).result(timeout=20) and len(seen) > 5, "events arrive")
+            whole = ["task-received", "task-started", "task-succeeded"]
+            wait_until(lambda: sum(types == whole for types in seen.values()) >= 3, "three tasks were seen whole")
+        finally:
+            receiver.should_stop = True
+            listening.join(10)

@@ -222,3 +222,41 @@ def _end_process(pid: int) -> str:
 def ends_parent() -> EndsParent:
     """For plain Celery calls: a result that ends its worker's parent if that rebuilds it."""
     return EndsParent()
+
+
+@task
+def sleeps(folder: str, seconds: float) -> str:
+    """For plain Celery calls: leave a file for each run, then wait."""
+    note_run(1, folder=folder)
+    time.sleep(seconds)
+    return "done"
+
+
+@task
+def ends_on_error(request: Any, exc: Any, traceback: Any) -> None:
+    """For plain Celery calls: what Celery runs in the very process in which a call has failed."""
+    os._exit(3)
+
+
+@task
+def dies_while(flag: str) -> int:
+    """For plain Celery calls: `leave_while`."""
+    return leave_while(0, flag=flag)
+
+
+class EndsWhenShown:
+    """Ends the process that made it when that shows it, as Celery does once a result is stored."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self.pid = os.getpid()
+
+    def __repr__(self) -> str:
+        if os.getpid() == self.pid:
+            end_badly(self.folder, "exit")
+        return "elsewhere"
+
+
+@task
+def gives_what_ends_when_shown(folder: str) -> EndsWhenShown:
+    return EndsWhenShown(folder)

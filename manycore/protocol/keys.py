@@ -10,7 +10,7 @@
 | `mc:<id>:resume`     | hash   | worker children  | chunk id -> where a redelivery resumes; batch TTL           |
 | `mc:<id>:strikes`    | hash   | worker parent    | item -> how often and how it killed its worker; batch TTL  |
 | `mc:<id>:claims`     | hash   | worker children  | struck item -> how often it runs now; batch TTL            |
-| `mc:plain:<task id>` | string | worker parent    | how many processes a plain Celery call has killed; batch TTL |
+| `mc:plain:<task id>` | hash   | workers          | execution of a plain Celery call -> how it ended; batch TTL |
 | `mc:ref:<digest>`    | string | client           | a shipped function with its keyword arguments, or an       |
 |                      |        |                  | archive of the client's modules; batch TTL                 |
 | `mc:worker:<name>`   | hash   | worker parent    | slots, tasks, versions; `WORKER_TTL_SECONDS`, refreshed    |
@@ -90,7 +90,7 @@ def strikes(batch_id: str) -> str:
     return f"mc:{_segment(batch_id)}:strikes"
 
 
-def plain_deaths(task_id: str) -> str:
+def plain_executions(task_id: str) -> str:
     return f"mc:plain:{task_id}"
 
 

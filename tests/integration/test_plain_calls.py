@@ -13,18 +13,23 @@ from typing import Any, NamedTuple
 
 import pytest
 from celery import Celery, chain, chord, group
-from celery.exceptions import ChordError, SoftTimeLimitExceeded, TimeLimitExceeded
+from celery.exceptions import ChordError, SoftTimeLimitExceeded, TaskRevokedError, TimeLimitExceeded
 from kombu.exceptions import EncodeError
 
 from manycore.errors import ItemTimeout, NotUnpicklable, RemoteError, WorkerCrashed
 from manycore.plain import celery_app
+from tests import noticing
 from tests.functions import EndsBadly
 from tests.integration.conftest import Server, serving, workers_of
 from tests.waiting import wait_until
 
 WAIT_SECONDS = 30
 ENDS_BADLY, GIVES_BAD_END = "tests.functions.ends_badly", "tests.functions.gives_bad_end"
-ECHO, LONG, GIVES = (f"tests.functions.{name}" for name in ("echo", "long_task", "ends_parent"))
+ECHO, LONG, GIVES, ENDS_ON_ERROR, ENDS_WHEN_SHOWN = (
+    f"tests.functions.{name}"
+    for name in ("echo", "long_task", "ends_parent", "ends_on_error", "gives_what_ends_when_shown")
+)
+TASKS = "tests.functions,tests.noticing"
 
 
 class House(NamedTuple):
@@ -33,17 +38,20 @@ class House(NamedTuple):
     server: Server
     workers: dict[str, Any]
     app: Celery
+    noticed: Path
+    """Where the workers leave a file for each failure."""
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     home = tmp_path_factory.mktemp("plain")
     with serving(home) as server, workers_of(server, home) as start, pytest.MonkeyPatch.context() as environment:
-        cpu = start(tasks="tests.functions", wait=False)
-        io = start("--pool", "threads", "--queue", "io", slots=2, tasks="tests.functions")
+        environment.setenv(noticing.FOLDER, str(home))
+        cpu = start(tasks=TASKS, wait=False)
+        io = start("--pool", "threads", "--queue", "io", slots=2, tasks=TASKS)
         environment.setenv("MANYCORE_URL", server.url)
         environment.setenv("MANYCORE_KEY", server.key)
-        yield House(server, {"cpu": cpu, "io": io}, celery_app())
+        yield House(server, {"cpu": cpu, "io": io}, celery_app(), home)
 
 
 @pytest.fixture
@@ -200,3 +208,35 @@ def test_a_result_is_not_rebuilt_by_the_parent(call: Callable[..., Any], house: 
     house.app.send_task(ECHO, (2,), task_id="twice", expires=datetime.now(UTC) - timedelta(seconds=60))
     assert call(ECHO, (3,)) == 3
     assert client.get(key) == before, "a success stays"
+
+
+def test_a_verdict_that_kills_is_given_without_what_killed(call: Callable[..., Any], house: House, folder: str) -> None:
+    """An errback of this form is run where the call has failed, thus where its verdict is given."""
+    with pytest.raises(WorkerCrashed):
+        call(ENDS_BADLY, (folder, "exit"), link_error=house.app.signature(ENDS_ON_ERROR))
+    assert runs(folder) == 3
+
+
+def test_a_stored_success_stays(call: Callable[..., Any], folder: str) -> None:
+    """Its process dies of what comes after: that is no reason to run it again, nor to call it failed."""
+    assert call(ENDS_WHEN_SHOWN, (folder,)).folder == folder
+    assert call(ECHO, (1,)) == 1
+    assert runs(folder) == 1
+
+
+def test_a_call_that_was_revoked_is_revoked_however_it_dies(house: House, folder: str) -> None:
+    sent = house.app.send_task(ENDS_BADLY, (folder, "hang"))
+    wait_until(lambda: (Path(folder) / "0").exists(), "it runs")
+    house.app.control.revoke(sent.id, terminate=True, signal="SIGKILL")
+    with pytest.raises(TaskRevokedError):
+        sent.get(timeout=WAIT_SECONDS)
+    assert house.app.send_task(ECHO, (1,)).get(timeout=WAIT_SECONDS) == 1
+    assert (house.app.AsyncResult(sent.id).state, runs(folder)) == ("REVOKED", 1)
+
+
+@pytest.mark.parametrize(("how", "told"), [("exit", "WorkerCrashed"), ("MemoryError", "MemoryError")])
+def test_the_signal_of_a_failure_is_sent(how: str, told: str, house: House, folder: str) -> None:
+    sent = house.app.send_task(ENDS_BADLY, (folder, how))
+    sent.get(timeout=WAIT_SECONDS, propagate=False)
+    wait_until(lambda: (house.noticed / sent.id).exists(), "the signal was sent")
+    assert (house.noticed / sent.id).read_text() == told

@@ -28,7 +28,7 @@ def held_by(batch: str, token: str = "0" * 16) -> list[str]:
 
 
 def others(name: str) -> set[str]:
-    return OURS | {keys.worker(name), keys.reference(name), keys.plain_deaths(name), keys.quarantined(name)}
+    return OURS | {keys.worker(name), keys.reference(name), keys.plain_executions(name), keys.quarantined(name)}
 
 
 @given(names, tokens)

@@ -1,4 +1,4 @@
-"""The turn of a plain Celery call: its arguments are rebuilt in it, and it runs.
+"""The turn of a plain Celery call: its arguments are rebuilt in it, and it runs, unless that has killed too often.
 
 Celery's own code around a turn takes what is no `Exception` for the end of the worker, and waits for a time limit on
 the main thread only. So here whatever a call raises becomes an error that ends this call.
@@ -6,53 +6,101 @@ the main thread only. So here whatever a call raises becomes an error that ends 
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from time import sleep
 from typing import Any, TypeVar
 
 from billiard.common import terminate_handler_fired
 from celery import Task
-from celery.exceptions import SoftTimeLimitExceeded
+from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 
-from manycore.errors import ItemTimeout, MessageRefused, NotUnpicklable, RemoteError
+from manycore.errors import ConnectionFailed, ItemTimeout, MessageRefused, NotUnpicklable, RemoteError, WorkerCrashed
 from manycore.protocol.calls import PlainCall
-from manycore.protocol.packing import reason_of, text_of
+from manycore.protocol.message import Chunk, ItemOptions, new_chunk_id
+from manycore.protocol.packing import Opened, reason_of, text_of
+from manycore.protocol.patience import OF_WORKERS, Patience
+from manycore.worker import executions
 from manycore.worker.child import copies
 from manycore.worker.child.limits import time_limit
+from manycore.worker.child.quarantine import set_aside
+from manycore.worker.child.suspects import alone
 from manycore.worker.context import worker_context
+from manycore.worker.executions import Past
+from manycore.worker.strikes import Strike
 
 T = TypeVar("T")
 LIMITS = (SoftTimeLimitExceeded, ItemTimeout, MemoryError)
 """What comes over a call while its arguments are rebuilt, and is not what they raise."""
 NO_EXCEPTION = "Celery would take it for the end of a worker"
+UNSEEN = "its whole worker died with it"
 
 
 class PlainTurn:
     """What happens to a plain call in its child, from the top to the bottom of `__call__`."""
 
-    def __init__(self, task: Task, call: PlainCall, where: str) -> None:
-        """`where` it is rebuilt is said if that fails."""
+    def __init__(self, task: Task, call: PlainCall) -> None:
         self._task = task
+        self._request = task.request
         self._call = call
-        self._where = where
+        self._context = worker_context(task.app)
 
     def __call__(self) -> Any:
-        request, call = self._task.request, self._call
-        if (call.task, call.id) != (self._task.name, request.id):
-            raise MessageRefused(f"it was signed as {call.task}[{call.id}] and came as {self._task.name}[{request.id}]")
+        task, call_id = self._task.name, self._request.id
+        if (self._call.task, self._call.id) != (task, call_id):
+            raise MessageRefused(f"it was signed as {self._call.task}[{self._call.id}] and came as {task}[{call_id}]")
+        if not self._request.delivery_info.get("redelivered"):
+            return self._within_limits()
+        with alone(self._context.folder):  # as far as can be: who is beside one that kills is no culprit
+            self._count()
+            return self._within_limits()
+
+    def _count(self) -> None:
+        """Count this execution. Raises what ends a call that has had enough of them, or gives it back."""
+        patience = Patience(self._context.settings, _pause, OF_WORKERS)
+        try:
+            past = patience.ride_out(lambda: executions.begin(self._context, self._call.id, os.getpid()))
+            most = self._context.settings.max_executions
+            if past.count >= most:
+                if patience.ride_out(lambda: self._task.backend.succeeded(self._call.id)) and not self._request.chord:
+                    raise Ignore  # it has only died of what came after
+                self._condemn(past, bare=past.count > most)
+        except ConnectionFailed as exc:
+            raise Reject(exc, requeue=True) from exc  # a server that is away is no outcome of any call
+
+    def _condemn(self, past: Past, *, bare: bool) -> None:
+        """Put the call aside, and raise its verdict; `bare` if one has killed before, by what Celery runs at it."""
+        call, delivered = self._call, self._request.delivery_info
+        if bare:
+            self._request.errbacks = None
+        count = min(past.count, self._context.settings.max_executions)
+        strike = Strike(count, past.cause or UNSEEN)
+        item = Chunk(new_chunk_id(call.id), call.id, call.task, None, ItemOptions("call"), 0, 0, 1, None, b"")
+        held = Opened([call.arguments], separate=True)
+        set_aside(self._context, item, held, {0: strike}, delivered.get("routing_key") or "", self._request.shadow)
+        raise WorkerCrashed(strike.count, strike.cause)
+
+    def _within_limits(self) -> Any:
         with self._limit():
             return copies.alone(self._outcome)
 
+    def _limit(self) -> AbstractContextManager[None]:
+        """On a thread, the call's own limit: of Celery's pools only that of processes has any."""
+        seconds = self._request.soft_time_limit or self._request.time_limit
+        if seconds is None or threading.current_thread() is threading.main_thread():
+            return nullcontext()
+        return time_limit(seconds, self._context.box.trace)
+
     def _outcome(self) -> Any:
-        request, call = self._task.request, self._call
-        args, kwargs = self._rebuilt(call.rebuilt, "The arguments")
-        options = self._rebuilt(call.rebuilt_options, "The callbacks")
+        args, kwargs = self._rebuilt(self._call.rebuilt, "The arguments")
+        options = self._rebuilt(self._call.rebuilt_options, "The callbacks")
         # In place: these very objects are what Celery hands on to everybody after the call.
-        request.args[:] = args
-        request.kwargs.update(kwargs)
-        request.update(options)
-        return _excepting(lambda: self._task.run(*args, **kwargs))
+        self._request.args[:] = args
+        self._request.kwargs.update(kwargs)
+        self._request.update(options)
+        return excepting(lambda: self._task.run(*args, **kwargs))
 
     def _rebuilt(self, rebuild: Callable[[], T], what: str) -> T:
         try:
@@ -62,18 +110,15 @@ class PlainTurn:
         except BaseException as exc:  # a user's class may raise anything while it is rebuilt
             if terminate_handler_fired():
                 raise
-            raise NotUnpicklable(what, f"worker {self._where}", reason_of(exc)) from exc
-
-    def _limit(self) -> AbstractContextManager[None]:
-        """On a thread, the call's own limit: of Celery's pools only that of processes has any."""
-        request = self._task.request
-        seconds = request.soft_time_limit or request.time_limit
-        if seconds is None or threading.current_thread() is threading.main_thread():
-            return nullcontext()
-        return time_limit(seconds, worker_context(self._task.app).box.trace)
+            raise NotUnpicklable(what, f"worker {self._context.name}", reason_of(exc)) from exc
 
 
-def _excepting(run: Callable[[], T]) -> T:
+def _pause(seconds: float) -> bool:
+    sleep(seconds)
+    return False  # a worker that shuts down ends with its process
+
+
+def excepting(run: Callable[[], T]) -> T:
     """What `run` gives. Raises what it does, as an `Exception`."""
     try:
         return run()

@@ -15,7 +15,7 @@ from manycore.protocol.message import Chunk
 from manycore.protocol.serializer import Delivery
 from manycore.worker.child.courier import Courier
 from manycore.worker.child.intake import prepare
-from manycore.worker.child.plain import PlainTurn
+from manycore.worker.child.plain import PlainTurn, excepting
 from manycore.worker.child.run import ChunkRun
 from manycore.worker.child.turn import Call, NotBegun
 from manycore.worker.context import WorkerContext, worker_context
@@ -47,8 +47,10 @@ class ManycoreTask(Task):
         if args and isinstance(args[0], Delivery):
             return Summary(self._run_chunk(context, args[0]))
         if args and isinstance(args[0], PlainCall):
-            return PlainTurn(self, args[0], context.name)()
-        return self.run(*args, **kwargs)  # called as a function: by Celery, of what has failed (`link_error`)
+            return PlainTurn(self, args[0])()
+        return excepting(
+            lambda: self.run(*args, **kwargs)
+        )  # as a function: Celery does, after a failure (`link_error`)
 
     def _run_chunk(self, context: WorkerContext, delivery: Delivery) -> str:
         chunk = delivery.chunk

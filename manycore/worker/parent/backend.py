@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from celery.backends.redis import RedisBackend
+from celery.states import SUCCESS
 
 from manycore.errors import BatchCancelled, ManycoreError, RemoteError
 from manycore.protocol.message import Chunk
@@ -20,10 +21,22 @@ from manycore.worker.context import worker_context
 from manycore.worker.parent.refusals import refuse_chunk
 
 
+class NoMemory(Exception):
+    """Carries a `MemoryError` past Celery, which raises one that it meets in a worker's parent there."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(error)
+        self.error = error
+
+    def __repr__(self) -> str:
+        return repr(self.error)
+
+
 class OutcomeBackend(RedisBackend):
     """Stores results of plain calls, and turns the failure of a whole chunk into outcomes of its items."""
 
     def mark_as_failure(self, task_id: str, exc: BaseException, *args: Any, **kwargs: Any) -> Any:
+        exc = exc.error if isinstance(exc, NoMemory) else exc
         chunk = _chunk(kwargs.get("request"))
         if chunk is None:
             return super().mark_as_failure(task_id, exc, *args, **kwargs)
@@ -35,6 +48,11 @@ class OutcomeBackend(RedisBackend):
         if chunk is None:
             return super().mark_as_revoked(task_id, reason, request=request, **kwargs)
         return refuse_chunk(worker_context(self.app), chunk, BatchCancelled(chunk.batch))
+
+    def succeeded(self, task_id: str) -> bool:
+        """Whether the success of this call is stored."""
+        payload = self.get(self.get_key_for_task(task_id))
+        return payload is not None and head_of(worker_context(self.app).keyring, payload)["status"] == SUCCESS
 
     def decode_result(self, payload: Any) -> dict[str, Any]:
         context = worker_context(self.app)

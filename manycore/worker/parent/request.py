@@ -1,7 +1,7 @@
 """A task inside the worker parent: what its child's death, or its own error, means for the message.
 
-A chunk's death is noted for the item to blame before the message is requeued. A plain Celery call has no items: its
-deaths are counted, and the last that it may cause ends it.
+A chunk's death is noted for the item to blame before the message is requeued, a plain Celery call's for the call. Their
+verdicts are given in a child, by whom the message comes to next: here is nothing but notes, and Celery's own ways.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ import re
 from typing import Any
 
 from billiard.exceptions import WorkerLostError
-from celery.worker import state
+from celery.exceptions import Reject
 from celery.worker.request import Request
 from redis import RedisError
 
-from manycore.errors import WorkerCrashed
-from manycore.protocol import keys
 from manycore.protocol.serializer import Delivery
-from manycore.worker import blackbox
+from manycore.worker import blackbox, executions
 from manycore.worker.context import worker_context
 from manycore.worker.parent import deaths
+from manycore.worker.parent.backend import NoMemory
 
 logger = logging.getLogger(__name__)
+LOST = (WorkerLostError, SystemExit, KeyboardInterrupt)
+"""What Celery takes for the loss of the process that ran a call."""
 
 
 class ChunkRequest(Request):
@@ -42,48 +43,44 @@ class ChunkRequest(Request):
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         # billiard wraps the exception to carry its traceback as text
         exc = getattr(exc_info.exception, "exc", exc_info.exception)
-        if self.delivery is not None and isinstance(exc, WorkerLostError):
+        if isinstance(exc, MemoryError):
+            exc_info.exception = NoMemory(exc)  # Celery would raise it, here in the parent
+        elif isinstance(exc, LOST):
             self._note_death(exc)
-        if self.delivery is None:
-            verdict = self._verdict(exc)
-            if verdict is not None:
-                return self._end(verdict, exc_info)
+        elif isinstance(exc, Reject) and exc.requeue:
+            self.note_end(executions.HARMLESS)
         return super().on_failure(exc_info, send_failed_event, return_ok)
 
-    def _verdict(self, exc: BaseException) -> BaseException | None:
-        """What ends a plain call here; None to leave it to Celery, which would raise MemoryError in this parent."""
-        if isinstance(exc, MemoryError):
-            return exc
-        if not isinstance(exc, WorkerLostError | SystemExit | KeyboardInterrupt):
-            return None
-        deaths_so_far = self._count_death()
-        if deaths_so_far < worker_context(self.app).settings.max_executions:
-            return None
-        return WorkerCrashed(deaths_so_far, cause_of(exc))
+    def acknowledge(self) -> None:
+        super().acknowledge()
+        if self.delivery is None and self._came_again:
+            try:
+                executions.forget(worker_context(self.app), self.id)
+            except RedisError as exc:
+                logger.warning("The executions of the call %s are remembered, though it has ended: %s", self.id, exc)
 
-    def _count_death(self) -> int:
-        context, key = worker_context(self.app), keys.plain_deaths(self.id)
-        pipe = context.redis.pipeline(transaction=False)
-        pipe.incr(key)
-        pipe.expire(key, context.settings.batch_ttl_seconds)
+    def note_end(self, how: str) -> None:
+        """Note how the execution of a plain call ended that did not end in order; of a chunk nothing."""
+        if self.delivery is not None or not self.worker_pid:
+            return
         try:
-            return int(pipe.execute()[0])
+            executions.note(worker_context(self.app), self.id, self.worker_pid, how, redelivered=self._came_again)
         except RedisError as exc:
-            logger.warning("A death of the task %s was not counted: %s", self.id, exc)
-            return 0
+            logger.warning("The end of the call %s (%s) was not noted: %s", self.id, how, exc)
 
-    def _end(self, error: BaseException, exc_info: Any) -> None:
-        """Make `error` the result of a plain call, and take its message off the queue."""
-        state.task_ready(self)
-        self.task.backend.mark_as_failure(self.id, error, request=self._context, store_result=self.store_errors)
-        self.acknowledge()
-        self.send_event("task-failed", exception=repr(error), traceback=str(exc_info.traceback))
-
-    def _note_death(self, exc: WorkerLostError) -> None:
+    def _note_death(self, exc: BaseException) -> None:
+        if self.delivery is None:
+            logger.error("The call %s (%s) lost its process (%s)", self.id, self.name, cause_of(exc))
+            self.note_end(cause_of(exc))
+            return
         context = worker_context(self.app)
         reading = blackbox.read(context.folder, self.worker_pid) if self.worker_pid else None
         if reading is not None and reading.chunk == self.id:  # else it died between items: nobody is to blame
             deaths.report(context, self.worker_pid, reading, cause_of(exc))
+
+    @property
+    def _came_again(self) -> bool:
+        return bool(self.delivery_info.get("redelivered"))
 
 
 def cause_of(exc: BaseException) -> str:

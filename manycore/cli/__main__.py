@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from manycore.cli.batches import batches
 from manycore.cli.env import env
 from manycore.cli.join import join_token
 from manycore.cli.quarantine import quarantine
@@ -16,6 +17,7 @@ def main() -> None:
     """Run CPU-bound Python on every core."""
 
 
+main.add_command(batches)
 main.add_command(env)
 main.add_command(join_token)
 main.add_command(quarantine)

@@ -19,7 +19,8 @@ from manycore.client.stream import OutcomeStream
 from manycore.client.submits import Opener
 from manycore.client.tidy import Tidier
 from manycore.errors import BatchCancelled, BatchDetached, BatchIncomplete, SettingsError
-from manycore.protocol import keys
+from manycore.protocol import account, keys
+from manycore.protocol.account import Account, Accounts
 from manycore.protocol.audit import Auditor
 from manycore.protocol.broker import typed_errors
 from manycore.protocol.codec import Keyring
@@ -142,10 +143,17 @@ class Batches:
         """Delete all that Redis holds of a batch; one that is not done is cancelled first."""
         self.cancel(lane)
         if lane.stop_error is not None:  # its messages may still come up, and must find the flag
-            self._housekeeper.later(lambda: self._tidier.drain(lane))
+            self._housekeeper.later(lambda: self._tidier.drain(lane, account_too=True))
             return
         with typed_errors(self._settings):
             self._redis.unlink(*self.record(lane.id).all_keys())
+            account.remove(self._redis, lane.id)
+        self._housekeeper.later(lambda: account.remove(self._redis, lane.id))  # its end may be told after that
+
+    def accounts(self, limit: int) -> list[Account]:
+        """What is known of all batches, whoever began them; the newest first."""
+        with typed_errors(self._settings):
+            return Accounts(self._redis).newest(limit)
 
     def _await_sent(self, lane: Lane, record: Record, timeout: float | None) -> None:
         deadline = None if timeout is None else monotonic() + timeout

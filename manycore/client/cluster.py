@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from manycore.client.results import MapResults
     from manycore.client.session import Session
     from manycore.local.cluster import LocalCluster
+    from manycore.protocol.account import Account
     from manycore.protocol.record import Record
     from manycore.protocol.settings import Settings
 
@@ -195,6 +196,14 @@ class Cluster(Executor):
         inbox = Inbox()
         lane, name = session.batches.attach(batch_id, inbox)
         return BatchClass(lane, inbox, name, session.batches, session.check_owner, show_progress=progress)
+
+    def batches(self, limit: int = 1_000) -> list[Account]:
+        """What is known of the batches of this cluster, the newest first: begun by any client, alive or not.
+
+        Named ones stay listed as long as their outcomes, others for an hour. See `Account` for what each says.
+        Raises `ConnectionFailed`.
+        """
+        return self._session.batches.accounts(limit)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more work; with `wait`, return when what is out is done and a local cluster has ended.

@@ -3,7 +3,8 @@
 1. Tells the workers of stopped batches, and deletes what nobody needs (`tidy`).
 2. Notes named batches that were sent whole; learns of those that another client has cancelled or deleted.
 3. Sends again what got lost, warns of work without workers, notices a local cluster that is down (`watch`).
-4. Gives up what nobody will answer: without workers, a batch that is being stopped would wait for ever.
+4. Keeps the accounts of its batches (`bookkeeper`).
+5. Gives up what nobody will answer: without workers, a batch that is being stopped would wait for ever.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any, Protocol
 
 import redis
 
+from manycore.client.bookkeeper import Bookkeeper
 from manycore.client.lane import Lane
 from manycore.client.lookout import Lookout
 from manycore.client.tidy import Tidier
@@ -55,6 +57,7 @@ class Housekeeper:
         tidier: Tidier,
         lookout: Lookout,
         roster: Roster,
+        bookkeeper: Bookkeeper,
         settings: Settings,
     ) -> None:
         self._household = household
@@ -62,6 +65,7 @@ class Housekeeper:
         self._tidier = tidier
         self._lookout = lookout
         self._roster = roster
+        self._bookkeeper = bookkeeper
         self._settings = settings
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._closed = False
@@ -85,6 +89,7 @@ class Housekeeper:
         """A lane has come to its end: nothing of it may stay behind, and its record must say so."""
         self._jobs.put(lambda: self._incomplete.add(lane))
         self._jobs.put(lambda: self._tidier.forget(lane))
+        self._jobs.put(lambda: self._bookkeeper.over(lane))
 
     def close(self) -> None:
         """Do what can still be done, and end."""
@@ -116,6 +121,7 @@ class Housekeeper:
         finally:
             self._tidier.work()
             self._complete()
+            self._bookkeeper.work()
 
     def _complete(self) -> None:
         """Note the batches that are over as sent whole; what the server does not take now is tried again."""
@@ -136,9 +142,10 @@ class Housekeeper:
         for lane in lanes:
             mark_complete(lane)
             self._give_up_unanswerable(lane)
-        self._ask_for_foreign_hands([lane for lane in lanes if not lane.ephemeral and not lane.over])
+        self._ask_for_foreign_hands([lane for lane in lanes if not lane.over])
         self._lookout.look(lanes)
         self._tidier.refresh(lanes)
+        self._bookkeeper.look(lanes)
 
     def _give_up_unanswerable(self, lane: Lane) -> None:
         """Without a worker, nobody says which of the items that were sent did not run."""
@@ -146,7 +153,8 @@ class Housekeeper:
             lane.stop(lane.stop_error, give_up_sent=True)
 
     def _ask_for_foreign_hands(self, lanes: list[Lane]) -> None:
-        """End the named batches that another client has cancelled or deleted: workers answer nothing more of them."""
+        """End the batches that another client, or somebody in Flower, has cancelled or deleted: workers answer nothing
+        more of them."""
         if not lanes or monotonic() < self._next_question:
             return
         self._next_question = monotonic() + self._settings.audit_seconds / 2
@@ -155,7 +163,7 @@ class Housekeeper:
             pipe.hmget(keys.batch(lane.id), "cancelled", "function")
         found: list[Any] = pipe.execute()
         for lane, (flag, function) in zip(lanes, found, strict=True):
-            if flag is not None or function is None:
+            if flag is not None or (function is None and not lane.ephemeral):
                 lane.stop(BatchCancelled(lane.id), give_up_sent=flag != keys.STOPPING, flag=None)
 
 

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Sequence
 
 from manycore.client.batches import Batches
+from manycore.client.bookkeeper import Bookkeeper
 from manycore.client.code import Code, CodeShipper
 from manycore.client.dispatcher import Dispatcher
 from manycore.client.functions import FunctionShipper
@@ -101,7 +102,9 @@ class Session:
         auditor = Auditor(self._brief, keyring)
         lookout = Lookout(auditor, sender, self.roster, settings, self.local)
         self._tidier = Tidier(self._brief, auditor, lambda batch: self.batches.record(batch), settings)
-        self.housekeeper = Housekeeper(self, self._brief, self._tidier, lookout, self.roster, settings)
+        self.housekeeper = Housekeeper(
+            self, self._brief, self._tidier, lookout, self.roster, Bookkeeper(self._brief, settings), settings
+        )
         self.submits = Submits(self, self.shipper.submitted)
         self.batches = Batches(self, self.redis, keyring, settings, self.dispatcher, self.housekeeper, self._tidier)
 

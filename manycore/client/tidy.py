@@ -14,7 +14,7 @@ from time import monotonic
 import redis
 
 from manycore.client.lane import Lane
-from manycore.protocol import keys
+from manycore.protocol import account, keys
 from manycore.protocol.audit import Auditor
 from manycore.protocol.custody import refresh
 from manycore.protocol.ledger import Sent
@@ -38,6 +38,7 @@ class Tidier:
         self._flags: dict[str, bytes] = {}
         self._gone: set[str] = set()
         self._draining: dict[str, bool] = {}
+        self._forgotten: set[str] = set()
         self._queues: set[str] = set()
         self._next_look = 0.0
         self._next_refresh = monotonic() + settings.batch_ttl_seconds / REFRESHES_PER_TTL
@@ -59,8 +60,10 @@ class Tidier:
         else:
             self.drain(lane)
 
-    def drain(self, lane: Lane) -> None:
-        """Delete all that Redis holds of a batch once its last message is gone."""
+    def drain(self, lane: Lane, *, account_too: bool = False) -> None:
+        """Delete all that Redis holds of a batch once its last message is gone; its account stays to be looked at."""
+        if account_too:
+            self._forgotten.add(lane.id)
         self._draining[lane.id] = False
         self._queues |= lane.ledger.queues
 
@@ -109,6 +112,9 @@ class Tidier:
         for batch, items in self._auditor.in_flight(self._draining, self._queues).items():
             if not len(items) and self._draining[batch]:
                 self._redis.unlink(*self._record(batch).all_keys())
+                if batch in self._forgotten:
+                    account.remove(self._redis, batch)
+                    self._forgotten.discard(batch)
                 del self._draining[batch]
             else:
                 self._draining[batch] = not len(items)

@@ -25,7 +25,7 @@ def dump_error(error: BaseException, traceback_text: str = "", max_bytes: int = 
         blob = dumps(error, "The exception", max_bytes)
         _check(error, pickle.loads(blob))
     except BaseException as exc:  # a user's exception class may raise anything here
-        blob = pickle.dumps(RemoteError(_name(error), text_of(error), _why(exc)), protocol=5)
+        blob = pickle.dumps(RemoteError(class_name(error), text_of(error), _why(exc)), protocol=5)
     return pickle.dumps((blob, traceback_text), protocol=5)
 
 
@@ -38,7 +38,8 @@ def _why(exc: BaseException) -> str:
     return text_of(exc) if isinstance(exc, ManycoreError | TypeError) else reason_of(exc)
 
 
-def _name(error: BaseException) -> str:
+def class_name(error: BaseException) -> str:
+    """The name of its class."""
     try:
         return "".join([type(error).__qualname__])
     except BaseException:  # a metaclass may have its own idea of a name
@@ -77,7 +78,7 @@ def _stack_alone(error: BaseException, trace: TracebackType | None, why: BaseExc
         frames = "".join(traceback.format_tb(trace))
     except BaseException:  # the source of a frame may be as odd as its exception
         frames = ""
-    told = f"{_name(error)}: {text_of(error)}\n(it could not be formatted: {reason_of(why)})\n"
+    told = f"{class_name(error)}: {text_of(error)}\n(it could not be formatted: {reason_of(why)})\n"
     return f"Traceback (most recent call last):\n{frames}{told}"
 
 

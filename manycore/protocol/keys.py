@@ -13,6 +13,10 @@
 | `mc:plain:<task id>` | hash   | workers          | execution of a plain Celery call -> how it ended; batch TTL |
 | `mc:ref:<digest>`    | string | client           | a shipped function with its keyword arguments, or an       |
 |                      |        |                  | archive of the client's modules; batch TTL                 |
+| `mc:account:<id>`    | hash   | client, workers  | what is shown of a batch; not trusted; `stream_ttl` after  |
+|                      |        |                  | the last word                                              |
+| `mc:accounts`        | zset   | client, workers  | batch -> when it was last told of, bounded; as the longest |
+| `mc:told:<teller>`   | string | worker children  | the last report of a slot, so that it counts once; minutes |
 | `mc:worker:<name>`   | hash   | worker parent    | slots, tasks, versions; `WORKER_TTL_SECONDS`, refreshed    |
 | `mc:workers`         | zset   | worker parent    | worker name -> last heartbeat (epoch); as above            |
 | `mc:detached`        | zset   | client, workers  | named batch that workers look after -> since when; batch TTL |
@@ -36,6 +40,7 @@ WORKER_TTL_SECONDS = 15
 EPHEMERAL_TTL_SECONDS = 3_600
 """How long outcomes that only their client can want wait for it: it reads them at once, or is gone."""
 WORKERS = "mc:workers"
+ACCOUNTS = "mc:accounts"
 DETACHED, WATCH = "mc:detached", "mc:watch"
 QUARANTINE, QUARANTINE_COUNTS, QUARANTINE_ITEMS = "mc:quarantine", "mc:quarantine:count", "mc:quarantine:items"
 QUARANTINE_TTL_SECONDS = 7 * 86_400
@@ -104,6 +109,14 @@ def reference(digest: str) -> str:
 
 def quarantined(item_id: str) -> str:
     return f"mc:quarantine:item:{item_id}"
+
+
+def account(batch_id: str) -> str:
+    return f"mc:account:{batch_id}"
+
+
+def told(teller: str) -> str:
+    return f"mc:told:{teller}"
 
 
 def worker(name: str) -> str:

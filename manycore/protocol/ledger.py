@@ -53,6 +53,8 @@ class Ledger:
         self.work_seconds = 0.0
         self.queues: set[str] = set()
         """Where its chunks were sent: where to look for one that is silent."""
+        self.programs: set[str] = set()
+        """What they run, by name."""
         self._starts: list[int] = []
         self._open: dict[int, Sent] = {}
         self._by_id: dict[str, Sent] = {}
@@ -85,6 +87,7 @@ class Ledger:
         self.sent_items += count
         if parcel is not None:
             self.queues.add(parcel.program.queue)
+            self.programs.add(parcel.program.name)
         unanswered = sum(map(len, self.answered.missing(start, start + count)))
         if unanswered:  # of a batch that is gone on with, outcomes can be there before
             sent = Sent(chunk_id, start, start + count, size_bytes, payload_token, unanswered, parcel)

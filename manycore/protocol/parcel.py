@@ -26,6 +26,11 @@ class Program:
     other_python: Python | None = None
 
     @property
+    def name(self) -> str:
+        """What it is called in Flower and in the logs."""
+        return self.shadow or self.task
+
+    @property
     def references(self) -> dict[str, bytes]:
         """What the chunks name by its digest and must find in Redis, as far as it is here: digest -> sealed."""
         found = {self.digest: self.sealed} if self.digest and self.sealed else {}

@@ -16,7 +16,7 @@ from typing import Any, cast
 import redis
 
 from manycore.errors import BatchChanged, BatchIncomplete, ManycoreError, UnknownBatch
-from manycore.protocol import keys
+from manycore.protocol import account, keys
 from manycore.protocol.clock import ServerClock
 from manycore.protocol.codec import Keyring
 from manycore.protocol.failure import dump_error
@@ -86,7 +86,8 @@ class Record:
         pipe.hdel(key, "cancelled", "total")  # to run it again is to want it; it is not sent whole before this run is
         pipe.delete(keys.chunks(self._id))  # this run cuts anew
         pipe.expire(key, self._ttl)
-        pipe.execute()
+        told = account.tell(pipe, self._id, self._ttl, {"begins": True, "set": {"task": identity.function, "named": 1}})
+        account.execute(pipe, [told])
         return "function" in before
 
     def enter(self, pipe: Any, parcel: Parcel) -> None:
@@ -106,7 +107,9 @@ class Record:
 
     def complete(self, total: int) -> None:
         """Note that every item has been sent: from here on, others can finish the batch."""
-        self._redis.hset(keys.batch(self._id), "total", total)
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.hset(keys.batch(self._id), "total", total)
+        account.execute(pipe, [account.tell(pipe, self._id, self._ttl, {"set": {"total": total}})])
         self.total = total
 
     def hand_over(self) -> None:
@@ -114,7 +117,7 @@ class Record:
         pipe = self._redis.pipeline(transaction=False)
         pipe.zadd(keys.DETACHED, {self._id: ServerClock(self._redis).now()})
         pipe.expire(keys.DETACHED, self._ttl)
-        pipe.execute()
+        account.execute(pipe, [account.tell(pipe, self._id, self._ttl, {"set": {"detached": 1}})])
 
     def all_keys(self) -> set[str]:
         """Every key of the batch, those whose names only its chunks and its outcomes tell among them."""

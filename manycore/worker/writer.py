@@ -9,8 +9,9 @@ import secrets
 from array import array
 from typing import Any
 
-from manycore.errors import ManycoreError, RemoteTraceback
-from manycore.protocol import keys, packing
+from manycore.errors import BatchCancelled, ManycoreError, RemoteTraceback
+from manycore.protocol import account, keys, packing
+from manycore.protocol.account import Told
 from manycore.protocol.entries import NOT_BEGUN
 from manycore.protocol.failure import dump_error
 from manycore.protocol.message import Block, Chunk, seal_block
@@ -62,4 +63,18 @@ class OutcomeWriter:
         pipe = self._context.redis.pipeline(transaction=False)
         self.add(pipe, block, packing.pack([None] * size), begun=False)
         self.keep_alive(pipe, chunk)
-        pipe.execute()
+        account.execute(pipe, self._count(pipe, chunk, error))
+
+    def _count(self, pipe: Any, chunk: Chunk, error: ManycoreError) -> list[Told]:
+        """Queue what the batch's account has to know."""
+        if isinstance(error, BatchCancelled):
+            return []
+        name, size = type(error).__name__, len(chunk)
+        told = {
+            "report": f"{chunk.id} refused",
+            "facts": {"named": int(not chunk.ephemeral)},
+            "counts": {"done": size, "failed": size},
+            "errors": {name: (size, f"{name}: {error}"[: account.MAX_TRACE])},
+        }
+        ttl = keys.stream_ttl(chunk.ephemeral, self._context.settings.batch_ttl_seconds)
+        return [account.tell(pipe, chunk.batch, ttl, told, f"{self._context.name}-refusals")]

@@ -45,13 +45,14 @@ class Server:
             expire=self.skip,
             hget=self.skip,
             llen=self.skip,
+            evalsha=self.skip,
             execute=self.execute,
         )
 
     def skip(self, *_: Any, **__: Any) -> None:
         """A command that is only queued."""
 
-    def execute(self) -> list[Any]:
+    def execute(self, **_: Any) -> list[Any]:
         self._check()
         return [None, 0, 0, 0, 0]
 
@@ -126,7 +127,7 @@ def test_outcomes_that_cannot_be_written_are_kept(server: Server, courier: Couri
 def test_a_retry_is_sent_before_its_report(server: Server, courier: Courier, run: ChunkRun) -> None:
     """Were it the other way round, a death between the two would lose the item."""
     run.execute(lambda item: 1 // (item - 2))
-    server.execute = lambda: pytest.fail("reported")  # type: ignore[method-assign]
+    server.execute = lambda **_: pytest.fail("reported")  # type: ignore[method-assign]
     with pytest.raises(pytest.fail.Exception):
         courier.finish(run)
     assert [chunk.index(chunk.start) for chunk in server.published] == [2]

@@ -165,7 +165,7 @@ def _doom(claims: Claims, items: list[Any], struck: dict[int, Strike]) -> tuple[
         if verdict is None:
             items[place] = claims.struck(items[place], chunk.start + place, strike)
             continue
-        items[place] = Doomed(dump_error(verdict, strike.trace))
+        items[place] = Doomed(dump_error(verdict, strike.trace), type(verdict).__name__)
         if isinstance(verdict, WorkerCrashed):
             crashed[chunk.start + place] = strike
     return found, crashed

@@ -1,6 +1,6 @@
 """Reports a running chunk, and reads back what it has to know: one round trip.
 
-1. Writes the outcomes of what has finished.
+1. Writes the outcomes of what has finished, and counts them in the batch's account.
 2. Says how far the chunk is, so that a redelivery resumes there.
 3. Learns whether the batch was cancelled, and whether a chunk waits in the queue.
 """
@@ -10,10 +10,11 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass
 
-from manycore.protocol import keys, packing
+from manycore.protocol import account, keys, packing
 from manycore.protocol.broker import PRIORITY_SUFFIXES
 from manycore.protocol.message import Block
 from manycore.protocol.resume import Resume
+from manycore.worker.child.accountant import Accountant
 from manycore.worker.child.blocks import blocks_of
 from manycore.worker.child.run import ChunkRun
 from manycore.worker.child.tally import Report
@@ -35,6 +36,7 @@ class Reporter:
     def __init__(self, context: WorkerContext, writer: OutcomeWriter) -> None:
         self._context = context
         self._writer = writer
+        self._accountant = Accountant(context)
 
     def flush(self, run: ChunkRun, report: Report | None, *, last: bool = False) -> News:
         """Write a report of `run`, with how far it is; raises redis-py's errors when the server is away.
@@ -56,11 +58,12 @@ class Reporter:
         else:
             pipe.hset(resume, chunk.id, str(Resume(reported, run.stop, run.suspect)))
             pipe.expire(resume, settings.batch_ttl_seconds)
+        told = self._accountant.count(pipe, run, report)
         asked = len(pipe)
         pipe.hget(keys.batch(chunk.batch), "cancelled")
         for suffix in PRIORITY_SUFFIXES if not last else ():
             pipe.llen(run.queue + suffix)
-        cancelled, *lengths = pipe.execute()[asked:]
+        cancelled, *lengths = account.execute(pipe, told)[asked:]
         return News(cancelled, sum(lengths))
 
     def _cancelled(self, run: ChunkRun) -> Block:

@@ -13,7 +13,7 @@ from manycore.worker.child import copies
 from manycore.worker.child.items import Items
 from manycore.worker.child.limits import hard_limit
 from manycore.worker.child.tally import Tally
-from manycore.worker.child.turn import AS_IT_IS, Call, Doomed, NotBegun, Postponed, described, kept
+from manycore.worker.child.turn import AS_IT_IS, Call, Doomed, NotBegun, Postponed, described, kept, name_of_error
 
 
 class ChunkRun:
@@ -106,6 +106,7 @@ class ChunkRun:
         elif self.chunk.attempt <= self.chunk.options.retries and not isinstance(exc, Doomed):
             self.tally.retry.append(position)
         else:
+            self.tally.names[position] = name_of_error(exc)
             self.tally.errors[position] = described(exc, self.max_item_bytes)
 
     def cancel(self, how: bytes) -> None:

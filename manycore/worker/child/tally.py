@@ -7,7 +7,7 @@ ones from the front; `put_back` returns what could not be written. Each is one a
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from manycore.protocol.message import Chunk
@@ -17,7 +17,8 @@ from manycore.protocol.message import Chunk
 class Report:
     """Finished items of a run, at the consecutive positions from `start`: not yet at the caller.
 
-    `values` are plain or `Pickled`, None where `errors` has the position or it is to `retry`.
+    `values` are plain or `Pickled`, None where `errors` has the position or it is to `retry`. `names` are those of the
+    errors' classes.
     """
 
     start: int
@@ -25,19 +26,21 @@ class Report:
     seconds: array[float]
     errors: dict[int, bytes]
     retry: list[int]
+    names: dict[int, str] = field(default_factory=dict)
 
 
 class Tally:
-    """Written by the items' thread: `values`, `seconds`, `errors`, `retry`, `postponed`, each by appending to it.
-    By the courier: all else, and whatever it takes off the front."""
+    """Written by the items' thread: `values`, `seconds`, `errors`, `names`, `retry`, `postponed`, each by appending to
+    it. By the courier: all else, and whatever it takes off the front."""
 
-    __slots__ = ("errors", "failed", "ok", "postponed", "reported", "retry", "seconds", "start", "values")
+    __slots__ = ("errors", "failed", "names", "ok", "postponed", "reported", "retry", "seconds", "start", "values")
 
     def __init__(self, chunk: Chunk) -> None:
         self.start = self.reported = chunk.start
         self.values: list[Any] = []
         self.seconds = array("f")
         self.errors: dict[int, bytes] = {}
+        self.names: dict[int, str] = {}
         self.retry: list[int] = []
         self.postponed: set[int] = set()
         """Those of `retry` that came and were not run."""
@@ -66,6 +69,7 @@ class Tally:
             self.seconds[:count],
             {p: self.errors.pop(p) for p in list(self.errors) if p < stop},
             [p for p in list(self.retry) if p < stop],
+            {p: self.names.pop(p) for p in list(self.names) if p < stop},
         )
         del self.values[:count], self.seconds[:count], self.retry[: len(report.retry)]
         self.reported = stop
@@ -78,6 +82,7 @@ class Tally:
         self.values[:0] = report.values
         self.seconds[:0] = report.seconds
         self.errors |= report.errors
+        self.names |= report.names
         self.retry[:0] = report.retry
         self.reported = report.start
         self.failed -= len(report.errors)

@@ -14,8 +14,8 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from manycore.errors import ConnectionFailed, ItemTimeout, ManycoreError
-from manycore.protocol.failure import dump_error, traceback_text
+from manycore.errors import ConnectionFailed, ItemTimeout, ManycoreError, WorkerCrashed
+from manycore.protocol.failure import class_name, dump_error, traceback_text
 from manycore.protocol.message import CallForm, ItemOptions
 from manycore.protocol.packing import ATOMIC, Pickled, dumps, rebuilt
 from manycore.worker.child.limits import hard_limit, time_limit
@@ -35,10 +35,11 @@ Call = Callable[[Any], Any]
 
 
 class Ended(BaseException):
-    """Raised in a turn whose outcome is decided: carries the pickled error."""
+    """Raised in a turn whose outcome is decided: carries the pickled error, and the name of its class."""
 
-    def __init__(self, blob: bytes) -> None:
+    def __init__(self, blob: bytes, name: str = WorkerCrashed.__name__) -> None:
         self.blob = blob
+        self.name = name
 
 
 class Doomed(Ended):
@@ -85,6 +86,11 @@ def described(exc: BaseException, max_bytes: int) -> bytes:
         return exc.blob
     ours = isinstance(exc, ManycoreError) and exc.__traceback__ is None
     return dump_error(exc, "" if ours else traceback_text(exc, OWN_FRAMES), max_bytes)
+
+
+def name_of_error(exc: BaseException) -> str:
+    """The name of its class, as it is counted under."""
+    return exc.name if isinstance(exc, Ended) else class_name(exc)
 
 
 class Turn:
@@ -174,7 +180,7 @@ class Turn:
             except BaseException as exc:
                 if self._retried:
                     raise
-                raise Ended(described(exc, self._run.max_item_bytes)) from None  # here: within its limits
+                raise Ended(described(exc, self._run.max_item_bytes), name_of_error(exc)) from None  # within its limits
 
     def _outcome(self, item: Any) -> Any:
         argument = rebuilt(item, "The argument", self._where) if self._pickled else item

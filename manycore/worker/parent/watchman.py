@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from manycore.errors import BatchIncomplete, MessageRefused, UnknownBatch
-from manycore.protocol import keys
+from manycore.protocol import account, keys
 from manycore.protocol.audit import Auditor
 from manycore.protocol.custody import Custody, refresh
 from manycore.protocol.entries import Rejected, read_entry
@@ -60,6 +60,7 @@ class Watchman:
         self._redis.expire(keys.DETACHED, self._ttl)
         kept = {batch: ward.custody for batch, ward in self._wards.items()}
         refresh(self._redis, kept, self._ttl)  # nothing that they need may run into its TTL
+        self._tell(kept, {"seen": True})
         queues = {queue for custody in kept.values() for queue in custody.ledger.queues}
         covered = self._auditor.in_flight(kept, queues)
         for batch, custody in kept.items():
@@ -86,6 +87,7 @@ class Watchman:
 
     def _take_in(self, batch: str) -> None:
         """Learn what was answered since the last round; a batch that is done or given up needs no watch."""
+        ward: Ward | None = None
         try:
             ward = self._wards.get(batch) or self._begin(batch)
             self._read(batch, ward)
@@ -96,6 +98,15 @@ class Watchman:
         if over:
             self._wards.pop(batch, None)
             self._redis.zrem(keys.DETACHED, batch)
+            if ward is not None:
+                ledger = ward.custody.ledger
+                answered = {"end": "done", "set": {"done": len(ledger.answered)}}
+                self._tell([batch], answered if ledger.complete else {"end": "cancelled"})
+
+    def _tell(self, batches: Iterable[str], told: dict[str, Any]) -> None:
+        """Tell the accounts of these batches."""
+        pipe = self._redis.pipeline(transaction=False)
+        account.execute(pipe, [account.tell(pipe, batch, self._ttl, told) for batch in batches])
 
     def _begin(self, batch: str) -> Ward:
         record = Record(self._redis, self._context.keyring, batch, self._ttl)

@@ -1,0 +1,84 @@
+"""`manycore batches`: what there is of batches, running and done, whoever began them.
+
+It needs the server's address and no signing key: what it shows is not secret to who may read the server.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from time import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from manycore.cli.quarantine import _age, _at_url, _cut, _example, _in_words
+
+if TYPE_CHECKING:
+    from manycore.protocol.account import Account
+
+MAX_NAME = 40
+
+
+@click.command(epilog=_example("manycore batches --limit 5"), short_help="List batches, the newest first.")
+@click.option("--limit", type=click.IntRange(min=1), default=20, help="How many, the newest first.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@_at_url
+def batches(limit: int, as_json: bool, url: str | None) -> None:
+    """List batches, the newest first: those of all clients, with or without a name.
+
+    Named ones stay as long as their outcomes, others an hour after their end.
+    """
+    with _in_words():
+        found, fleets, now = _look(url, limit)
+    rows = [account.shown(now, fleets) for account in found]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    elif rows:
+        _print_table(rows, now)
+    else:
+        click.echo("No batch is known here.")
+
+
+def _look(url: str | None, limit: int) -> tuple[Sequence[Account], set[str], float]:
+    from manycore.errors import SettingsError
+    from manycore.protocol.account import Accounts
+    from manycore.protocol.broker import connect, typed_errors
+    from manycore.protocol.roster import live_workers
+    from manycore.protocol.settings import load_settings
+
+    settings = load_settings(url=url)
+    if settings.url is None:
+        raise SettingsError("There is no cluster to look into. Set MANYCORE_URL to the address of its server.")
+    client = connect(settings)
+    with typed_errors(settings):
+        found = Accounts(client).newest(limit)
+        fleets = {queue for worker in live_workers(client) for queue in worker.queues}
+    client.close()
+    return found, fleets, time()
+
+
+def _print_table(rows: Sequence[dict[str, Any]], now: float) -> None:
+    from rich.console import Console  # here, because only a table needs rich
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for name in ("Batch", "Task"):
+        table.add_column(name, overflow="fold")
+    for name in ("State", "Done", "Failed", "Rate", "Age"):
+        table.add_column(name, no_wrap=True)
+    for row in rows:
+        total = "?" if row["total"] is None else f"{row['total']:,}"
+        failed = Text(f"{row['failed']:,}", style="red" if row["failed"] else "")
+        texts = (
+            _cut(row["id"], MAX_NAME),
+            _cut(row["task"], MAX_NAME),
+            row["state"],
+            f"{row['done']:,}/{total}",
+            failed,
+            f"{row['rate']:,.1f}/s",
+            _age(row["started"]),
+        )
+        table.add_row(*(text if isinstance(text, Text) else Text(text) for text in texts))
+    Console(highlight=False).print(table)

@@ -1,0 +1,94 @@
+"""Keeps the accounts of a client's batches: says what they are, that the client lives, and how they ended.
+
+Workers count meanwhile. At the end the client's own ledger, in which each item stands once, sets the numbers right.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+import redis
+
+from manycore.client.lane import Lane
+from manycore.errors import BatchCancelled, BatchHalted
+from manycore.protocol import account, keys
+from manycore.protocol.account import State
+from manycore.protocol.settings import Settings
+
+SEEN_SECONDS = 5.0
+"""How often it says that the client lives."""
+MAX_NAMES = 3
+"""Of the programs of one batch that are told. A stream of `submit` calls can have many."""
+Telling = Callable[[Any], account.Told]
+
+
+class Bookkeeper:
+    """Of one session; the housekeeper's thread alone uses it. What the server does not take now is told again."""
+
+    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+        self._redis = client
+        self._ttl = settings.batch_ttl_seconds
+        self._client = f"{socket.gethostname()}:{os.getpid()}"
+        self._untold: dict[str, Telling] = {}
+        self._seen: dict[str, tuple[float, int | None]] = {}
+
+    def look(self, lanes: list[Lane]) -> None:
+        """Tell of those that are new, grown, or were not told of for a while. Raises redis-py's errors."""
+        now = monotonic()
+        self._seen = {lane.id: self._seen[lane.id] for lane in lanes if lane.id in self._seen}
+        for lane in lanes:
+            told_at, total = self._seen.get(lane.id, (float("-inf"), None))
+            if lane.ledger.sent_items and (now - told_at > SEEN_SECONDS or total != lane.total):
+                self._seen[lane.id] = now, lane.total
+                self._tell(lane, self._facts(lane) | {"seen": True})
+        self.work()
+
+    def over(self, lane: Lane) -> None:
+        """Tell how it ended; a named batch that only this client has given up goes on."""
+        if not lane.ledger.sent_items:
+            return
+        end, told = end_of(lane), self._facts(lane)
+        if end == "done":
+            told["set"] |= {"done": len(lane.ledger.answered), "failed": lane.ledger.failed}
+        self._tell(lane, told | ({"end": end} if end else {}))
+
+    def work(self) -> None:
+        """Tell what is untold. Raises redis-py's errors; then it stays untold."""
+        if not self._untold:
+            return
+        pipe = self._redis.pipeline(transaction=False)
+        account.execute(pipe, [telling(pipe) for telling in self._untold.values()])
+        self._untold.clear()
+
+    def _tell(self, lane: Lane, told: dict[str, Any]) -> None:
+        ttl = keys.stream_ttl(lane.ephemeral, self._ttl)
+        self._untold[lane.id] = lambda pipe: account.tell(pipe, lane.id, ttl, told)
+
+    def _facts(self, lane: Lane) -> dict[str, Any]:
+        ledger, total = lane.ledger, lane.total
+        names = sorted(ledger.programs)
+        known = {
+            "client": self._client,
+            "task": ", ".join([*names[:MAX_NAMES], *(["..."] if len(names) > MAX_NAMES else [])]),
+            "fleet": ", ".join(sorted(ledger.queues)),
+            "total": total,
+        }
+        return {
+            "facts": {"named": int(not lane.ephemeral)},
+            "set": {name: value for name, value in known.items() if value},
+        }
+
+
+def end_of(lane: Lane) -> State | None:
+    """How a lane that is over has ended, None if its batch goes on without it."""
+    if lane.state == "ended":
+        if lane.stop_error is None:
+            return "done" if lane.source.error is None else "failed"
+        return "halted" if isinstance(lane.stop_error, BatchHalted) else "cancelled"
+    if not lane.ephemeral:
+        return None
+    return "cancelled" if isinstance(lane.failure, BatchCancelled) else "failed"

@@ -1,0 +1,226 @@
+"""The account of a batch: what Redis knows of it for whoever watches, however it was begun, whoever lives.
+
+Clients say what it is and how it ended, workers count in the round trips that carry outcomes. It is not signed: nothing
+but what people are shown comes of it. While a batch runs, an item counts twice that ran and was answered twice (its
+message was taken for lost); its client, or the worker on watch, sets the numbers right at the end.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any, Literal, NamedTuple
+
+from redis.exceptions import NoScriptError
+
+from manycore.protocol import keys
+from manycore.protocol.message import Chunk
+
+SCRIPT = files(__package__).joinpath("account.lua").read_text()
+DIGEST = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
+"""By which a server that has met the script knows it."""
+MAX_ACCOUNTS = 10_000
+MAX_TRACE = 4_000
+"""Characters of a traceback that are kept."""
+SILENT_SECONDS = 20.0
+"""A client that has not been seen for so long is gone."""
+RECENT_SHARE = 0.25
+"""Of a batch's life: what its rate is told from, since items at its end may take longer than those at its start."""
+READ_AT_ONCE = 500
+State = Literal["running", "waiting", "detached", "orphaned", "done", "cancelled", "halted", "failed"]
+"""`waiting`: its fleet has no worker. `orphaned`: its client is gone. `failed`: it could not go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One batch. Times are epoch seconds of the server.
+
+    `total` is None while nobody knows it. `retried` counts further attempts, `repeats` chunks that came again after a
+    death. `seconds` says how many items took up to 2^k seconds; of a report with many items a sample stands for all.
+    `points` are (seconds since the start, items done by then).
+    """
+
+    id: str
+    task: str
+    fleet: str
+    client: str
+    started: float
+    total: int | None
+    done: int
+    failed: int
+    retried: int
+    repeats: int
+    named: bool
+    detached: bool
+    last: float
+    seen: float
+    ended: float | None
+    end: State | None
+    seconds: dict[int, int] = field(default_factory=dict)
+    errors: dict[str, tuple[int, str]] = field(default_factory=dict)
+    points: tuple[tuple[float, int], ...] = ()
+
+    def state(self, now: float, fleets: Iterable[str]) -> State:
+        """What it is doing, seen which fleets have a worker."""
+        if self.end is not None:
+            return self.end
+        if self.total is not None and self.done >= self.total:
+            return "done"
+        if self.fleet and not set(self.fleet.split(", ")) & set(fleets):
+            return "waiting"
+        if self.detached:
+            return "detached"
+        return "orphaned" if now - max(self.seen, self.last, self.started) > SILENT_SECONDS else "running"
+
+    def rate(self, now: float) -> float:
+        """Items a second: lately, while it runs; at the end, over the whole of it."""
+        if self.ended is not None:
+            return self.done / max(self.last - self.started, 0.001) if self.last else 0.0
+        life = now - self.started
+        since = life * (1 - RECENT_SHARE)
+        before = [point for point in self.points if point[0] <= since]
+        then, done = before[-1] if before else (0.0, 0)
+        return (self.done - done) / max(life - then, 0.001)
+
+    def eta_seconds(self, now: float) -> float | None:
+        """How long it will still take at this rate, None while that cannot be said."""
+        rate = self.rate(now)
+        if self.ended is not None or self.total is None or not rate:
+            return None
+        return max(0.0, (self.total - self.done) / rate)
+
+    def shown(self, now: float, fleets: Iterable[str]) -> dict[str, Any]:
+        """What a list of batches shows of it, as JSON has it."""
+        names = ("id", "task", "fleet", "client", "named", "started", "total", "done", "failed", "retried", "repeats")
+        found = {name: getattr(self, name) for name in names}
+        found |= {"last": self.last or None, "ended": self.ended, "state": self.state(now, fleets)}
+        return found | {"rate": round(self.rate(now), 3), "eta_seconds": self.eta_seconds(now)}
+
+
+class Told(NamedTuple):
+    """What was queued on a pipeline for an account: its place there, and the arguments."""
+
+    place: int
+    arguments: tuple[Any, ...]
+
+
+def tell(pipe: Any, batch: str, ttl_seconds: int, told: Mapping[str, Any], teller: str | None = None) -> Told:
+    """Queue on `pipe` what is to be told (`account.lua` says what can be); `execute` wants to know of it."""
+    names = [keys.account(batch), keys.ACCOUNTS, *([keys.told(teller)] if teller else [])]
+    text = json.dumps(told, separators=(",", ":"))
+    arguments = (len(names), *names, batch, ttl_seconds, MAX_ACCOUNTS, keys.account(""), text)
+    place = len(pipe)
+    pipe.evalsha(DIGEST, *arguments)
+    return Told(place, arguments)
+
+
+def execute(pipe: Any, told: Sequence[Told]) -> list[Any]:
+    """Execute a pipeline on which this was queued.
+
+    Raises as it would, but for nothing that comes of what is told: an account that cannot be kept costs no outcome.
+    """
+    if not told:
+        return list(pipe.execute())
+    answers: list[Any] = pipe.execute(raise_on_error=False)
+    places = {each.place for each in told}
+    for place, answer in enumerate(answers):
+        if isinstance(answer, Exception) and place not in places:
+            raise answer
+    unknown = [each for each in told if isinstance(answers[each.place], NoScriptError)]
+    for each in unknown:  # a server that has just started knows no script
+        pipe.eval(SCRIPT, *each.arguments)
+    if unknown:
+        pipe.execute(raise_on_error=False)
+    return answers
+
+
+def facts(chunk: Chunk, name: str, fleet: str) -> dict[str, Any]:
+    """What a chunk tells of its batch."""
+    told = {"task": name, "fleet": fleet, "named": int(not chunk.ephemeral)}
+    return told if chunk.total is None else told | {"total": chunk.total}
+
+
+def remove(client: Any, batch: str) -> None:
+    """Forget a batch. Raises redis-py's errors."""
+    pipe = client.pipeline(transaction=False)
+    pipe.unlink(keys.account(batch))
+    pipe.zrem(keys.ACCOUNTS, batch)
+    pipe.execute()
+
+
+class Accounts:
+    """Those of a server. Raises redis-py's errors when it is away."""
+
+    def __init__(self, client: Any) -> None:
+        self._redis = client
+
+    def newest(self, count: int = MAX_ACCOUNTS) -> list[Account]:
+        """Those that were told of last, the one that began last first."""
+        found = self.read(self._redis.zrevrange(keys.ACCOUNTS, 0, count - 1))
+        return sorted(found, key=lambda account: account.started, reverse=True)
+
+    def told_since(self, when: float) -> dict[str, float]:
+        """The batches of which something was told since then, and when."""
+        found = self._redis.zrangebyscore(keys.ACCOUNTS, when, "+inf", withscores=True)
+        return {name.decode(errors="replace"): score for name, score in found}
+
+    def find(self, batch: str) -> Account | None:
+        return next(self.read([batch]), None)
+
+    def read(self, batches: Iterable[str | bytes]) -> Iterator[Account]:
+        """These batches, without those that nobody knows any more."""
+        names = [name.decode(errors="replace") if isinstance(name, bytes) else name for name in batches]
+        for start in range(0, len(names), READ_AT_ONCE):
+            pipe = self._redis.pipeline(transaction=False)
+            some = names[start : start + READ_AT_ONCE]
+            for name in some:
+                pipe.hgetall(keys.account(name))
+            for name, fields in zip(some, pipe.execute(raise_on_error=False), strict=True):
+                if isinstance(fields, dict) and b"started" in fields:
+                    yield parse(name, fields)
+
+
+def parse(batch: str, fields: Mapping[bytes, bytes]) -> Account:
+    """An account from its hash; what is not there, or is nobody's of ours, counts as nothing."""
+    texts = {name.decode(errors="replace"): value.decode(errors="replace") for name, value in fields.items()}
+    step = _number(texts.get("step"), 1.0)
+    points = sorted((int(at), int(_number(done))) for at, done in _numbered(texts, "at:"))
+    return Account(
+        id=batch,
+        task=texts.get("task", ""),
+        fleet=texts.get("fleet", ""),
+        client=texts.get("client", ""),
+        started=_number(texts.get("started")),
+        total=int(_number(texts["total"])) if texts.get("total") else None,
+        done=int(_number(texts.get("done"))),
+        failed=int(_number(texts.get("failed"))),
+        retried=int(_number(texts.get("retried"))),
+        repeats=int(_number(texts.get("repeats"))),
+        named=texts.get("named") == "1",
+        detached=texts.get("detached") == "1",
+        last=_number(texts.get("last")),
+        seen=_number(texts.get("seen")),
+        ended=_number(texts["ended"]) if texts.get("ended") else None,
+        end=texts.get("end"),  # type: ignore[arg-type]
+        seconds={int(bucket): int(_number(count)) for bucket, count in _numbered(texts, "s:")},
+        errors={name: (int(_number(n)), texts.get(f"trace:{name}", "")) for name, n in _beginning(texts, "error:")},
+        points=tuple(((at + 1) * step, done) for at, done in points),
+    )
+
+
+def _beginning(texts: Mapping[str, str], start: str) -> Iterator[tuple[str, str]]:
+    return ((name.removeprefix(start), value) for name, value in texts.items() if name.startswith(start))
+
+
+def _numbered(texts: Mapping[str, str], start: str) -> Iterator[tuple[str, str]]:
+    return ((name, value) for name, value in _beginning(texts, start) if name.removeprefix("-").isdecimal())
+
+
+def _number(text: str | None, default: float = 0.0) -> float:
+    try:
+        return float(text or default)
+    except ValueError:
+        return default

@@ -1,0 +1,88 @@
+"""Counts what a chunk's items came to in the account of their batch, in the round trip that carries their outcomes.
+
+Whatever the account answers, outcomes are what counts: an account that cannot be kept costs none. A report costs the
+same however many items it has; only an item that failed costs something of its own.
+"""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from array import array
+from collections import Counter
+from math import frexp
+from typing import Any
+
+from manycore import errors
+from manycore.protocol import account, keys
+from manycore.protocol.account import Told
+from manycore.protocol.failure import load_error
+from manycore.worker.child.run import ChunkRun
+from manycore.worker.child.tally import Report
+from manycore.worker.context import WorkerContext
+
+SAMPLES = 32
+"""Of the durations of one report that are looked at, about; each stands for its neighbours."""
+SHORTEST = -24
+"""The bucket of what took no time that could be measured. Others are powers of two seconds, from a microsecond on."""
+
+
+class Accountant:
+    """Of one reporter. Not thread-safe."""
+
+    def __init__(self, context: WorkerContext) -> None:
+        self._settings = context.settings
+        self._teller = f"{context.name}-{threading.get_native_id()}"
+
+    def count(self, pipe: Any, run: ChunkRun, report: Report | None) -> list[Told]:
+        """Queue what a report says, if there is anything."""
+        if report is None or run.cancelled is not None:
+            return []
+        chunk, stop = run.chunk, report.start + len(report.values)
+        told: dict[str, Any] = {
+            "report": f"{chunk.id} {report.start}-{stop}",
+            "facts": account.facts(chunk, run.shadow or chunk.task, run.queue),
+            "counts": counts_of(run, report),
+            "errors": errors_of(report),
+        }
+        ttl = keys.stream_ttl(chunk.ephemeral, self._settings.batch_ttl_seconds)
+        return [account.tell(pipe, chunk.batch, ttl, told, self._teller)]
+
+
+def counts_of(run: ChunkRun, report: Report) -> dict[str, int]:
+    """What a report adds to an account."""
+    counts = {
+        "done": len(report.values) - len(report.retry),
+        "failed": len(report.errors),
+        "retried": len(report.retry) - len(run.tally.postponed.intersection(report.retry)),
+        "repeats": int(run.careful_until > 0 and report.start == run.tally.start),
+    }
+    return {name: count for name, count in counts.items() if count} | buckets_of(report.seconds)
+
+
+def buckets_of(seconds: array[float]) -> dict[str, int]:
+    """How many items took up to 2^k seconds, as `s:<k>`."""
+    stride = -(-len(seconds) // SAMPLES) or 1
+    sample = [frexp(each)[1] if each else SHORTEST for each in seconds[::stride]]
+    counts = {bucket: count * stride for bucket, count in Counter(sample).items()}
+    if sample:
+        counts[sample[-1]] -= len(sample) * stride - len(seconds)  # the last one stands for fewer
+    return {f"s:{bucket}": count for bucket, count in counts.items()}
+
+
+def errors_of(report: Report) -> dict[str, tuple[int, str]]:
+    """How often each class of error came, and what the first of them says."""
+    found: dict[str, tuple[int, str]] = {}
+    for position, name in report.names.items():
+        count, text = found.get(name, (0, ""))
+        found[name] = (count + 1, text or _text_of(report.errors[position], name))
+    return found
+
+
+def _text_of(blob: bytes, name: str) -> str:
+    """The traceback of a pickled error. Without one, its text if it is our own: others must not be rebuilt here."""
+    text: str = pickle.loads(blob)[1]
+    if not text and hasattr(errors, name):
+        error = load_error(blob)
+        text = f"{type(error).__name__}: {error}"
+    return text if len(text) <= account.MAX_TRACE else f"...\n{text[-account.MAX_TRACE :]}"

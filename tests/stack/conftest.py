@@ -13,6 +13,7 @@ from typing import NoReturn
 import pytest
 
 from manycore import Cluster
+from tests.stack.pythons import IMAGE
 from tests.stack.stack import ROOT, Stack
 
 
@@ -50,8 +51,7 @@ def stack(engine: None, user_tasks: Path, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("redis")
     stack = Stack(f"manycore-test-{secrets.token_hex(3)}", folder, MANYCORE_TASKS_FOLDER=str(user_tasks))
     try:
-        stack.compose("build", "--quiet")
-        stack.up()
+        stack.begin(IMAGE)
         yield stack
     finally:
         stack.down()

@@ -52,6 +52,13 @@ class Stack:
         assert done.returncode == 0 or not check, f"compose {' '.join(arguments)}: {done.stderr}\n{self.logs()}"
         return done.stdout
 
+    def begin(self, python: str) -> None:
+        """Build the image and start, as a user does."""
+        self.compose("build", "--quiet", MANYCORE_PYTHON=python)
+        started = monotonic()
+        self.command("up", "--build", "--python", python)
+        self.seconds_to_healthy = monotonic() - started
+
     def up(self) -> None:
         started = monotonic()
         self.compose("up", "-d", "--wait", "--wait-timeout", "120")
@@ -77,7 +84,7 @@ class Stack:
         """What `manycore ...` prints where this stack runs."""
         command = [sys.executable, "-m", "manycore.cli", *arguments]
         done = subprocess.run(
-            command, cwd=ROOT, env=_clean_environment() | self._settings, capture_output=True, text=True, timeout=60
+            command, cwd=ROOT, env=_clean_environment() | self._settings, capture_output=True, text=True, timeout=280
         )
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()

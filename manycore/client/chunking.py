@@ -9,6 +9,9 @@ from __future__ import annotations
 
 CHUNKS_PER_SLOT = 4
 """More make the splitting at the end cheaper, fewer make the messages cheaper."""
+SMALL_SHARE = 500
+"""An input of at most so many items for each slot goes as one chunk for each. A message costs as much as a thousand
+short items, and whether they are short nobody knows yet; long ones are split while they run."""
 MAX_CHUNK_ITEMS = 32_768
 """Bounds the memory of a child and of a client for tiny items."""
 MAX_CHUNK_BYTES = 512 * 1024
@@ -25,8 +28,10 @@ def window_chunks(slots: int) -> int:
 
 
 def chunk_items(total: int, slots: int, bytes_per_item: float = 0.0) -> int:
-    """How many items each chunk of an input of `total` items takes: a few chunks for each slot, all alike."""
-    share = -(-total // (max(1, slots) * CHUNKS_PER_SLOT))
+    """How many items each chunk of an input of `total` items takes: one or a few chunks for each slot, all alike."""
+    share = -(-total // max(1, slots))
+    if share > SMALL_SHARE:
+        share = -(-share // CHUNKS_PER_SLOT)
     return max(1, min(share, bounded_items(bytes_per_item)))
 
 

@@ -42,7 +42,8 @@ def test_both_kinds_of_chunks_keep_the_bound_in_bytes(total: int, slots: int, si
 def test_a_sized_input_makes_a_few_chunks_for_each_slot(total: int, slots: int) -> None:
     chunks = -(-total // chunking.chunk_items(total, slots))
     assert chunks <= slots * chunking.CHUNKS_PER_SLOT
-    assert chunks >= min(total, slots)
+    assert chunks > min(total, slots) // 2  # the rest get theirs by the first split, a few milliseconds later
+    assert total > slots * chunking.SMALL_SHARE or chunks <= slots
 
 
 def test_a_lazy_input_starts_with_one_item() -> None:

@@ -170,6 +170,16 @@ class Accounts:
     def find(self, batch: str) -> Account | None:
         return next(self.read([batch]), None)
 
+    def cancel(self, batch: str, flag: bytes, ttl_seconds: int) -> None:
+        """Stop a batch from outside: its workers meet the flag, and its client, if it lives, asks for it."""
+        key = keys.batch(batch)
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.hset(key, "cancelled", flag)
+        told = tell(pipe, batch, keys.EPHEMERAL_TTL_SECONDS, {"end": "cancelled"})
+        pipe.ttl(key)
+        if execute(pipe, [told])[-1] < ttl_seconds:
+            self._redis.expire(key, ttl_seconds)
+
     def read(self, batches: Iterable[str | bytes]) -> Iterator[Account]:
         """These batches, without those that nobody knows any more."""
         names = [name.decode(errors="replace") if isinstance(name, bytes) else name for name in batches]

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import os
 
-from ops.flower import access, display
+from manycore.protocol.broker import BRIEF_SECONDS, connect
+from manycore.protocol.settings import load_settings
+from ops.flower import access, display, extension
+from ops.flower.board import Board
 
 address = "0.0.0.0"  # of the container; the host publishes it on loopback alone
 port = 5555
@@ -21,6 +24,7 @@ max_tasks = int(os.environ.get("MANYCORE_FLOWER_TASKS") or 10_000)  # about 6 Ki
 max_workers = 1_000
 purge_offline_workers = 3_600  # seconds: what was scaled away goes from the list
 tasks_columns = "name,args,state,result,received,runtime,worker"
+natural_time = True  # "a minute ago": narrower, so that all columns fit
 
 
 def format_task(task: object) -> object:
@@ -30,3 +34,5 @@ def format_task(task: object) -> object:
 
 access.close_gaps()
 display.show_all_queues()
+_settings = load_settings()
+extension.add_pages(Board(connect(_settings, BRIEF_SECONDS), _settings.batch_ttl_seconds))

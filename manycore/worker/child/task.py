@@ -19,18 +19,10 @@ from manycore.worker.child.plain import PlainTurn, excepting
 from manycore.worker.child.run import ChunkRun
 from manycore.worker.child.turn import Call, NotBegun
 from manycore.worker.context import WorkerContext, worker_context
+from manycore.worker.summary import REFUSED, Summary
 
 _local = threading.local()
 """One courier for each thread that runs items: a prefork child has one, a worker of threads several."""
-
-
-class Summary(str):
-    """What Flower shows as a chunk's result; its repr has no quotes."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return str(self)
 
 
 class ManycoreTask(Task):
@@ -100,7 +92,7 @@ class ManycoreTask(Task):
             courier.fail(chunk, error)
         except ConnectionFailed as exc:
             raise Reject(exc, requeue=True) from exc
-        return f"refused: {error}"
+        return f"{REFUSED}{error}"
 
     def _check_headers(self, chunk: Chunk) -> None:
         """Celery's headers are not signed: what they say must be what the chunk says."""

@@ -20,6 +20,7 @@ from manycore.worker import blackbox, executions
 from manycore.worker.context import worker_context
 from manycore.worker.parent import deaths
 from manycore.worker.parent.backend import NoMemory
+from manycore.worker.summary import ending
 
 logger = logging.getLogger(__name__)
 LOST = (WorkerLostError, SystemExit, KeyboardInterrupt)
@@ -50,6 +51,15 @@ class ChunkRequest(Request):
         elif isinstance(exc, Reject) and exc.requeue:
             self.note_end(executions.HARMLESS)
         return super().on_failure(exc_info, send_failed_event, return_ok)
+
+    def send_event(self, type: str, **fields: Any) -> None:
+        """Tell Flower; of a chunk, as it ended, which Celery takes for a success however many of its items failed."""
+        if self.delivery is not None and type == "task-succeeded":
+            text = str(fields.get("result") or "").strip("'\"")
+            type, fields["result"] = ending(text), text
+            if type == "task-failed":
+                fields |= {"exception": text, "traceback": ""}
+        super().send_event(type, **fields)
 
     def acknowledge(self) -> None:
         super().acknowledge()

@@ -1,0 +1,28 @@
+"""What a chunk came to, in words: what Flower shows as its result, and in which state that leaves it."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+REFUSED = "refused: "
+_COUNT = re.compile(r"(\d+) (ok|failed|cancelled)")
+
+
+class Summary(str):
+    """`500 ok`, `498 ok, 2 failed`, `refused: ...`; its repr has no quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def ending(text: str) -> Literal["task-succeeded", "task-failed", "task-revoked"]:
+    """Celery's event for a chunk with this summary: one failed item is a failure, or nobody would look at it."""
+    if text.startswith(REFUSED):
+        return "task-failed"
+    counts = {what: int(count) for count, what in _COUNT.findall(text)}
+    if counts.get("failed"):
+        return "task-failed"
+    return "task-revoked" if counts.get("cancelled") and not counts.get("ok") else "task-succeeded"

@@ -1,0 +1,83 @@
+"""`/api/batches`: batches as JSON, behind Flower's own password. What changes something is refused when read-only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flower.api import BaseApiHandler
+from tornado.ioloop import IOLoop
+from tornado.web import HTTPError, authenticated
+
+from manycore.protocol.broker import AWAY
+from ops.flower.board import Board, Wish
+
+T = TypeVar("T")
+CUSTOM_HEADER = "X-Requested-With"
+"""A form of another site cannot send it, and a script of another site is asked for leave first, which nobody gives."""
+
+
+class BoardHandler(BaseApiHandler):
+    """What every path of ours has: the board, read on a thread of the pool."""
+
+    def initialize(self, board: Board) -> None:
+        self.board = board
+
+    async def ask(self, question: Callable[[], T]) -> T:
+        """The answer; 503 while the server is away."""
+        try:
+            return await IOLoop.current().run_in_executor(None, question)
+        except AWAY as exc:
+            raise HTTPError(503, f"Redis does not answer: {exc}") from exc
+
+    def check_may_change(self) -> None:
+        """Raise 403 unless this Flower may change something, and the request comes from a page of its own."""
+        if self.application.options.read_only:
+            raise HTTPError(403, "Read only mode is enabled (MANYCORE_FLOWER_READ_ONLY=0 ends it)")
+        if not self.request.headers.get(CUSTOM_HEADER):
+            raise HTTPError(403, f"The header {CUSTOM_HEADER} is missing: it shows that no other site asks")
+
+    def number(self, name: str, default: int) -> int:
+        found: int = self.get_argument(name, str(default), type=int)
+        if found < 0:
+            raise HTTPError(400, f"{name} must not be negative")
+        return found
+
+
+class ListBatches(BoardHandler):
+    """`GET /api/batches?search=&state=&sort=started&order=desc&start=0&length=50`"""
+
+    @authenticated
+    async def get(self) -> None:
+        wish = Wish(
+            search=self.get_argument("search", "", escape=False),
+            state=self.get_argument("state", ""),
+            sort=self.get_argument("sort", "started"),
+            descending=self.get_argument("order", "desc") != "asc",
+            start=self.number("start", 0),
+            length=self.number("length", 50),
+        )
+        self.write(await self.ask(lambda: self.board.page(wish)))
+
+
+class ShowBatch(BoardHandler):
+    """`GET /api/batches/ID`"""
+
+    @authenticated
+    async def get(self, batch: str) -> None:
+        found: dict[str, Any] | None = await self.ask(lambda: self.board.batch(batch))
+        if found is None:
+            raise HTTPError(404, f"Nothing is known of a batch {batch}")
+        self.write(found)
+
+
+class CancelBatch(BoardHandler):
+    """`POST /api/batches/ID/cancel?terminate=1`"""
+
+    @authenticated
+    async def post(self, batch: str) -> None:
+        self.check_may_change()
+        terminate: bool = self.get_argument("terminate", "0", type=bool)
+        if not await self.ask(lambda: self.board.cancel(batch, terminate=terminate)):
+            raise HTTPError(409, f"The batch {batch} has ended, or nothing is known of it")
+        self.write({"message": f"{batch} is being cancelled"})

@@ -1,0 +1,65 @@
+"""Adds our pages to Flower, which has no interface for that: what is relied on of its inside is in this file.
+
+`flower==2.2.*` is pinned; `tests/integration/test_flower.py` notices what moves.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tornado.template import BaseLoader, Template
+from tornado.web import StaticFileHandler, url
+
+from ops.flower.board import Board
+
+HERE = Path(__file__).parent
+TAB_AT = "      </ul>\n"
+"""Where Flower's navigation ends, in its `navbar.html`: our tabs go before it."""
+TAB = """        <li class="nav-item">
+          <a class="nav-link{{% if active_tab == '{name}' %}} active{{% end %}}"
+            href="{{{{ reverse_url('{name}') }}}}"
+            {{% if active_tab == '{name}' %}}aria-current="page"{{% end %}}>{title}</a>
+        </li>
+"""
+TABS = {"batches": "Batches"}
+
+
+class Templates(BaseLoader):
+    """Ours where we have one of the name, else Flower's; its navigation with our tabs."""
+
+    def __init__(self, *folders: Path) -> None:
+        super().__init__()
+        self._folders = folders
+
+    def resolve_path(self, name: str, parent_path: str | None = None) -> str:
+        return name  # neither of us has folders of templates
+
+    def _create_template(self, name: str) -> Template:
+        path = next(folder / name for folder in self._folders if (folder / name).exists())
+        text = path.read_text()
+        return Template(with_tabs(text) if name == "navbar.html" else text, name=name, loader=self)
+
+
+def with_tabs(navbar: str) -> str:
+    """Flower's navigation with ours."""
+    tabs = "".join(TAB.format(name=name, title=title) for name, title in TABS.items())
+    return navbar.replace(TAB_AT, tabs + TAB_AT, 1)
+
+
+def add_pages(board: Board) -> None:
+    """Add our pages and their API, before the application is made."""
+    from flower import urls
+
+    from ops.flower import api, pages
+
+    urls.settings["template_loader"] = Templates(HERE / "templates", Path(urls.settings["template_path"]))
+    ours: list[Any] = [
+        url(r"/batches", pages.BatchesPage, name="batches"),
+        url(r"/batch/(.+)", pages.BatchPage, name="batch"),
+        url(r"/manycore/(.*)", StaticFileHandler, {"path": str(HERE / "static")}, name="manycore"),
+        url(r"/api/batches", api.ListBatches, {"board": board}),
+        url(r"/api/batches/([^/]+)", api.ShowBatch, {"board": board}),
+        url(r"/api/batches/([^/]+)/cancel", api.CancelBatch, {"board": board}),
+    ]
+    urls.handlers[:0] = ours

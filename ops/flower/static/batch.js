@@ -1,0 +1,118 @@
+/* One batch: its numbers, what it did over time, how long its items took, what failed; and its end, by a button. */
+"use strict";
+
+(function () {
+    const page = document.querySelector(".batch-page"), api = page.dataset.api, SVG = "http://www.w3.org/2000/svg",
+        at = id => document.getElementById(id);
+
+    function svg(tag, attributes) {
+        const made = document.createElementNS(SVG, tag);
+        Object.entries(attributes).forEach(([name, value]) => made.setAttribute(name, value));
+        return made;
+    }
+
+    function label(x, y, text, anchor) {
+        const made = svg("text", { x: x, y: y, "text-anchor": anchor || "start", class: "chart-label" });
+        made.textContent = text;
+        return made;
+    }
+
+    /* Items done by each moment, from (0, 0) to now. */
+    function drawProgress(batch) {
+        const end = (batch.ended || batch.now) - batch.started, width = 600, height = 200, foot = 24, head = 16,
+            top = Math.max(batch.total || 0, batch.done, 1),
+            x = seconds => width * Math.min(1, seconds / Math.max(end, 0.001)),
+            y = done => height - foot - (height - foot - head) * done / top,
+            points = [[0, 0], ...batch.points.filter(point => point[0] < end), [end, batch.done]],
+            line = points.map(([seconds, done]) => x(seconds).toFixed(1) + "," + y(done).toFixed(1)).join(" "),
+            chart = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "Items done over time" });
+        chart.append(
+            svg("line", { x1: 0, x2: width, y1: y(top), y2: y(top), class: "chart-goal" }),
+            svg("polygon", { points: `0,${y(0)} ${line} ${width},${y(0)}`, class: "chart-area" }),
+            svg("polyline", { points: line, class: "chart-line" }),
+            label(2, y(top) - 4, Shown.count(top)),
+            label(0, height - 6, "start"),
+            label(width, height - 6, Shown.duration(end), "end")
+        );
+        at("progress").replaceChildren(chart);
+    }
+
+    function drawSeconds(buckets) {
+        if (!buckets.length) {
+            at("seconds").replaceChildren(Shown.element("p", "chart-empty", "Nothing is done yet."));
+            return;
+        }
+        const most = Math.max(...buckets.map(bucket => bucket.items)), rows = buckets.map(bucket => {
+            const row = Shown.element("div", "bucket"), bar = Shown.element("span", "bucket-bar");
+            bar.style.width = Math.max(0.5, 100 * bucket.items / most) + "%";
+            row.append(Shown.element("span", "bucket-name", "≤ " + Shown.duration(bucket.up_to)),
+                Shown.element("span", "bucket-track"), Shown.element("span", "bucket-count", Shown.count(bucket.items)));
+            row.children[1].append(bar);
+            return row;
+        });
+        at("seconds").replaceChildren(...rows);
+    }
+
+    function showErrors(errors) {
+        const open = new Set([...document.querySelectorAll("#errors details[open]")].map(each => each.dataset.name));
+        at("errors").replaceChildren(...errors.map(error => {
+            const details = Shown.element("details"), head = Shown.element("summary");
+            details.dataset.name = error.name;
+            details.open = open.has(error.name);
+            head.append(Shown.element("strong", "", error.name), " × " + Shown.count(error.items));
+            details.append(head, Shown.element("pre", "", error.traceback || "Without a traceback."));
+            return details;
+        }));
+        if (!errors.length) { at("errors").append(Shown.element("p", "chart-empty", "None.")); }
+    }
+
+    function showFacts(batch) {
+        const facts = [
+            ["Fleet", batch.fleet], ["Client", batch.client], ["Started", Shown.time(batch.started)],
+            ["Ended", batch.ended && Shown.time(batch.ended)], ["Last outcome", batch.last && Shown.time(batch.last)],
+            ["Named", batch.named ? "yes: any process can attach to it" : "no: its client alone gathers it"],
+            ["Further attempts", Shown.count(batch.retried)],
+            ["Chunks again after a death", Shown.count(batch.repeats)]
+        ];
+        at("facts").replaceChildren(...facts.filter(fact => fact[1]).map(([name, value]) => {
+            const row = Shown.element("tr");
+            row.append(Shown.element("td", "", name), Shown.element("td", "", value));
+            return row;
+        }));
+    }
+
+    function show(batch) {
+        at("state").replaceChildren(Shown.state(batch));
+        at("task").textContent = batch.task;
+        at("done").textContent = Shown.share(batch);
+        at("failed").textContent = Shown.count(batch.failed);
+        at("rate").textContent = Shown.rate(batch.rate);
+        at("eta-label").textContent = batch.ended ? "Took" : "Time left";
+        at("eta").textContent = Shown.duration(batch.ended ? batch.ended - batch.started : batch.eta_seconds);
+        at("bar").replaceChildren(Shown.bar(batch));
+        drawProgress(batch);
+        drawSeconds(batch.seconds);
+        showErrors(batch.errors);
+        showFacts(batch);
+        ["cancel", "terminate"].forEach(id => { if (at(id)) { at(id).disabled = Boolean(batch.ended); } });
+    }
+
+    const ask = Shown.live(async () => show(await Shown.get(api)), 1);
+
+    async function cancel(query, question) {
+        if (!window.confirm(question)) { return; }
+        try {
+            await Shown.post(api + "/cancel" + query);
+        } catch (error) {
+            window.alert(error.message);
+        }
+        ask();
+    }
+
+    if (at("cancel")) {
+        const name = document.getElementById("batch-id").textContent;
+        at("cancel").addEventListener("click", () => cancel("", `Cancel ${name}? Items that run are let finish.`));
+        at("terminate").addEventListener("click", () => cancel("?terminate=1",
+            `Terminate ${name}? The processes that run its items are killed.`));
+    }
+}());

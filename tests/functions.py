@@ -260,3 +260,12 @@ class EndsWhenShown:
 @task
 def gives_what_ends_when_shown(folder: str) -> EndsWhenShown:
     return EndsWhenShown(folder)
+
+
+@task
+def ends_with(folder: str, flag: str) -> str:
+    """For plain Celery calls: leave a file for each run, then wait for the file `flag`."""
+    note_run(1, folder=folder)
+    while not (Path(folder) / flag).exists():
+        time.sleep(0.01)
+    return "done"

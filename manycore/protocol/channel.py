@@ -10,9 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import redis
 from kombu.transport import redis as kombu_redis
 
 from manycore.protocol.address import Address
+
+
+class ChannelGone(redis.ConnectionError):
+    """The channel was closed with its connection. kombu would fail with an AttributeError, which it tries no more."""
 
 
 class Channel(kombu_redis.Channel):
@@ -24,6 +29,8 @@ class Channel(kombu_redis.Channel):
     def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
         """This client, or the channel's own. Its pool is another one after a fork, and after a lost connection."""
         if client is None:
+            if self.connection is None:
+                raise ChannelGone("its connection was closed")
             if self._kept is None or self._kept.connection_pool is not self.pool:
                 self._kept = self.Client(connection_pool=self.pool)
             client = self._kept

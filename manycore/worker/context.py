@@ -10,6 +10,7 @@ import os
 import pickle
 import tempfile
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +32,7 @@ from manycore.worker import blackbox
 from manycore.worker.blackbox import BlackBox
 from manycore.worker.code import CodeStore, Imports
 from manycore.worker.functions import Function, FunctionCache
+from manycore.worker.outage import outlast
 from manycore.worker.states import Setup, States
 
 
@@ -46,6 +48,12 @@ class WorkerAMQP(OurAMQP):
     def __init__(self, app: WorkerApp) -> None:
         super().__init__(app)
         self.Connection = type(WorkerConnection.__name__, (WorkerConnection,), {"app": app})
+
+    @cached_property
+    def send_task_message(self) -> Callable[..., Any]:
+        """Callbacks and retries wait for a server that takes nothing now."""
+        send, app = super().send_task_message, self.app
+        return lambda *args, **options: outlast(worker_context(app), lambda: send(*args, **options))
 
 
 class WorkerApp(OurCelery):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import monotonic
 from typing import Any, NamedTuple
 
 import pytest
@@ -25,9 +26,9 @@ from tests.waiting import wait_until
 
 WAIT_SECONDS = 30
 ENDS_BADLY, GIVES_BAD_END = "tests.functions.ends_badly", "tests.functions.gives_bad_end"
-ECHO, LONG, GIVES, ENDS_ON_ERROR, ENDS_WHEN_SHOWN = (
+ECHO, LONG, GIVES, ENDS_ON_ERROR, ENDS_WHEN_SHOWN, ENDS_WITH = (
     f"tests.functions.{name}"
-    for name in ("echo", "long_task", "ends_parent", "ends_on_error", "gives_what_ends_when_shown")
+    for name in ("echo", "long_task", "ends_parent", "ends_on_error", "gives_what_ends_when_shown", "ends_with")
 )
 TASKS = "tests.functions,tests.noticing"
 
@@ -39,7 +40,7 @@ class House(NamedTuple):
     workers: dict[str, Any]
     app: Celery
     noticed: Path
-    """Where the workers leave a file for each failure."""
+    """Where the workers leave a file for each failure, and their logs."""
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +48,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     home = tmp_path_factory.mktemp("plain")
     with serving(home) as server, workers_of(server, home) as start, pytest.MonkeyPatch.context() as environment:
         environment.setenv(noticing.FOLDER, str(home))
-        cpu = start(tasks=TASKS, wait=False)
-        io = start("--pool", "threads", "--queue", "io", slots=2, tasks=TASKS)
+        cpu = start(tasks=TASKS, connection_seconds="0.3", wait=False)
+        io = start("--pool", "threads", "--queue", "io", slots=2, tasks=TASKS, connection_seconds="0.3")
         environment.setenv("MANYCORE_URL", server.url)
         environment.setenv("MANYCORE_KEY", server.key)
         yield House(server, {"cpu": cpu, "io": io}, celery_app(), home)
@@ -240,3 +241,35 @@ def test_the_signal_of_a_failure_is_sent(how: str, told: str, house: House, fold
     sent.get(timeout=WAIT_SECONDS, propagate=False)
     wait_until(lambda: (house.noticed / sent.id).exists(), "the signal was sent")
     assert (house.noticed / sent.id).read_text() == told
+
+
+@pytest.mark.parametrize(("fleet", "linked"), [("cpu", False), ("cpu", True), ("io", False)])
+def test_an_outage_is_no_calls_result(fleet: str, linked: bool, house: House, folder: str) -> None:
+    """The server takes no writes when the call has run, for longer than is waited for elsewhere."""
+    client, waited = house.server.client(), outages_told(house)
+    after = house.app.signature(LONG, (folder, 0.0), immutable=True) if linked else None
+    call = house.app.send_task(ENDS_WITH, (folder, "flag"), queue=fleet, link=after)
+    wait_until(lambda: (Path(folder) / "1").exists(), "it runs")
+    client.config_set("min-replicas-to-write", "1")
+    try:
+        (Path(folder) / "flag").touch()
+        wait_until(lambda: outages_told(house) > waited, "the child waits")
+        later = monotonic() + 1.0
+        wait_until(lambda: monotonic() > later, "others would have given up")
+    finally:
+        client.config_set("min-replicas-to-write", "0")
+    assert call.get(timeout=WAIT_SECONDS) == "done"
+    if linked:
+        wait_until(lambda: (Path(folder) / "0").exists(), "the callback ran")
+
+
+def outages_told(house: House) -> int:
+    return sum(path.read_text().count("; waiting for it") for path in house.noticed.glob("*.log"))
+
+
+def test_a_client_publishes_on_a_new_channel_if_its_own_was_closed(house: House) -> None:
+    """As it finds one after an outage (seen in a storm): kombu's AttributeError would go to the caller."""
+    with house.app.amqp.producer_pool.acquire(block=True) as producer:
+        producer.channel.close()
+        producer.publish("anything", routing_key="nobody", exchange="", serializer="json", retry=True)
+    assert house.server.client().llen("nobody") == 1

@@ -10,18 +10,16 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from time import sleep
 from typing import Any, TypeVar
 
 from billiard.common import terminate_handler_fired
 from celery import Task
-from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
+from celery.exceptions import Ignore, SoftTimeLimitExceeded
 
-from manycore.errors import ConnectionFailed, ItemTimeout, MessageRefused, NotUnpicklable, RemoteError, WorkerCrashed
+from manycore.errors import ItemTimeout, MessageRefused, NotUnpicklable, RemoteError, WorkerCrashed
 from manycore.protocol.calls import PlainCall
 from manycore.protocol.message import Chunk, ItemOptions, new_chunk_id
 from manycore.protocol.packing import Opened, reason_of, text_of
-from manycore.protocol.patience import OF_WORKERS, Patience
 from manycore.worker import executions
 from manycore.worker.child import copies
 from manycore.worker.child.limits import time_limit
@@ -29,6 +27,7 @@ from manycore.worker.child.quarantine import set_aside
 from manycore.worker.child.suspects import alone
 from manycore.worker.context import worker_context
 from manycore.worker.executions import Past
+from manycore.worker.outage import outlast
 from manycore.worker.strikes import Strike
 
 T = TypeVar("T")
@@ -58,17 +57,15 @@ class PlainTurn:
             return self._within_limits()
 
     def _count(self) -> None:
-        """Count this execution. Raises what ends a call that has had enough of them, or gives it back."""
-        patience = Patience(self._context.settings, _pause, OF_WORKERS)
-        try:
-            past = patience.ride_out(lambda: executions.begin(self._context, self._call.id, os.getpid()))
-            most = self._context.settings.max_executions
-            if past.count >= most:
-                if patience.ride_out(lambda: self._task.backend.succeeded(self._call.id)) and not self._request.chord:
-                    raise Ignore  # it has only died of what came after
-                self._condemn(past, bare=past.count > most)
-        except ConnectionFailed as exc:
-            raise Reject(exc, requeue=True) from exc  # a server that is away is no outcome of any call
+        """Count this execution. Raises what ends a call that has had enough of them."""
+        context, call_id = self._context, self._call.id
+        past = outlast(context, lambda: executions.begin(context, call_id, os.getpid()))
+        most = context.settings.max_executions
+        if past.count < most:
+            return
+        if self._task.backend.succeeded(call_id) and not self._request.chord:
+            raise Ignore  # it has only died of what came after
+        self._condemn(past, bare=past.count > most)
 
     def _condemn(self, past: Past, *, bare: bool) -> None:
         """Put the call aside, and raise its verdict; `bare` if one has killed before, by what Celery runs at it."""
@@ -111,11 +108,6 @@ class PlainTurn:
             if terminate_handler_fired():
                 raise
             raise NotUnpicklable(what, f"worker {self._context.name}", reason_of(exc)) from exc
-
-
-def _pause(seconds: float) -> bool:
-    sleep(seconds)
-    return False  # a worker that shuts down ends with its process
 
 
 def excepting(run: Callable[[], T]) -> T:

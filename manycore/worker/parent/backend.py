@@ -18,6 +18,7 @@ from manycore.protocol.message import Chunk
 from manycore.protocol.results import head_of
 from manycore.protocol.serializer import Delivery
 from manycore.worker.context import worker_context
+from manycore.worker.outage import outlast
 from manycore.worker.parent.refusals import refuse_chunk
 
 
@@ -48,6 +49,18 @@ class OutcomeBackend(RedisBackend):
         if chunk is None:
             return super().mark_as_revoked(task_id, reason, request=request, **kwargs)
         return refuse_chunk(worker_context(self.app), chunk, BatchCancelled(chunk.batch))
+
+    def get(self, key: Any) -> Any:
+        parent: Any = super()
+        return outlast(worker_context(self.app), lambda: parent.get(key))
+
+    def set(self, key: Any, value: Any, **options: Any) -> Any:
+        parent: Any = super()
+        return outlast(worker_context(self.app), lambda: parent.set(key, value, **options))
+
+    def on_chord_part_return(self, request: Any, state: str, result: Any, **options: Any) -> Any:
+        parent: Any = super()
+        return outlast(worker_context(self.app), lambda: parent.on_chord_part_return(request, state, result, **options))
 
     def succeeded(self, task_id: str) -> bool:
         """Whether the success of this call is stored."""

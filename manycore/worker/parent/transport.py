@@ -87,10 +87,10 @@ class QoS(kombu_redis.QoS):
             logger.warning("Lost deliveries cannot be restored now: %s", exc)  # the next sweep tries again
 
     def restore_unacked(self, client: Any = None) -> None:
-        """On a connection that is gone kombu has nothing to restore with: its AttributeError would end the worker."""
+        """On a connection that is gone there is nothing to restore with, and kombu's error would end the worker."""
         try:
             super().restore_unacked(client)  # type: ignore[no-untyped-call]
-        except AttributeError:
+        except (AttributeError, channel.ChannelGone):
             logger.warning("%d deliveries are restored when their leases end", len(self._delivered), exc_info=True)
 
     def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:

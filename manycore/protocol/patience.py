@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 import redis
 from kombu.exceptions import OperationalError
 
-from manycore.errors import ConnectionFailed, ServerFull
+from manycore.errors import ConnectionFailed, ManycoreError, ServerFull
 from manycore.protocol.broker import AWAY, FULL, RECONNECT_SECONDS, reason
 from manycore.protocol.settings import Settings, redacted
 
@@ -35,8 +35,9 @@ class Trouble(NamedTuple):
 
 
 OF_CLIENTS = Trouble((redis.AuthenticationError,), (FULL,), (*AWAY, OperationalError, ConnectionError))
-OF_WORKERS = Trouble((), (), (redis.RedisError, OperationalError, OSError))
-"""A worker has nobody to tell: whatever it is, it waits, and then gives its message back."""
+OF_WORKERS = Trouble((ManycoreError,), (), (redis.RedisError, OperationalError, OSError))
+"""A worker has nobody to tell: whatever it is, it waits, and then gives its message back. What it refuses itself is no
+trouble of the server, although some of that is an `OSError` too."""
 
 
 class Patience:

@@ -14,7 +14,7 @@ import inspect
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,19 +42,24 @@ class Setup:
     def run(self) -> Any:
         return self.initializer(*self.initargs)
 
-    @property
     def namespace(self) -> dict[str, Any]:
         """The globals that the initializer sets by `global`: of its module, or of what was shipped with it."""
-        inner: Any = self.initializer
-        while isinstance(inner, functools.partial):
-            inner = inner.func
-        inner = inspect.unwrap(inner)
-        found: dict[str, Any] | None = getattr(inner, "__globals__", None)
-        return found if found is not None else getattr(type(inner).__call__, "__globals__", {})
+        with suppress(Exception):  # an odd object may raise anything where it is looked at
+            inner: Any = self.initializer
+            while isinstance(inner, functools.partial):
+                inner = inner.func
+            inner = inspect.unwrap(inner)
+            found = getattr(inner, "__globals__", None) or getattr(type(inner).__call__, "__globals__", None)
+            if type(found) is dict:
+                return found
+        return {}
 
 
 class Globals:
-    """The globals that one initializer has set: by name, as they are now, or as they were when they were put away."""
+    """The globals that one initializer has set: by name, as they are now, or as they were when they were put away.
+
+    What a step replaces, it gives: that ends outside of the caller's lock, for the end of an object may run anything.
+    """
 
     def __init__(self) -> None:
         self._values: dict[str, Any] = {}
@@ -66,36 +71,39 @@ class Globals:
         """Take what is set in `namespace` meanwhile for this initializer's own."""
         before = dict(namespace)
         yield
-        names = [name for name, value in namespace.items() if before.get(name, _ABSENT) is not value]
-        self._values = {name: namespace[name] for name in names if name != "__builtins__"}
+        after = dict(namespace)  # at once: other threads may add to it
+        names = [name for name, value in after.items() if before.get(name, _ABSENT) is not value]
+        self._values = {name: after[name] for name in names if name != "__builtins__"}
         self._places = [(namespace, {name: before.get(name, _ABSENT) for name in self._values})]
 
-    def put_into(self, namespace: dict[str, Any], *, alone: bool) -> None:
+    def put_into(self, namespace: dict[str, Any], *, alone: bool) -> list[object]:
         """Have them in this namespace, too; `alone` says that nobody uses them in another one."""
         if any(place is namespace for place, _ in self._places):
-            return
-        self._note()
-        if alone:
-            self.put_away()
+            return []
+        replaced = self.put_away() if alone else self._note()
         self._places.append((namespace, {name: namespace.get(name, _ABSENT) for name in self._values}))
         namespace.update(self._values)
+        return replaced
 
-    def put_away(self) -> None:
+    def put_away(self) -> list[object]:
         """Leave each namespace as it was, but for what else has been set there."""
-        self._note()
+        replaced = self._note()
         for namespace, before in self._places:
             for name, value in before.items():
                 if value is _ABSENT:
                     namespace.pop(name, None)
                 else:
                     namespace[name] = value
-        self._places.clear()
+        self._places, replaced = [], [*replaced, self._places]
+        return replaced
 
-    def _note(self) -> None:
+    def _note(self) -> list[object]:
         """Learn their values: items may have changed them."""
+        replaced = self._values
         if self._places:
             namespace, _ = self._places[-1]
-            self._values = {name: namespace.get(name, value) for name, value in self._values.items()}
+            self._values = {name: namespace.get(name, value) for name, value in replaced.items()}
+        return [replaced]
 
 
 @dataclass(slots=True)
@@ -128,15 +136,17 @@ class States:
         if setup is None:
             yield
             return
-        state, mine, dropped = self._enter(setup)
-        del dropped  # not under the lock: to end them may run anything
+        state, mine, gone = self._enter(setup)
         try:
-            self._make(state, setup, run) if mine else self._await(state)
+            del gone  # not under the lock
+            namespace = setup.namespace()
+            self._make(state, setup, run, namespace) if mine else self._await(state)
             if state.error is not None:
                 raise state.error
             with self._changed:
-                state.globals.put_into(setup.namespace, alone=self._users == 1)
+                gone = state.globals.put_into(namespace, alone=self._users == 1)
                 hold(state.value)
+            del gone
             yield
         finally:
             self._leave()
@@ -153,8 +163,9 @@ class States:
         """The state of this initializer, whether it is the caller's to make, and what is kept no longer."""
         with self._changed:
             self._await_turn(setup.digest)
+            gone: list[object] = []
             if self._active != setup.digest:
-                self._deactivate()
+                gone = self._deactivate()
                 self._active = setup.digest
             self._users += 1
             state = self._kept.get(setup.digest)
@@ -162,10 +173,9 @@ class States:
             if state is None:
                 state = self._kept[setup.digest] = _State(setup.code)
             self._kept.move_to_end(setup.digest)
-            dropped: list[object] = []
             while len(self._kept) > KEPT_STATES:
-                dropped.append(self._kept.popitem(last=False))
-            return state, mine, dropped
+                gone.append(self._kept.popitem(last=False))
+            return state, mine, gone
 
     def _await_turn(self, digest: str) -> None:
         """Wait until nobody uses another state; whoever has waited for that comes before who came after."""
@@ -177,14 +187,13 @@ class States:
         finally:
             self._others_waiting -= 1
 
-    def _deactivate(self) -> None:
+    def _deactivate(self) -> list[object]:
         state = self._kept.get(self._active or "")
-        if state is not None:
-            state.globals.put_away()
+        return state.globals.put_away() if state is not None else []
 
-    def _make(self, state: _State, setup: Setup, run: Callable[[Setup], Any]) -> None:
+    def _make(self, state: _State, setup: Setup, run: Callable[[Setup], Any], namespace: dict[str, Any]) -> None:
         try:
-            with state.globals.recorded(setup.namespace):
+            with state.globals.recorded(namespace):
                 state.value = run(setup)
         except BaseException as exc:
             state.error = exc

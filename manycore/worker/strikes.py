@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from redis import Redis
 
@@ -78,6 +79,12 @@ def of_step(fields: dict[bytes, bytes], step: int, digest: str) -> Strike | None
     """The strike of a step before the items, out of the strikes of their batch: of rebuilding a function, or of its
     initializer."""
     return _strike(fields.get(step_field(step, digest).encode()))
+
+
+def of_initializer(redis: Redis, batch: str, digest: str) -> Strike | None:
+    """The strike of the initializer of a function as it is now: other slots run it at the same time."""
+    found: Any = redis.hget(keys.strikes(batch), step_field(SETUP, digest))
+    return _strike(found)
 
 
 def fail(redis: Redis, batch: str, digest: str, cause: str, trace: str, ttl: int) -> None:

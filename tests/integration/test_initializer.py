@@ -22,6 +22,7 @@ from manycore.errors import (
     NoWorkerState,
     RemoteTraceback,
 )
+from tasks.primes import segments
 from tests.functions import busy, fail_first, hold_the_gil, leave, lock, square
 from tests.integration.conftest import Server
 from tests.waiting import wait_until
@@ -183,6 +184,20 @@ def test_one_that_kills_its_process_does_so_three_times(how: str, cluster: Clust
     assert cluster.submit(square, 3).result(timeout=30) == 9
 
 
+@pytest.mark.slow
+def test_one_that_ends_a_worker_of_threads_does_so_three_times(
+    start_worker: Callable[..., subprocess.Popen[bytes]], connect: Callable[..., Cluster], folder: Path
+) -> None:
+    batch = connect().batch(square, [1], initializer=fail, initargs=(folder, "exit"))
+    for _ in range(3):
+        worker = start_worker("--pool", "threads", slots=4, wait=False, lease_seconds="2")
+        assert worker.wait(timeout=30) == 3
+    start_worker("--pool", "threads", slots=4, lease_seconds="2")
+    with pytest.raises(InitializerFailed, match="killed its process 3 times"):
+        batch.gather()
+    assert sum(runs(folder)) == 3
+
+
 @pytest.mark.parametrize("hang", [busy, pytest.param(hold_the_gil, marks=pytest.mark.slow)])
 def test_one_that_hangs_is_ended(
     hang: Callable[[float], object], start_worker: Callable[..., object], connect: Callable[..., Cluster]
@@ -254,9 +269,14 @@ def test_a_task_by_name_has_one_too(
 
 
 def test_it_is_a_shipped_function(start_worker: Callable[..., object], connect: Callable[..., Cluster]) -> None:
+    cluster, name = connect(), "tasks.primes.count_primes"
+    before_any_worker = cluster.batch(name, [(0, 100)], star=True, fleet="cpu", initializer=segments, initargs=(9, 1))
     start_worker(tasks="tasks.primes", allow_functions="0")
-    with pytest.raises(FunctionsNotAllowed):
-        connect().batch("tasks.primes.count_primes", [(0, 100)], star=True, initializer=mark).gather()
+    with pytest.raises(FunctionsNotAllowed, match="an initializer"):
+        before_any_worker.gather()
+    with pytest.raises(FunctionsNotAllowed, match="dict is not one"):
+        cluster.batch(name, [(0, 100)], star=True, initializer=dict)
+    assert cluster.batch(name, [(0, 100)], star=True).gather() == [25]
 
 
 def load_slowly(folder: Path, name: str) -> dict[str, str]:

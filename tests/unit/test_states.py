@@ -90,7 +90,7 @@ def test_another_program_with_the_same_initializer_has_its_globals() -> None:
     ids=["partial", "wraps"],
 )
 def test_the_globals_of_a_wrapped_one_are_found(wrapped: Callable[..., Any]) -> None:
-    assert Setup("w", wrapped, ()).namespace is globals()
+    assert Setup("w", wrapped, ()).namespace() is globals()
 
 
 @pytest.mark.parametrize("odd", [dict, print, type("Callable", (), {"__call__": lambda self: None})()])

@@ -27,13 +27,16 @@ OWN_FRAMES = "manycore.worker."
 
 def initialized(setup: Setup | None, preliminaries: Preliminaries) -> AbstractContextManager[None]:
     """Have the state that the initializer makes meanwhile. Raises `InitializerFailed`, or redis-py's errors."""
+    if setup is not None:
+        preliminaries.strike(SETUP)  # at once: the thread that runs it next may be another one's
     return preliminaries.context.states.of(setup, lambda setup: _run(setup, preliminaries))
 
 
 def _run(setup: Setup, preliminaries: Preliminaries) -> Any:
     context = preliminaries.context
     seconds = context.settings.initializer_seconds
-    strike = preliminaries.strike(SETUP)
+    chunk, ttl = preliminaries.chunk, context.settings.batch_ttl_seconds
+    strike = strikes.of_initializer(context.redis, chunk.batch, chunk.function or "")
     if strike is not None:
         _check(strike, setup.name, seconds, context.settings.max_executions)
     hard_limit.disarm()
@@ -45,7 +48,6 @@ def _run(setup: Setup, preliminaries: Preliminaries) -> Any:
             why, trace = _reason(exc, seconds), traceback_text(exc, OWN_FRAMES)
         finally:
             hard_limit.disarm()
-    chunk, ttl = preliminaries.chunk, context.settings.batch_ttl_seconds
     with suppress(RedisError):  # it spares the other chunks of the batch a try; their outcome is the same
         strikes.fail(context.redis, chunk.batch, chunk.function or "", why, trace, ttl)
     raise _failed(setup.name, why, trace)

@@ -16,8 +16,8 @@ from manycore.protocol import keys
 from manycore.protocol.message import Chunk
 from manycore.protocol.resume import Resume
 from manycore.worker import strikes
-from manycore.worker.blackbox import Reading
-from manycore.worker.child.suspects import alone
+from manycore.worker.blackbox import SETUP, Reading
+from manycore.worker.child.suspects import WAIT_SECONDS, alone
 from manycore.worker.context import WorkerContext
 from manycore.worker.strikes import Strike
 
@@ -26,7 +26,7 @@ UNSEEN = "its whole worker died with it"
 
 @dataclass(frozen=True, slots=True)
 class Preliminaries:
-    """Of one chunk. `careful` steps are noted in Redis as well, so that the death of a whole worker names them."""
+    """Of one chunk. When it is `careful`, they are noted in Redis as well: the death of a whole worker names them."""
 
     context: WorkerContext
     chunk: Chunk
@@ -38,17 +38,24 @@ class Preliminaries:
         """The deaths of this step; one that only the resume point tells of is counted now."""
         if self.resume is None or self.resume.running != step:
             return strikes.of_step(self.strikes, step, self.chunk.function or "")
-        reading = Reading(self.chunk.id, step, items_of(self.chunk), suspect=True, function=self.chunk.function or "")
+        first_noted = step == SETUP  # the other step, only when the chunk had come again
+        function, items = self.chunk.function or "", items_of(self.chunk)
+        reading = Reading(self.chunk.id, step, items, suspect=not first_noted, function=function)
         return strikes.record(self.context.redis, reading, UNSEEN, self.context.settings.batch_ttl_seconds)
 
     @contextmanager
     def noted(self, step: int) -> Iterator[None]:
-        """Blame a death meanwhile on this step."""
-        if not self.careful:
+        """Blame a death meanwhile on this step.
+
+        An initializer is always noted in Redis: on a worker of threads each chunk of its batch could be the first to
+        run it, and none a suspect. But it waits for no other suspect: the processes of a worker run it side by side.
+        """
+        if not (self.careful or step == SETUP):
             with self._in_the_box(step):
                 yield
             return
-        with alone(self.context.box.folder) as chosen, self._in_the_box(step):
+        wait_seconds = 0.0 if step == SETUP else WAIT_SECONDS
+        with alone(self.context.box.folder, wait_seconds) as chosen, self._in_the_box(step):
             if chosen:
                 self._write(step)
             yield

@@ -18,14 +18,14 @@ POLL_SECONDS = 0.005
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[bool]:
+def alone(folder: Path, wait_seconds: float = WAIT_SECONDS) -> Iterator[bool]:
     """Whether no other suspect of the worker with this folder runs meanwhile. The kernel lets go of it at a death."""
     with (folder / "suspect").open("a") as file:
-        yield _taken(file.fileno())
+        yield _taken(file.fileno(), wait_seconds)
 
 
-def _taken(descriptor: int) -> bool:
-    deadline = monotonic() + WAIT_SECONDS
+def _taken(descriptor: int, wait_seconds: float) -> bool:
+    deadline = monotonic() + wait_seconds
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,8 +1,8 @@
-"""Classes by value: what cloudpickle makes of them, but for two things.
+"""Classes by value: what cloudpickle makes of them, but for three things.
 
 A class that comes back to the process which defined it stays as it is there: results never reset what it has become.
-And for another minor version of Python, the methods that `dataclass` and `namedtuple` have generated, which have no
-source, are left out and generated anew.
+One with `__slots__` has them at the other end too. And for another minor version of Python, what the standard library
+has generated for a class (`dataclass`, `namedtuple`, `Protocol`) is left out, and generated anew there.
 """
 
 from __future__ import annotations
@@ -11,16 +11,19 @@ import collections
 import dataclasses
 import inspect
 import threading
+import typing
 from collections.abc import Callable
+from enum import Enum
 from types import FunctionType
 from typing import Any, ClassVar, TypeAlias
 from weakref import WeakSet
 
-_GENERATED = frozenset({"<string>", dataclasses.__file__, collections.__file__, inspect.getsourcefile(dataclasses)})
+_GENERATED = frozenset({"<string>", dataclasses.__file__, collections.__file__, typing.__file__})
 """Where the standard library compiles the methods that it generates, and where those are that it adds."""
 _PARAMETERS = ("init", "repr", "eq", "order", "unsafe_hash", "frozen")
 _FIELD = ("default", "default_factory", "init", "repr", "hash", "compare", "metadata", "kw_only")
 
+_PROTOCOL = {"__protocol_attrs__", "__non_callable_proto_members__", "__callable_proto_members_only__"}
 _STATE = ("__getstate__", "__setstate__")
 """Of a dataclass with slots: functions with a name of their own in `dataclasses`."""
 
@@ -41,6 +44,8 @@ def apart(kind: type, reduced: tuple[Any, ...], *, portable: bool) -> tuple[Any,
     if kind not in _rebuilt:
         _native.add(kind)
     maker, arguments, (members, slots), *nothing, setter = reduced
+    if "__slots__" in members and not issubclass(kind, Enum | tuple):
+        arguments = _with_slots(arguments, members.pop("__slots__"))
     recipe = None
     portable = portable or kind in _portable
     if portable:
@@ -63,6 +68,12 @@ def _fill(kind: type, state: tuple[Callable[..., Any], Any, bool, Recipe | None]
             _portable.add(kind)
 
 
+def _with_slots(arguments: tuple[Any, ...], slots: Any) -> tuple[Any, ...]:
+    """cloudpickle's arguments of a class that is empty but for its slots."""
+    constructor, name, bases, members, *rest = arguments
+    return constructor, name, bases, members | {"__slots__": slots if isinstance(slots, str) else tuple(slots)}, *rest
+
+
 def _without_generated(kind: type, members: Members) -> tuple[Members, Recipe | None]:
     """A class's members but for generated methods, and how to generate those."""
     if "__dataclass_params__" in members:
@@ -73,6 +84,8 @@ def _without_generated(kind: type, members: Members) -> tuple[Members, Recipe | 
     if "_fields" in members and issubclass(kind, tuple):
         arguments = members["_fields"], members.get("_field_defaults", {})
         return _left(members, set()), (_namedtuple_again, arguments)
+    if typing.Protocol in kind.__mro__:
+        return _left(members, _PROTOCOL), (_protocol_again, (members.get("_is_runtime_protocol", False),))
     return members, None
 
 
@@ -98,8 +111,11 @@ def _dataclass_again(kind: Any, parameters: dict[str, bool], post_init: bool) ->
     dataclasses.dataclass(**parameters)(kind)
     kind.__dataclass_fields__ = fields
     kind.__annotations__ = known.get("__annotations__", {})
-    for name in (fields.keys() | {"__post_init__"}) & vars(kind).keys() - known.keys():
-        delattr(kind, name)  # what is inherited
+    for name in (*fields, "__post_init__"):
+        if name in known:
+            setattr(kind, name, known[name])  # of a field with a slot, its descriptor
+        elif name in vars(kind):
+            delattr(kind, name)  # what is inherited
 
 
 def _annotation(field: Any) -> Any:
@@ -116,3 +132,10 @@ def _namedtuple_again(kind: Any, fields: tuple[str, ...], defaults: Members) -> 
     for name, value in vars(twin).items():
         if _is_generated(value):
             setattr(kind, name, value)
+
+
+def _protocol_again(kind: Any, runtime: bool) -> None:
+    """Let `typing` look at the members, which were not there when it made the class."""
+    type(kind).__init__(kind, kind.__name__, kind.__bases__, {})
+    if runtime:
+        typing.runtime_checkable(kind)

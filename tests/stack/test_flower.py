@@ -62,7 +62,7 @@ def queue_lengths(page: Page) -> dict[str, int]:
 
 
 def test_a_queue_fills_and_drains_on_the_broker_page(connected: Cluster, page: Page) -> None:
-    assert queue_lengths(page) == {"cpu": 0, "io": 0}
+    wait_until(lambda: queue_lengths(page) == {"cpu": 0, "io": 0}, "the page shows the queues, which are empty")
     batch = connected.batch(NOTE, range(400), id="flower", kwargs={"batch": "flower", "seconds": 0.02})
     wait_until(lambda: queue_lengths(page)["cpu"] > 0, "the queue fills")
     wait_until(lambda: batch.progress.done > 150, "some chunks are done")

@@ -13,6 +13,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -20,6 +21,8 @@ import pytest
 
 from manycore import Cluster
 from tests.stack.conftest import missing
+from tests.stack.pythons import IMAGE as IMAGE_PYTHON
+from tests.stack.pythons import OURS
 from tests.stack.stack import IMAGE, ROOT, Stack, docker
 from tests.waiting import wait_until
 
@@ -81,6 +84,24 @@ def test_flower_shows_a_fleet_that_came_after_it(stack: Stack, token: Path) -> N
     )
     try:
         wait_until(lambda: shows("latecomer"), "Flower shows the queue of the new fleet", seconds=30)
+    finally:
+        worker.terminate()
+        worker.wait(timeout=30)
+
+
+@pytest.mark.skipif(OURS == IMAGE_PYTHON, reason="there is no other Python")
+def test_a_machine_with_another_python_takes_its_part_in_a_fleet(connected: Cluster, token: Path) -> None:
+    def item(_: int) -> tuple[int, ...]:
+        time.sleep(0.05)
+        return sys.version_info[:2]
+
+    def versions() -> set[tuple[int, ...]]:
+        return set(connected.batch(item, range(20)).gather())
+
+    env = {name: value for name, value in os.environ.items() if not name.startswith("MANYCORE_")}
+    worker = subprocess.Popen([MANYCORE, "worker", "--join", f"@{token}", "--slots", "1"], env=env)
+    try:
+        wait_until(lambda: len(versions()) == 2, "both Pythons have run it", seconds=30)
     finally:
         worker.terminate()
         worker.wait(timeout=30)

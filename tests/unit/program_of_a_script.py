@@ -10,7 +10,7 @@ from collections import namedtuple
 from collections.abc import Iterator
 from dataclasses import KW_ONLY, InitVar, dataclass, field
 from functools import cache, cached_property
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 FACTOR = 3
 T = TypeVar("T")
@@ -80,6 +80,36 @@ class Coloured(Shape):
 @dataclass(frozen=True, slots=True)
 class Frozen:
     value: int = 5
+
+
+@dataclass(slots=True)
+class Slotted:
+    value: int
+    more: list[int] = field(default_factory=list)
+
+
+class Lean:
+    __slots__ = ("held",)
+
+    def __init__(self, held: int) -> None:
+        self.held = held
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Lean) and other.held == self.held
+
+
+class Named(type):
+    def __new__(cls, name: str, bases: tuple[type, ...], members: dict[str, Any]) -> Named:
+        return super().__new__(cls, name, bases, members | {"title": name.upper()})
+
+
+class Titled(metaclass=Named):
+    title: str
+
+
+@runtime_checkable
+class Valued(Protocol):
+    def value(self) -> int: ...
 
 
 Point = namedtuple("Point", "x y", defaults=[9])
@@ -162,6 +192,10 @@ def everything(number: int) -> list[Any]:
         Shape(1) < Shape(2, ["a"], shade="white"),
         Shape(number).coloured(),
         Frozen(number),
+        Slotted(number, [1]),
+        Lean(number),
+        Titled.title,
+        isinstance(Concrete(), Valued) and not isinstance(number, Valued),
         Point(number),
         Point(1)._replace(y=number),
         Row(number),

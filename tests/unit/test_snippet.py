@@ -7,6 +7,7 @@ import linecache
 import os
 import pickle
 import subprocess
+import sys
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -18,7 +19,7 @@ import pytest
 
 from manycore.errors import VersionMismatch
 from manycore.protocol import byvalue, packing, snippet
-from manycore.protocol.byvalue import Portable
+from manycore.protocol.byvalue import ByValue, Portable
 from manycore.protocol.fingerprint import digest_of
 from tests.unit import program_of_a_script as script
 
@@ -97,11 +98,11 @@ def test_a_class_that_comes_back_is_the_own_one_as_it_is_now() -> None:
         script.Counter.total = 0
 
 
-def portable(value: Any) -> bytes:
+def pickled(value: Any, pickler: type[ByValue]) -> bytes:
     sink = BytesIO()
     cloudpickle.register_pickle_by_value(script)  # as if it were `__main__`
     try:
-        Portable(sink, protocol=5).dump(value)
+        pickler(sink, protocol=5).dump(value)
     finally:
         cloudpickle.unregister_pickle_by_value(script)
     return sink.getvalue()
@@ -116,15 +117,21 @@ ByValue(sys.stdout.buffer, protocol=5).dump(function(*arguments))
 """
 
 
-@pytest.mark.parametrize("python", OTHERS, ids=lambda path: f"{path.parts[-3]}")
-def test_a_script_runs_on_another_python_and_its_results_come_back(python: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("python", "pickler"),
+    [(Path(sys.executable), ByValue), *((python, Portable) for python in OTHERS)],
+    ids=["this one, as byte code", *(f"{path.parts[-3]}, as source" for path in OTHERS)],
+)
+def test_a_script_runs_elsewhere_and_its_results_come_back(
+    python: Path, pickler: type[ByValue], tmp_path: Path
+) -> None:
     """With what Portable needs and no more: this Python's packages are not the other's."""
     os.symlink(Path(cloudpickle.__file__).parent, tmp_path / "cloudpickle")
     root = Path(packing.__file__).parents[2]
     expected = script.everything(4)
     done = subprocess.run(
         [python, "-c", OTHER_END],
-        input=portable((script.everything, [4])),
+        input=pickled((script.everything, [4]), pickler),
         env={"PYTHONPATH": f"{tmp_path}:{root}", "PYTHONDONTWRITEBYTECODE": "1"},
         cwd=tmp_path,
         capture_output=True,

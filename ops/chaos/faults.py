@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from signal import SIGCONT, SIGKILL, SIGSTOP
@@ -58,19 +58,19 @@ def stop_child(stage: Stage, hit: Hit) -> Steps:
     busy = stage.rig.busy_children(host) if host else []
     if busy:
         child = stage.dice.choice(busy)
-        yield from _frozen(stage, hit, lambda signum: _signal(child, signum))
+        yield from _frozen(stage, hit, [child], lambda signum: _signal(child, signum))
 
 
 def stop_parent(stage: Stage, hit: Hit) -> Steps:
     host = yield from stage.busy_host()
     if host is not None:
-        yield from _frozen(stage, hit, host.signal)
+        yield from _frozen(stage, hit, host.processes(), host.signal)
 
 
 def stop_host(stage: Stage, hit: Hit) -> Steps:
     host = yield from stage.busy_host()
     if host is not None:
-        yield from _frozen(stage, hit, host.signal_all)
+        yield from _frozen(stage, hit, host.processes(), host.signal_all)
 
 
 def set_clock_apart(stage: Stage, hit: Hit) -> Steps:
@@ -169,9 +169,10 @@ FAULTS = {
 }
 
 
-def _frozen(stage: Stage, hit: Hit, send: Callable[[signal.Signals], object]) -> Steps:
+def _frozen(stage: Stage, hit: Hit, pids: Iterable[int], send: Callable[[signal.Signals], object]) -> Steps:
     """Stop what `send` reaches, for up to one and a half leases."""
     hit.strike()
+    hit.frozen = tuple(pids)
     send(SIGSTOP)
     yield stage.dice.uniform(0.2, LONGEST_STOP_SECONDS)
     send(SIGCONT)

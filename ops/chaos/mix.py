@@ -15,6 +15,7 @@ from ops.chaos.foreign import Foreign
 from ops.chaos.load import Load
 from ops.chaos.order import Order
 from ops.chaos.rig import Rig
+from ops.chaos.runs import Freeze
 from ops.chaos.stage import Hit, Stage
 from ops.chaos.storm import Storm
 from ops.chaos.verdict import Verdict
@@ -153,7 +154,8 @@ def conclude(rig: Rig, load: Load, result: Result) -> None:
         verdict.door(door).runs_again += count
     for order in load.hung:
         verdict.door(order.door).hung += 1
-    history = rig.history({pid for hit in result.hits for pid in hit.dead})
+    frozen = [Freeze(pid, hit.at, hit.until) for hit in result.hits for pid in hit.frozen]
+    history = rig.history({pid for hit in result.hits for pid in hit.dead}, frozen)
     verdict.count_runs(history)
     for hit in result.hits:
         times = [history.rerun_after(pid, hit.at) for pid in hit.killed] or [history.arrival_after(hit.until)]

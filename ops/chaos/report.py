@@ -48,8 +48,9 @@ def doors_of(verdict: Verdict) -> Iterator[str]:
     for name, tally in verdict.doors.items():
         yield _row(name, tally)
     yield _row("all", verdict.total)
-    yield "blamed: innocent, yet said to have killed its process; killed: likewise, but the storm did kill it"
-    yield f"{MAX_EXECUTIONS} times; rerun: clients that were killed, or met no server, and were run again."
+    yield "blamed: innocent, yet said to have killed its process, or run too long; killed: likewise, but the"
+    yield f"storm did kill it {MAX_EXECUTIONS} times, or froze its process meanwhile; rerun: clients that were"
+    yield "killed, or met no server, and were run again."
 
 
 def _row(name: str, tally: Tally) -> str:

@@ -25,7 +25,7 @@ from ops.chaos.items import RUNS
 from ops.chaos.order import ARRIVALS
 from ops.chaos.processes import wait_until
 from ops.chaos.proxy import Proxy
-from ops.chaos.runs import History, Tail
+from ops.chaos.runs import Freeze, History, Tail
 from ops.chaos.server import Server
 
 ROOT = Path(__file__).parents[2]
@@ -161,6 +161,6 @@ class Rig:
         busy = [host for host in self.all_hosts() if not host.retired and self.busy_children(host)]
         return dice.choice(busy) if busy else None
 
-    def history(self, killed: Collection[int] = ()) -> History:
+    def history(self, killed: Collection[int] = (), frozen: Collection[Freeze] = ()) -> History:
         """What ran and what arrived so far; `killed` are the processes that the storm put to death."""
-        return History(Tail(self.folder / RUNS).read(), Tail(self.folder / ARRIVALS).read(), killed)
+        return History(Tail(self.folder / RUNS).read(), Tail(self.folder / ARRIVALS).read(), killed, frozen)

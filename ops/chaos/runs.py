@@ -12,6 +12,8 @@ from ops.chaos.items import CAME, DEADLY, END, START
 
 Item = tuple[str, int]
 """Batch and index."""
+SOON_SECONDS = 3.0
+"""Above the time limits of the doors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +48,29 @@ def parse(line: str) -> Note:
     return Note((batch, int(index)), int(pid), int(nanoseconds) / 1e9, event)
 
 
-class History:
-    """All executions and all first arrivals of a run; `killed` are the processes that the storm put to death."""
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """How long the storm held a process still."""
 
-    def __init__(self, runs: Iterable[Note], arrivals: Iterable[Note], killed: Collection[int] = ()) -> None:
+    pid: int
+    at: float
+    until: float
+
+
+class History:
+    """All executions and all first arrivals of a run.
+
+    `killed` are the processes that the storm put to death, `frozen` those that it held still for a while.
+    """
+
+    def __init__(
+        self,
+        runs: Iterable[Note],
+        arrivals: Iterable[Note],
+        killed: Collection[int] = (),
+        frozen: Collection[Freeze] = (),
+    ) -> None:
+        self._frozen = frozen
         notes = sorted(runs, key=lambda note: note.at)
         starts = [note for note in notes if note.event != END]
         self.runs = Counter(note.item for note in starts)
@@ -71,6 +92,15 @@ class History:
         One that ended, and after which its process began no other, counts too: its outcome was on its way.
         """
         return self._deaths[item]
+
+    def stood_still(self, item: Item) -> bool:
+        """Whether the storm froze a process soon after this item had begun there: its time limit may end it then."""
+        begun = [(pid, note.at) for pid, notes in self._by_pid.items() for note in notes if note.item == item]
+        return any(
+            freeze.pid == pid and freeze.at - SOON_SECONDS < start < freeze.until
+            for pid, start in begun
+            for freeze in self._frozen
+        )
 
     def rerun_after(self, pid: int, death: float) -> float | None:
         """Seconds from the death of a process to the next start of the item it ran; None if nobody had to.

@@ -23,7 +23,7 @@ PATIENCE_SECONDS = 5.0
 class Hit:
     """One injection: when it struck, when it was undone (or whom it killed), on the monotonic clock.
 
-    `killed` ran an item; `dead` are all processes that died of it.
+    `killed` ran an item; `dead` are all processes that died of it; `frozen` are those that stood still meanwhile.
     """
 
     fault: str
@@ -31,6 +31,7 @@ class Hit:
     until: float = 0.0
     killed: tuple[int, ...] = ()
     dead: tuple[int, ...] = ()
+    frozen: tuple[int, ...] = ()
 
     def strike(self, killed: Iterable[int] = (), dead: Iterable[int] = ()) -> None:
         self.at = self.until = monotonic()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, fields
 
-from ops.chaos.doors.door import CRASHED, Page, Part
+from ops.chaos.doors.door import CRASHED, TIMED_OUT, Page, Part
 from ops.chaos.runs import History, Item
 
 MAX_EXECUTIONS = 3
@@ -16,8 +16,9 @@ MAX_EXAMPLES = 20
 class Tally:
     """What became of the items of one door.
 
-    `blamed` are innocent items that ended as if they had killed their process; `killed` those of them that the storm
-    itself did kill as often as poison may run: nothing tells such an item from poison, and it must end.
+    `blamed` are innocent items that ended as if they had killed their process, or run too long. `killed` are not
+    counted there: the storm itself did kill them as often as poison may run, or held their process still beyond their
+    time limit. Nothing tells such an item from a guilty one, and it must end.
     """
 
     orders: int = 0
@@ -39,7 +40,7 @@ class Verdict:
     """What became of all items. `broken` says which promises were."""
 
     doors: dict[str, Tally] = field(default_factory=dict)
-    suspects: list[tuple[str, Item]] = field(default_factory=list)
+    suspects: list[tuple[str, Item, str]] = field(default_factory=list)
     max_runs: int = 0
     max_poison_runs: int = 0
     runs_again: int = 0
@@ -80,22 +81,22 @@ class Verdict:
         if got is None or in_list is None:
             tally.lost += 1
             self._show(f"{name} is lost" + (f": {got} came, the list has {in_list}" if got != in_list else ""))
-        elif got == in_list == CRASHED and CRASHED not in right:
-            self.suspects.append((door, item))
+        elif got == in_list and got in (CRASHED, TIMED_OUT) and got not in right:
+            self.suspects.append((door, item, got))
         elif got not in right or in_list != got:
             tally.wrong += 1
             self._show(f"{name} is {got} (in the list {in_list}), not {' or '.join(sorted(right))}")
 
     def count_runs(self, history: History) -> None:
         """Count the executions, and tell who was blamed although the storm did not kill it often enough."""
-        for door, item in self.suspects:
+        for door, item, got in self.suspects:
             deaths = history.deaths(item)
-            if deaths >= MAX_EXECUTIONS:
+            if deaths >= MAX_EXECUTIONS if got == CRASHED else history.stood_still(item):
                 self.door(door).killed += 1
                 continue
             self.door(door).blamed += 1
             runs = history.runs[item]
-            self._show(f"{item[0]}[{item[1]}] is no poison: the storm killed it {deaths} times, in {runs} executions")
+            self._show(f"{item[0]}[{item[1]}] is {got}: the storm killed it {deaths} times, in {runs} executions")
         for item, count in history.runs.items():
             if item in history.poison:
                 self.max_poison_runs = max(self.max_poison_runs, count)

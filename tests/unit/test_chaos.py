@@ -17,7 +17,7 @@ from ops.chaos.faults import FAULTS
 from ops.chaos.host import CLOCK
 from ops.chaos.items import DEADLY, END, POISON, START, answer, expected, kind_of, seconds_of
 from ops.chaos.order import Order
-from ops.chaos.runs import History, Note, parse
+from ops.chaos.runs import Freeze, History, Note, parse
 from ops.chaos.storm import rounds
 from ops.chaos.verdict import Verdict
 
@@ -68,7 +68,7 @@ def test_of_an_iteration_that_an_error_ended_nothing_is_known_behind_it() -> Non
     verdict = Verdict()
     part = Part({index: frozenset([str(index)]) for index in range(9)}, listed=False)
     verdict.judge("map", part, Page("m", [(0, "0"), (1, "1"), (2, "WorkerCrashed")], until=2))
-    assert (verdict.total.lost, verdict.total.wrong, verdict.suspects) == (0, 0, [("map", ("m", 2))])
+    assert (verdict.total.lost, verdict.total.wrong, verdict.suspects) == (0, 0, [("map", ("m", 2), "WorkerCrashed")])
 
 
 @pytest.mark.parametrize(("deaths", "broken"), [(0, True), (2, True), (3, False)])
@@ -81,6 +81,14 @@ def test_a_good_item_must_not_be_blamed_unless_the_storm_killed_it_as_often_as_p
     verdict.count_runs(History(runs, [], killed=range(1, deaths + 1)))
     assert verdict.broken == (["1 blamed as poison without a reason"] if broken else [])
     assert verdict.total.killed == (not broken)
+
+
+@pytest.mark.parametrize(("at", "broken"), [(1.5, False), (0.5, True), (9.0, True)])
+def test_a_good_item_may_run_too_long_only_where_the_storm_held_its_process(at: float, broken: bool) -> None:
+    changed = [(index, "ItemTimeout" if index == INNOCENT else right) for index, right in RIGHT]
+    verdict = judged(changed, [right for _, right in changed])
+    verdict.count_runs(History([Note(("b", INNOCENT), 7, 1.0)], [], frozen=[Freeze(7, at, at + 0.4)]))
+    assert verdict.broken == (["1 blamed as poison without a reason"] if broken else [])
 
 
 def test_a_death_is_an_execution_that_a_killed_process_did_not_end() -> None:

@@ -8,7 +8,7 @@ from ops.chaos.items import answer, doze, hang, steady
 from ops.chaos.order import Order
 
 LIMITED = "limited"
-SECONDS = 0.5
+SECONDS = 1.0
 SOFT, HARD = (4, 22), (13,)
 
 

@@ -91,6 +91,13 @@ class Housekeeper:
         self._jobs.put(lambda: self._tidier.forget(lane))
         self._jobs.put(lambda: self._bookkeeper.over(lane))
 
+    def caught_up(self) -> bool:
+        """Wait until what was asked for before is done, not for long; says whether it is."""
+        done = threading.Event()
+        self.later(self._complete)
+        self.later(done.set)
+        return done.wait(BRIEF_SECONDS)
+
     def close(self) -> None:
         """Do what can still be done, and end."""
         self._closed = True

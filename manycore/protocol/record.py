@@ -24,9 +24,11 @@ from manycore.protocol.fingerprint import digest_of, digest_of_items
 from manycore.protocol.message import Block, Chunk, open_chunk, seal_block, seal_chunk
 from manycore.protocol.packing import module_of, name_of, pack
 from manycore.protocol.parcel import Parcel, Program
+from manycore.protocol.script import Script
 
 ENTRIES_PER_READ = 32
 """With blocks of at most 1 MiB in a stream, one read holds 32 MiB at most."""
+_complete = Script(__package__, "complete")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +108,10 @@ class Record:
         pipe.execute()
 
     def complete(self, total: int) -> None:
-        """Note that every item has been sent: from here on, others can finish the batch."""
-        pipe = self._redis.pipeline(transaction=False)
-        pipe.hset(keys.batch(self._id), "total", total)
-        account.execute(pipe, [account.tell(pipe, self._id, self._ttl, {"set": {"total": total}})])
+        """Note that every item has been sent: from here on, others can finish the batch. Nothing if it was deleted."""
+        if _complete.run(self._redis, [keys.batch(self._id)], [total]):
+            pipe = self._redis.pipeline(transaction=False)
+            account.execute(pipe, [account.tell(pipe, self._id, self._ttl, {"set": {"total": total}})])
         self.total = total
 
     def hand_over(self) -> None:

@@ -101,3 +101,15 @@ def test_an_argument_that_cannot_be_sent_fails_alone_in_a_named_batch_too(
     for _ in range(2):
         results = cluster.batch(str, [1, threading.Lock()], id="lock").gather(return_exceptions=True)
         assert [results[0], type(results[1])] == ["1", NotPicklable]
+
+
+def test_a_batch_that_has_just_been_gathered_is_whole_and_can_be_deleted(cluster: Cluster) -> None:
+    """Its end is told first, its record says so a moment later: neither may meet that moment."""
+    redis = Probe(cluster).redis
+    for number in range(20):
+        batch = cluster.batch(square, [1, 2, 3], id=f"just-{number}")
+        assert batch.gather() == [1, 4, 9]
+        if number % 2:
+            assert cluster.attach(batch.id).gather() == [1, 4, 9]
+        batch.delete()
+    wait_until(lambda: not redis.keys("mc:*just-*"), "nothing of them is left")

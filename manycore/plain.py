@@ -27,4 +27,5 @@ def celery_app() -> Celery:
     if settings.url is None:
         raise SettingsError("There is no cluster to call. Set MANYCORE_URL to the address of its server.")
     serializer.install(settings.keyring(), max_message_bytes=settings.max_message_bytes)
-    return create_app(settings, "manycore.plain", backend=Address.parse(settings.url).backend_url)
+    backend = Address.parse(settings.url).backend_by("manycore.protocol.backend:ResultBackend")
+    return create_app(settings, "manycore.plain", backend=backend)

@@ -75,6 +75,10 @@ class Address:
         """As Celery's result backend writes it."""
         return f"redis+{self.socket_url}" if self.path is not None else self.redis_url
 
+    def backend_by(self, kind: str) -> str:
+        """Likewise, for a backend of our own: `kind` is `module:Class`."""
+        return f"{kind}+{self.backend_url.removeprefix('redis+')}"
+
     @property
     def socket_url(self) -> str:
         """Of a unix socket, as kombu and Celery write it where the class that reads it was named apart."""

@@ -134,6 +134,7 @@ class OurCelery(Celery):
     """
 
     amqp_cls = OurAMQP
+    settings: Settings
 
     def __init__(self, name: str, *, broker: str, backend: str = "disabled", **options: Any) -> None:
         self._address = broker
@@ -162,6 +163,7 @@ def create_app(
     address = Address.parse(settings.url or "")
     chosen = channel.transport_settings(address, transport)
     app = kind(name, broker=chosen["broker_url"], control=JsonControl, set_as_current=False, **options)
+    app.settings = settings
     app.conf.update(chosen)
     app.conf.update(
         broker_use_ssl=dict(address.tls) if address.tls else False,

@@ -45,7 +45,7 @@ def create_worker_app(settings: Settings | None = None) -> WorkerApp:
     address = Address.parse(settings.url)
     options = {
         "task_cls": "manycore.worker.child.task:ManycoreTask",
-        "backend": f"manycore.worker.parent.backend:OutcomeBackend+{address.backend_url.removeprefix('redis+')}",
+        "backend": address.backend_by("manycore.worker.parent.backend:OutcomeBackend"),
     }
     app = cast(WorkerApp, create_app(settings, kind=WorkerApp, transport=transport.__name__, **options))
     app.conf.update(

@@ -17,7 +17,7 @@ from celery import Celery, chain, chord, group
 from celery.exceptions import ChordError, SoftTimeLimitExceeded, TaskRevokedError, TimeLimitExceeded
 from kombu.exceptions import EncodeError
 
-from manycore.errors import ItemTimeout, NotUnpicklable, RemoteError, WorkerCrashed
+from manycore.errors import ItemTimeout, MessageRefused, NotUnpicklable, RemoteError, WorkerCrashed
 from manycore.plain import celery_app
 from tests import noticing
 from tests.functions import EndsBadly
@@ -43,6 +43,13 @@ class House(NamedTuple):
     """Where the workers leave a file for each failure, and their logs."""
 
 
+def client_of(server: Server) -> Celery:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("MANYCORE_URL", server.url)
+        environment.setenv("MANYCORE_KEY", server.key)
+        return celery_app()
+
+
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     home = tmp_path_factory.mktemp("plain")
@@ -50,9 +57,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         environment.setenv(noticing.FOLDER, str(home))
         cpu = start(tasks=TASKS, connection_seconds="0.3", wait=False)
         io = start("--pool", "threads", "--queue", "io", slots=2, tasks=TASKS, connection_seconds="0.3")
-        environment.setenv("MANYCORE_URL", server.url)
-        environment.setenv("MANYCORE_KEY", server.key)
-        yield House(server, {"cpu": cpu, "io": io}, celery_app(), home)
+        yield House(server, {"cpu": cpu, "io": io}, client_of(server), home)
 
 
 @pytest.fixture
@@ -78,61 +83,53 @@ def runs(folder: str) -> int:
     return len((Path(folder) / "0").read_text())
 
 
-REBUILT = [
-    ("ValueError", NotUnpicklable, 1),
-    ("SystemExit", NotUnpicklable, 1),
-    ("KeyboardInterrupt", NotUnpicklable, 1),
-    ("MemoryError", MemoryError, 1),
-    ("exit", WorkerCrashed, 3),
-    ("segfault", WorkerCrashed, 3),
-]
-RUN = [
-    ("ValueError", ValueError, 1),
-    ("SystemExit", RemoteError, 1),
-    ("KeyboardInterrupt", RemoteError, 1),
-    ("MemoryError", MemoryError, 1),
-    ("exit", WorkerCrashed, 3),
-]
-PICKLED = [
-    ("ValueError", EncodeError, 1),
-    ("SystemExit", EncodeError, 1),
-    ("KeyboardInterrupt", EncodeError, 1),
-    ("MemoryError", EncodeError, 1),
-    ("exit", WorkerCrashed, 3),
-]
-EXECUTIONS = {"exit", "segfault"}
-"""What takes the process along: on threads, the worker (`test_plain_deaths`)."""
+ENDS = {
+    "rebuilt": {
+        "ValueError": NotUnpicklable,
+        "SystemExit": NotUnpicklable,
+        "KeyboardInterrupt": NotUnpicklable,
+        "MemoryError": MemoryError,
+        "exit": WorkerCrashed,
+        "segfault": WorkerCrashed,
+    },
+    "run": {
+        "ValueError": ValueError,
+        "SystemExit": RemoteError,
+        "KeyboardInterrupt": RemoteError,
+        "MemoryError": MemoryError,
+        "exit": WorkerCrashed,
+    },
+    "pickled": {
+        "ValueError": EncodeError,
+        "SystemExit": EncodeError,
+        "KeyboardInterrupt": EncodeError,
+        "MemoryError": EncodeError,
+        "exit": WorkerCrashed,
+    },
+}
+"""Where a call ends, how, and by which error."""
 
 
-def on_each_fleet(cells: list[Any]) -> list[Any]:
-    return [(*cell, fleet) for cell in cells for fleet in ("cpu", "io") if fleet == "cpu" or cell[0] not in EXECUTIONS]
+def cells() -> Iterator[Any]:
+    for where, ends in ENDS.items():
+        for how, error in ends.items():
+            yield pytest.param(where, how, error, "cpu", marks=pytest.mark.slow if how == "segfault" else ())
+            if error is not WorkerCrashed:  # those take the whole worker along there: `test_plain_deaths`
+                yield where, how, error, "io"
 
 
-@pytest.mark.parametrize(("how", "error", "times", "fleet"), on_each_fleet(REBUILT))
-def test_an_argument_that_ends_badly_at_its_rebuilding(
-    how: str, error: type[Exception], times: int, fleet: str, call: Callable[..., Any], folder: str
+@pytest.mark.parametrize(("where", "how", "error", "fleet"), [*cells()])
+def test_a_call_that_ends_badly_ends(
+    where: str, how: str, error: type[Exception], fleet: str, call: Callable[..., Any], folder: str
 ) -> None:
+    made = {
+        "rebuilt": (ECHO, (1, EndsBadly(folder, how))),
+        "run": (ENDS_BADLY, (folder, how)),
+        "pickled": (GIVES_BAD_END, (folder, how)),
+    }
     with pytest.raises(error):
-        call(ECHO, (1, EndsBadly(folder, how)), queue=fleet)
-    assert runs(folder) == times
-
-
-@pytest.mark.parametrize(("how", "error", "times", "fleet"), on_each_fleet(RUN))
-def test_a_call_that_ends_badly(
-    how: str, error: type[Exception], times: int, fleet: str, call: Callable[..., Any], folder: str
-) -> None:
-    with pytest.raises(error):
-        call(ENDS_BADLY, (folder, how), queue=fleet)
-    assert runs(folder) == times
-
-
-@pytest.mark.parametrize(("how", "error", "times", "fleet"), on_each_fleet(PICKLED))
-def test_a_result_that_ends_badly_at_its_pickling(
-    how: str, error: type[Exception], times: int, fleet: str, call: Callable[..., Any], folder: str
-) -> None:
-    with pytest.raises(error):
-        call(GIVES_BAD_END, (folder, how), queue=fleet)
-    assert runs(folder) == times
+        call(*made[where], queue=fleet)
+    assert runs(folder) == (3 if error is WorkerCrashed else 1)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +224,7 @@ def test_a_stored_success_stays(call: Callable[..., Any], folder: str) -> None:
 
 def test_a_call_that_was_revoked_is_revoked_however_it_dies(house: House, folder: str) -> None:
     sent = house.app.send_task(ENDS_BADLY, (folder, "hang"))
-    wait_until(lambda: (Path(folder) / "0").exists(), "it runs")
+    wait_until(lambda: (Path(folder) / "0").exists() and runs(folder), "it runs")
     house.app.control.revoke(sent.id, terminate=True, signal="SIGKILL")
     with pytest.raises(TaskRevokedError):
         sent.get(timeout=WAIT_SECONDS)
@@ -273,3 +270,30 @@ def test_a_client_publishes_on_a_new_channel_if_its_own_was_closed(house: House)
         producer.channel.close()
         producer.publish("anything", routing_key="nobody", exchange="", serializer="json", retry=True)
     assert house.server.client().llen("nobody") == 1
+
+
+def test_no_result_is_taken_for_anothers(house: House) -> None:
+    """Somebody who can write to the server has copied one."""
+    ids = [house.app.send_task(ECHO, (value,)).id for value in ("one", "two")]
+    client: Any = house.server.client()
+    names = [f"celery-task-meta-{name}" for name in ids]
+    wait_until(lambda: client.exists(*names) == 2, "both are there")
+    client.set(names[1], client.get(names[0]), ex=60)
+    reader = client_of(house.server)  # one that has not seen the second yet
+    assert reader.AsyncResult(ids[0]).get(timeout=WAIT_SECONDS) == "one"
+    with pytest.raises(MessageRefused, match=f"signed as the result of {ids[0]}"):
+        reader.AsyncResult(ids[1]).get(timeout=WAIT_SECONDS)
+    with pytest.raises(MessageRefused):
+        list(reader.backend.get_many(ids))
+
+
+@pytest.mark.parametrize("junk", ["anything", "another's"])
+def test_what_is_found_in_place_of_a_result_is_written_over(junk: str, house: House, call: Callable[..., Any]) -> None:
+    other, client = house.app.send_task(ECHO, (1,)), house.server.client()
+    assert other.get(timeout=WAIT_SECONDS) == 1
+    found: Any = b"junk" if junk == "anything" else client.get(f"celery-task-meta-{other.id}")
+    client.set("celery-task-meta-planted", found, ex=60)
+    house.app.send_task(ECHO, ("right",), task_id="planted")
+    assert call(ECHO, (2,)) == 2
+    assert client_of(house.server).AsyncResult("planted").get(timeout=WAIT_SECONDS) == "right"
+    client.delete("celery-task-meta-planted")

@@ -7,19 +7,22 @@ the calls: all that Celery asks there is how a call ended.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
-from celery.backends.redis import RedisBackend
 from celery.states import SUCCESS
 
-from manycore.errors import BatchCancelled, ManycoreError, RemoteError
+from manycore.errors import BatchCancelled, ManycoreError, MessageRefused, RemoteError
+from manycore.protocol.backend import ResultBackend
 from manycore.protocol.message import Chunk
 from manycore.protocol.results import head_of
 from manycore.protocol.serializer import Delivery
 from manycore.worker.context import worker_context
 from manycore.worker.outage import outlast
 from manycore.worker.parent.refusals import refuse_chunk
+
+logger = logging.getLogger(__name__)
 
 
 class NoMemory(Exception):
@@ -33,7 +36,7 @@ class NoMemory(Exception):
         return repr(self.error)
 
 
-class OutcomeBackend(RedisBackend):
+class OutcomeBackend(ResultBackend):
     """Stores results of plain calls, and turns the failure of a whole chunk into outcomes of its items."""
 
     def mark_as_failure(self, task_id: str, exc: BaseException, *args: Any, **kwargs: Any) -> Any:
@@ -52,7 +55,11 @@ class OutcomeBackend(RedisBackend):
 
     def get(self, key: Any) -> Any:
         parent: Any = super()
-        return outlast(worker_context(self.app), lambda: parent.get(key))
+        try:
+            return outlast(worker_context(self.app), lambda: parent.get(key))
+        except MessageRefused as exc:  # what nobody of ours wrote there is no reason to write nothing
+            logger.warning("What is kept as the result of a call is not its own: %s", exc)
+            return None
 
     def set(self, key: Any, value: Any, **options: Any) -> Any:
         parent: Any = super()
@@ -65,12 +72,11 @@ class OutcomeBackend(RedisBackend):
     def succeeded(self, task_id: str) -> bool:
         """Whether the success of this call is stored."""
         payload = self.get(self.get_key_for_task(task_id))
-        return payload is not None and head_of(worker_context(self.app).keyring, payload)["status"] == SUCCESS
+        return payload is not None and head_of(self.keyring, payload)["status"] == SUCCESS
 
     def decode_result(self, payload: Any) -> dict[str, Any]:
-        context = worker_context(self.app)
-        if not context.runs_items:
-            return head_of(context.keyring, bytes(payload))
+        if not worker_context(self.app).runs_items:
+            return head_of(self.keyring, bytes(payload))
         meta: dict[str, Any] = super().decode_result(payload)
         return meta
 

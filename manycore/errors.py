@@ -188,7 +188,8 @@ class VersionMismatch(ManycoreError):
 
     summary = (
         "{0} goes by value, as byte code of {1}, which {2} cannot run. Put it into a module of its own beside the "
-        "program (modules travel as source), or give the workers {1}: `manycore up`, run by it, where the stack is."
+        "program (modules travel as source), or give the workers the client's Python: run `manycore up` with it where "
+        "the stack is."
     )
 
 

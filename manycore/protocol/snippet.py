@@ -45,6 +45,8 @@ class NoSource(Exception):
 
 _known: WeakKeyDictionary[CodeType, Snippet] = WeakKeyDictionary()
 """What came as a snippet goes on as one, and what went as one is not looked for again."""
+_texts: dict[str, str] = {}
+"""Of a file, the text that once gave the code which was loaded: a program may be edited while it runs."""
 
 
 def snippet_of(code: CodeType) -> Snippet:
@@ -58,17 +60,17 @@ def snippet_of(code: CodeType) -> Snippet:
 
 
 def _read(code: CodeType) -> Snippet:
-    file, name, first = code.co_filename, code.co_name, code.co_firstlineno
-    whole = "".join(linecache.getlines(file))
-    if not whole:
-        raise NoSource("its source is in no file")
-    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | (code.co_flags & _ANNOTATIONS)
-    # In the whole file: there, imports above the statement are seen, and a few instructions depend on them.
-    found = _functions(whole, 1, file, flags).get((name, first), [])
-    alike = [place for place, other in enumerate(found) if digest_of(other) == digest_of(code)]
-    if not alike:
-        raise NoSource("its source was edited since it was loaded")
-    return Snippet(*_statement(whole, first), file, flags, name, first, alike[0], len(found))
+    file, flags = code.co_filename, ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | (code.co_flags & _ANNOTATIONS)
+    texts = [text for text in (_texts.get(file), "".join(linecache.getlines(file))) if text]
+    for text in texts:
+        # In the whole file: there, imports above the statement are seen, and a few instructions depend on them.
+        found = _functions(text, 1, file, flags).get((code.co_name, code.co_firstlineno), [])
+        for place, other in enumerate(found):
+            if digest_of(other) == digest_of(code):
+                _texts[file] = text
+                where = _statement(text, code.co_firstlineno)
+                return Snippet(*where, file, flags, code.co_name, code.co_firstlineno, place, len(found))
+    raise NoSource("its source was edited since it was loaded" if texts else "its source is in no file")
 
 
 def known(code: CodeType) -> Snippet | None:
@@ -80,7 +82,8 @@ def compiled(*parts: Any) -> CodeType:
     """The code of a snippet, as this Python compiles it. Raises `SyntaxError` for what only another can read."""
     snippet = Snippet(*parts)
     code = _find(snippet)
-    _known[code] = snippet
+    if code not in _known:
+        _note(snippet)
     return code
 
 
@@ -117,6 +120,13 @@ def _find(snippet: Snippet) -> CodeType:
     if len(found) != snippet.several:
         raise NoSource(snippet.name, f"this Python finds {len(found)} of it, not {snippet.several}")
     return found[snippet.place]
+
+
+def _note(snippet: Snippet) -> None:
+    """Remember where all functions of a snippet are from: one may be the result of another."""
+    for (name, first), several in _functions(*snippet[:4]).items():
+        for place, code in enumerate(several):
+            _known[code] = snippet._replace(name=name, first=first, place=place, several=len(several))
 
 
 @lru_cache(maxsize=128)

@@ -56,7 +56,7 @@ def test_a_program_runs_unchanged(stack: Stack, name: str, tmp_path: Path) -> No
 def test_what_has_no_source_says_which_command_cures_it(connected: Cluster) -> None:
     there: dict[str, object] = {}
     exec("def made(n): return n", there)
-    with pytest.raises(VersionMismatch, match=rf"made .* which Python {IMAGE} cannot run.* `manycore up`, run by it"):
+    with pytest.raises(VersionMismatch, match=rf"made .* which Python {IMAGE} cannot run.* run `manycore up` with it"):
         connected.batch(there["made"], [1])  # type: ignore[arg-type]
 
 

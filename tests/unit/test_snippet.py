@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 import cloudpickle
@@ -62,10 +62,33 @@ def test_the_source_gives_the_same_code_with_the_same_lines(function: FunctionTy
     assert (code.co_firstlineno, code.co_filename) == (function.__code__.co_firstlineno, function.__code__.co_filename)
 
 
+def from_elsewhere(function: Any) -> snippet.Snippet:
+    """Its source, as if from a file that is not on this machine."""
+    found = snippet.snippet_of(function.__code__)
+    return found._replace(file="gone.py", line=found.line + 1_000, first=found.first + 1_000)
+
+
 def test_what_came_as_source_goes_on_as_source() -> None:
-    known = snippet.snippet_of(closure.__code__)._replace(file="gone.py")
+    known = from_elsewhere(closure)
     code = snippet.compiled(*known)
     assert snippet.snippet_of(code) == snippet.known(code) == known
+
+
+def test_what_a_snippets_function_makes_goes_on_as_source_too() -> None:
+    code = snippet.compiled(*from_elsewhere(closure))
+    (inner,) = (constant for constant in code.co_consts if isinstance(constant, CodeType))
+    assert snippet.snippet_of(inner).file == "gone.py"
+
+
+def test_a_program_may_be_edited_while_it_runs(tmp_path: Path) -> None:
+    path = tmp_path / "running.py"
+    there: dict[str, Any] = {}
+    path.write_text("def f():\n    return 11\n\n\ndef g():\n    return 2\n")
+    exec(compile(path.read_text(), str(path), "exec"), there)
+    snippet.snippet_of(there["f"].__code__)
+    path.write_text("# edited\n")
+    linecache.checkcache(str(path))
+    assert "return 2" in snippet.snippet_of(there["g"].__code__).text
 
 
 @pytest.mark.parametrize("text", ["def f():\n    return 2\n", "\ndef f():\n    return 1\n", "def f(:\n", "x = 1\n"])

@@ -65,7 +65,8 @@ class Auditor:
         for chunk in chunks:
             pipe.hget(keys.resume(chunk.batch), chunk.id)
         known = zip(chunks, pipe.execute(), strict=True)
-        return [Resume.parse(progress).of(chunk) if progress else chunk for chunk, progress in known]
+        resumed = [(chunk, Resume.parse(progress, chunk)) for chunk, progress in known]
+        return [resume.of(chunk) if resume else chunk for chunk, resume in resumed]
 
 
 def _parsed(message: bytes) -> Any:

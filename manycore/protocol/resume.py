@@ -28,8 +28,15 @@ class Resume:
         return f"{self.start},{self.stop}" + (f",{self.running}" if self.running is not None else "")
 
     @classmethod
-    def parse(cls, text: bytes) -> Resume:
-        return cls(*map(int, text.split(b",")))
+    def parse(cls, text: bytes | None, chunk: Chunk | None = None) -> Resume | None:
+        """That of a chunk as Redis keeps it; None if there is none, or what is there cannot be one of this chunk."""
+        try:
+            found = cls(*map(int, text.split(b","))) if text else None
+        except (ValueError, TypeError):
+            return None
+        if found is None or chunk is None or chunk.start <= found.start <= found.stop <= chunk.stop:
+            return found
+        return None
 
     def of(self, chunk: Chunk) -> Chunk:
         """The chunk without what an earlier delivery has reported or given away."""

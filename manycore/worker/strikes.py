@@ -54,7 +54,7 @@ def record(redis: Redis, reading: Reading, cause: str, ttl: int) -> Strike:
     pipe.hget(keys.resume(batch), reading.chunk)
     pipe.hget(keys.claims(batch), str(index))
     fields, resume, claimed = pipe.execute()
-    before = _strike(fields.get(reading.field.encode()))
+    before = strike_of(fields.get(reading.field.encode()))
     if before is not None and reading.death and before.death == reading.death:
         return before  # noted before, and only the answer to that got lost
     explained = not parse(fields).keys().isdisjoint(reading.items)
@@ -62,29 +62,29 @@ def record(redis: Redis, reading: Reading, cause: str, ttl: int) -> Strike:
     strike = Strike(count + 1, cause, reading.trace, reading.death)
     pipe.hset(key, reading.field, json.dumps(asdict(strike)))
     pipe.expire(key, ttl)
-    if int(claimed or 0) > 0:
+    if claimed and claimed.isdigit() and int(claimed):
         pipe.hincrby(keys.claims(batch), str(index), -1)  # it is under way no more
-    if resume is not None:
-        pipe.hset(keys.resume(batch), reading.chunk, str(Resume.parse(resume).settled()))
+    if (known := Resume.parse(resume)) is not None:
+        pipe.hset(keys.resume(batch), reading.chunk, str(known.settled()))
     pipe.execute()
     return strike
 
 
 def parse(fields: dict[bytes, bytes]) -> dict[int, Strike]:
     """The strikes of a batch by item index, from its hash."""
-    return {int(name): strike for name, value in fields.items() if name.isdigit() and (strike := _strike(value))}
+    return {int(name): strike for name, value in fields.items() if name.isdigit() and (strike := strike_of(value))}
 
 
 def of_step(fields: dict[bytes, bytes], step: int, digest: str) -> Strike | None:
     """The strike of a step before the items, out of the strikes of their batch: of rebuilding a function, or of its
     initializer."""
-    return _strike(fields.get(step_field(step, digest).encode()))
+    return strike_of(fields.get(step_field(step, digest).encode()))
 
 
 def of_initializer(redis: Redis, batch: str, digest: str) -> Strike | None:
     """The strike of the initializer of a function as it is now: other slots run it at the same time."""
     found: Any = redis.hget(keys.strikes(batch), step_field(SETUP, digest))
-    return _strike(found)
+    return strike_of(found)
 
 
 def fail(redis: Redis, batch: str, digest: str, cause: str, trace: str, ttl: int) -> None:
@@ -95,5 +95,10 @@ def fail(redis: Redis, batch: str, digest: str, cause: str, trace: str, ttl: int
     pipe.execute()
 
 
-def _strike(value: bytes | None) -> Strike | None:
-    return Strike(**json.loads(value)) if value is not None else None
+def strike_of(value: bytes | None) -> Strike | None:
+    """None if there is none, and for what nobody of ours wrote: it condemns nobody."""
+    try:
+        fields = json.loads(value or b"null") or {}
+        return Strike(int(fields["count"]), *(str(fields.get(name, "")) for name in ("cause", "trace", "death")))
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return None

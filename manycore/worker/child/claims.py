@@ -8,7 +8,6 @@ gets its verdict. Only items with a strike pay for this.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from manycore.protocol import keys
 from manycore.protocol.failure import dump_error
 from manycore.protocol.message import Chunk
 from manycore.worker.child.turn import Doomed, Postponed, Struck
-from manycore.worker.strikes import Strike
+from manycore.worker.strikes import Strike, strike_of
 
 logger = logging.getLogger(__name__)
 MAX_POSTPONEMENTS = 5
@@ -53,7 +52,7 @@ class Claims:
             under_way, _, known = pipe.execute()
         except RedisError as exc:
             raise Postponed from exc
-        strikes = json.loads(known)["count"] if known else strike.count
+        strikes = (strike_of(known) or strike).count
         if strikes + under_way <= self.max_executions:
             return
         self._end(index)
@@ -65,8 +64,10 @@ class Claims:
 
     def _end(self, index: int) -> None:
         """The execution has come to its end, and took no process along."""
-        batch = self.chunk.batch
+        batch, pipe = self.chunk.batch, self.redis.pipeline(transaction=False)
+        pipe.hincrby(keys.claims(batch), str(index), -1)
+        pipe.expire(keys.claims(batch), self.ttl_seconds)
         try:
-            self.redis.hincrby(keys.claims(batch), str(index), -1)
+            pipe.execute()
         except RedisError:
             logger.warning("The end of item %d of batch %s was not noted; it counts as a death", index, batch)

@@ -57,7 +57,7 @@ def prepare(
     """
     known = context.cached(delivery.chunk.function)
     fetched = _fetch(context, delivery.chunk, redelivered=redelivered, known=known is not None)
-    resume = Resume.parse(fetched.resume) if fetched.resume else None
+    resume = Resume.parse(fetched.resume, delivery.chunk)
     chunk = resume.of(delivery.chunk) if resume else delivery.chunk
     context.box.begin(chunk, suspect=redelivered or chunk.suspect)
     before = Preliminaries(context, chunk, fetched.strikes, resume, careful=redelivered)

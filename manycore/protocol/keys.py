@@ -18,6 +18,7 @@
 | `mc:accounts`        | zset   | client, workers  | batch -> when it was last told of, bounded; as the longest |
 | `mc:told:<teller>`   | string | worker children  | the last report of a slot, so that it counts once; minutes |
 | `mc:worker:<name>`   | hash   | worker parent    | slots, tasks, versions; `WORKER_TTL_SECONDS`, refreshed    |
+| `mc:activity:<name>` | string | worker parent    | what its slots do; as above, refreshed                     |
 | `mc:workers`         | zset   | worker parent    | worker name -> last heartbeat (epoch); as above            |
 | `mc:detached`        | zset   | client, workers  | named batch that workers look after -> since when; batch TTL |
 | `mc:watch`           | string | worker parent    | the worker on watch; seconds, refreshed                    |
@@ -119,6 +120,10 @@ def account(batch_id: str) -> str:
 
 def told(teller: str) -> str:
     return f"mc:told:{teller}"
+
+
+def activity(name: str) -> str:
+    return f"mc:activity:{name}"
 
 
 def worker(name: str) -> str:

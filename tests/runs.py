@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from manycore.protocol.message import Chunk, ItemOptions
@@ -24,7 +25,7 @@ def turn_of(run: ChunkRun, call: Call, *, pickled: bool = False) -> Turn:
     return Turn(run, call, where="here", pickled=pickled, max_memory=None)
 
 
-def guarded(run: ChunkRun, call: Call) -> Turn:
+def guarded(run: ChunkRun, call: Call, struck: Iterable[int] = ()) -> Turn:
     turn = turn_of(run, call)
-    turn.guard(run.careful_until)
+    turn.guard(struck)
     return turn

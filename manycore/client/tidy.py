@@ -56,7 +56,7 @@ class Tidier:
             return
         self._gone |= {keys.payload(lane.id, token) for token in lane.abandoned()}
         if lane.stop_error is None:
-            self._gone |= set(keys.owned_by(lane.id))
+            self._gone |= set(keys.of_callers(lane.id))
         else:
             self.drain(lane)
 

@@ -64,9 +64,8 @@ class Auditor:
         pipe = self._redis.pipeline(transaction=False)
         for chunk in chunks:
             pipe.hget(keys.resume(chunk.batch), chunk.id)
-        known = zip(chunks, pipe.execute(), strict=True)
-        resumed = [(chunk, Resume.parse(progress, chunk)) for chunk, progress in known]
-        return [resume.of(chunk) if resume else chunk for chunk, resume in resumed]
+        known = zip(chunks, map(Resume.parse, pipe.execute()), strict=True)
+        return [resume.of(chunk) if resume else chunk for chunk, resume in known]
 
 
 def _parsed(message: bytes) -> Any:

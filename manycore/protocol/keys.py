@@ -7,9 +7,10 @@
 | `mc:<id>:in:<token>` | string | client           | payload beside its message: until answered, or batch TTL   |
 | `mc:<id>:val:<token>`| string | worker children  | outcomes beside the stream: as long as the stream          |
 | `mc:<id>:chunks`     | hash   | client           | chunks of a named batch, to send again from; batch TTL     |
-| `mc:<id>:resume`     | hash   | worker children  | chunk id -> where a redelivery resumes; batch TTL           |
-| `mc:<id>:strikes`    | hash   | worker parent    | item -> how often and how it killed its worker; batch TTL  |
-| `mc:<id>:claims`     | hash   | worker children  | struck item -> how often it runs now; batch TTL            |
+| `mc:<id>:resume`     | hash   | worker children  | chunk id -> where a redelivery resumes; until its message  |
+|                      |        |                  | is acknowledged, or batch TTL                              |
+| `mc:<id>:strikes`    | hash   | worker           | item -> how often and how it killed its worker, and where  |
+|                      |        |                  | a suspect runs now (`strike.lua`); batch TTL               |
 | `mc:plain:<task id>` | hash   | workers          | execution of a plain Celery call -> how it ended; batch TTL |
 | `mc:ref:<digest>`    | string | client           | a shipped function with its keyword arguments, or an       |
 |                      |        |                  | archive of the client's modules; batch TTL                 |
@@ -18,7 +19,6 @@
 | `mc:accounts`        | zset   | client, workers  | batch -> when it was last told of, bounded; as the longest |
 | `mc:told:<teller>`   | string | worker children  | the last report of a slot, so that it counts once; minutes |
 | `mc:worker:<name>`   | hash   | worker parent    | slots, tasks, versions; `WORKER_TTL_SECONDS`, refreshed    |
-| `mc:activity:<name>` | string | worker parent    | what its slots do; as above, refreshed                     |
 | `mc:workers`         | zset   | worker parent    | worker name -> last heartbeat (epoch); as above            |
 | `mc:detached`        | zset   | client, workers  | named batch that workers look after -> since when; batch TTL |
 | `mc:watch`           | string | worker parent    | the worker on watch; seconds, refreshed                    |
@@ -57,7 +57,7 @@ def stream_ttl(ephemeral: bool, batch_ttl_seconds: int) -> int:
 
 
 _TAKEN = frozenset(
-    {"account", "accounts", "batch", "detached", "plain", "quarantine", "ref", "told", "watch", "worker", "workers"}
+    {"account", "accounts", "told", "batch", "detached", "plain", "quarantine", "ref", "watch", "worker", "workers"}
 )
 """What stands behind `mc:` in the names of other things."""
 
@@ -102,10 +102,6 @@ def plain_executions(task_id: str) -> str:
     return f"mc:plain:{task_id}"
 
 
-def claims(batch_id: str) -> str:
-    return f"mc:{_segment(batch_id)}:claims"
-
-
 def reference(digest: str) -> str:
     return f"mc:ref:{digest}"
 
@@ -122,33 +118,19 @@ def told(teller: str) -> str:
     return f"mc:told:{teller}"
 
 
-def activity(name: str) -> str:
-    return f"mc:activity:{name}"
-
-
 def worker(name: str) -> str:
     return f"mc:worker:{name}"
 
 
-_TYPES = {
-    **dict.fromkeys((ACCOUNTS, WORKERS, DETACHED), b"zset"),
-    **dict.fromkeys(("out", QUARANTINE), b"stream"),
-    **dict.fromkeys((WATCH, "ref", "told", "quarantine", "in", "val"), b"string"),
-    **dict.fromkeys(("account", "batch", "worker", "plain", "chunks", "resume", "strikes", "claims"), b"hash"),
-    **dict.fromkeys((QUARANTINE_COUNTS, QUARANTINE_ITEMS), b"hash"),
-}
-"""By the whole name, by the word behind `mc:`, or by the one behind a batch's id."""
-
-
-def type_of(key: str) -> bytes | None:
-    """What a key of ours holds, as the server calls it; None for a key that is not ours."""
-    owner, word, *rest = [*key.split(":"), "", ""]
-    if owner != "mc":
-        return None
-    return _TYPES.get(key) or _TYPES.get(word if word in _TAKEN else rest[0])
-
-
 def owned_by(batch_id: str) -> tuple[str, ...]:
     """The keys of a batch whose names need no token: what deleting a batch deletes at once."""
-    names = (batch, outcomes, chunks, resume, strikes, claims)
-    return tuple(name(batch_id) for name in names)
+    return tuple(name(batch_id) for name in (batch, outcomes, chunks, resume, strikes))
+
+
+def of_callers(batch_id: str) -> tuple[str, ...]:
+    """Those of them that nobody needs once every item is answered.
+
+    A message may still come again: what is left says that it has nothing to run, and what killed. The one goes with the
+    messages themselves, the other with its TTL.
+    """
+    return tuple(name(batch_id) for name in (batch, outcomes, chunks))

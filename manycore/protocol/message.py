@@ -36,9 +36,10 @@ class Chunk:
     """Some items of one batch: one Celery message.
 
     `first` is the index of the payload's item 0; the others follow it. `start` and `stop` bound the positions in the
-    payload that this message still has to run. The payload travels inline or, when it is large,
-    under a Redis key of its own (`payload_token`), vouched for by `payload_digest`. A `suspect` chunk is sent again,
-    since its message got lost: perhaps with the process that ran it. `code` names the archive of the caller's modules.
+    payload that this message still has to run. The payload travels inline or, when it is large, under a Redis key of
+    its own (`payload_token`), vouched for by `payload_digest`. The items of a `suspect` chunk may have died unseen: its
+    message got lost, perhaps with the process that ran it, or it is the next try of such items. `code` names the
+    archive of the caller's modules.
     """
 
     id: str
@@ -116,6 +117,11 @@ _CHUNK_FIELDS = tuple(entry.name for entry in fields(Chunk))
 
 def new_chunk_id(batch: str) -> str:
     return f"{batch}.{secrets.token_hex(6)}"
+
+
+def batch_of(chunk_id: str) -> str:
+    """The batch of the chunk with this id; empty for the id of a plain call."""
+    return chunk_id.rpartition(".")[0]
 
 
 def seal_chunk(keyring: Keyring, chunk: Chunk, payload: bytes | memoryview) -> bytes:

@@ -1,8 +1,9 @@
-"""How far a running chunk is, as Redis keeps it: what a redelivery goes on from, and whom it suspects.
+"""How far a running chunk is, as Redis keeps it: what a redelivery goes on from, and what it must be careful with.
 
 A chunk that comes again has lost a process. If a child died, its parent has read the black box and counted the strike.
-If the parent died too, nobody knows which item it was: so the next run begins in careful mode, in which each item is
-noted here before it starts, and a second death names it.
+If the parent died too, nobody knows which item it was. But a run says beforehand up to where it goes without counting
+(`begun`), and only once that is in Redis it goes there. So each item has at most one execution that is not counted
+before it begins: the next run counts whatever the last one may have begun.
 """
 
 from __future__ import annotations
@@ -11,37 +12,35 @@ from dataclasses import dataclass, replace
 
 from manycore.protocol.message import Chunk
 
-CAREFUL_SECONDS = 2.0
-"""How long a redelivered chunk runs carefully: the fatal item is among those that ran since the last report, at most
-a tick before the death. Being careful costs a round trip an item."""
-
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Positions that are still to run, `[start, stop)`; `running` is the one noted in careful mode."""
+    """Positions that are still to run, `[start, stop)`, as `run` wrote them; none has begun that is not below `begun`.
+
+    Those below `careful` may have been begun by one of the runs `before`, whose fate nobody saw.
+    """
 
     start: int
     stop: int
-    running: int | None = None
+    careful: int
+    begun: int
+    run: str
+    before: str = ""
 
     def __str__(self) -> str:
-        return f"{self.start},{self.stop}" + (f",{self.running}" if self.running is not None else "")
+        before = self.before if self.start < self.careful else ""
+        return f"{self.start},{self.stop},{self.careful},{self.begun},{self.run},{before}"
 
     @classmethod
-    def parse(cls, text: bytes | None, chunk: Chunk | None = None) -> Resume | None:
-        """That of a chunk as Redis keeps it; None if there is none, or what is there cannot be one of this chunk."""
+    def parse(cls, text: bytes | None) -> Resume | None:
+        """None if there is none, or none that we wrote: it is not signed."""
         try:
-            found = cls(*map(int, text.split(b","))) if text else None
-        except (ValueError, TypeError):
+            start, stop, careful, begun, run, before = (text or b"").decode().split(",")
+            return cls(int(start), int(stop), int(careful), int(begun), run, before)
+        except ValueError:
             return None
-        if found is None or chunk is None or chunk.start <= found.start <= found.stop <= chunk.stop:
-            return found
-        return None
 
     def of(self, chunk: Chunk) -> Chunk:
-        """The chunk without what an earlier delivery has reported or given away."""
-        return replace(chunk, start=max(self.start, chunk.start), stop=min(self.stop, chunk.stop))
-
-    def settled(self) -> Resume:
-        """The same, when it is known why the process died."""
-        return replace(self, running=None)
+        """The chunk without what an earlier run has reported or given away."""
+        start = min(max(self.start, chunk.start), chunk.stop)
+        return replace(chunk, start=start, stop=max(start, min(self.stop, chunk.stop)))

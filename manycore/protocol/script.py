@@ -1,14 +1,19 @@
-"""A step that must be atomic: a Lua file beside the Python that runs it, whose header names its keys and arguments."""
+"""A step that must be atomic: a Lua file beside the Python that runs it, whose header names its keys and arguments.
+
+A script travels once: from then on its digest names it. A server that was started again is told it again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha1
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
 
 from redis import Redis
 from redis.exceptions import NoScriptError
+
+T = TypeVar("T")
 
 
 class Script:
@@ -24,3 +29,21 @@ class Script:
             return client.evalsha(self._digest, len(keys), *keys, *args)
         except NoScriptError:  # the first time, and after a restart of the server
             return client.eval(self._text, len(keys), *keys, *args)
+
+    def queue(self, pipe: Any, keys: Sequence[Any], args: Sequence[Any]) -> Any:
+        """Queue it on a pipeline whose execution is a step of `knowing`."""
+        return pipe.evalsha(self._digest, len(keys), *keys, *args)
+
+    def tell(self, client: Redis) -> None:
+        """Let the server know it."""
+        client.script_load(self._text)
+
+
+def knowing(client: Redis, step: Callable[[], T], *scripts: Script) -> T:
+    """What `step` gives, which queues these scripts. A server that knows them not is told, and the step repeated."""
+    try:
+        return step()
+    except NoScriptError:
+        for script in scripts:
+            script.tell(client)
+        return step()

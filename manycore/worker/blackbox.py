@@ -10,44 +10,47 @@ from __future__ import annotations
 import mmap
 import os
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
 from tempfile import TemporaryFile
 from typing import BinaryIO
 
-from manycore.protocol.message import Chunk
+from manycore.protocol.message import Chunk, batch_of
 
 _SIZE = 4096
-_ID_AT = 16
-_FACTS = Struct("<qqq?")
-_FACTS_AT = _SIZE - 32
-_FUNCTION_AT = _SIZE // 2
+_FACTS = Struct("<qq")
+_FACTS_AT = 8
+_TEXT_AT = _FACTS_AT + _FACTS.size
 NOBODY, FUNCTION, SETUP = -1, -2, -3
 """Notes that are no position: nothing of the chunk runs; its function is being rebuilt; its initializer runs."""
+INITIALIZER = "initializer"
 MAX_TRACE_BYTES = 16_384
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a black box said: the chunk and its items, the one that ran, and the trace of a hard time limit, if any.
-
-    `suspect` says that the chunk had come again: it had run before, and nobody may know why that came to an end.
-    """
+    """What a black box said: the chunk, the item that ran, in which run of the chunk, and the trace of a hard time
+    limit, if any."""
 
     chunk: str
     index: int
-    items: range
-    suspect: bool = False
+    run: str
     trace: str = ""
-    death: str = field(default="", compare=False)
-    """Which process died: the same death is counted once, however often it is noted. Empty if nobody can tell."""
     function: str = ""
     """The digest of the function that was being rebuilt, or whose initializer ran: `index` says which, no item did."""
 
+    @classmethod
+    def of(cls, chunk: str, subject: str, run: str) -> Reading:
+        """What a box would have said of an execution that Redis knows: the reverse of `field`."""
+        if subject.isdigit():
+            return cls(chunk, int(subject), run)
+        step, _, digest = subject.partition(" ")
+        return cls(chunk, SETUP if step == INITIALIZER else FUNCTION, run, function=digest)
+
     @property
     def batch(self) -> str:
-        return self.chunk.rpartition(".")[0]
+        return batch_of(self.chunk)
 
     @property
     def field(self) -> str:
@@ -64,7 +67,7 @@ class Reading:
 
 def step_field(step: int, digest: str) -> str:
     """Where the deaths of a step before the items are counted, `FUNCTION` or `SETUP`, of the function `digest`."""
-    return f"{'initializer' if step == SETUP else 'function'} {digest}"
+    return f"{INITIALIZER if step == SETUP else 'function'} {digest}"
 
 
 class BlackBox:
@@ -82,14 +85,12 @@ class BlackBox:
         self.note = memoryview(self._map)[:8].cast("q")
         self.trace: BinaryIO = _trace(folder, owner).open("wb")
 
-    def begin(self, chunk: Chunk, *, suspect: bool = False) -> None:
-        """Say which chunk the notes are about; -1 until its first item runs."""
+    def begin(self, chunk: Chunk, run: str) -> None:
+        """Say which run of which chunk the notes are about; nobody runs until its first item does."""
         self.note[0] = NOBODY
-        _FACTS.pack_into(self._map, _FACTS_AT, chunk.first, chunk.start, chunk.stop, suspect)
-        encoded, function = chunk.id.encode(), (chunk.function or "").encode()
-        self._map[8:_ID_AT] = len(encoded).to_bytes(8, "little")
-        self._map[_ID_AT : _ID_AT + len(encoded)] = encoded
-        self._map[_FUNCTION_AT : _FUNCTION_AT + 1 + len(function)] = bytes((len(function),)) + function
+        text = "\n".join((run, chunk.function or "", chunk.id)).encode()
+        _FACTS.pack_into(self._map, _FACTS_AT, chunk.first, len(text))
+        self._map[_TEXT_AT : _TEXT_AT + len(text)] = text
 
     def end(self) -> None:
         """Say that no item is running."""
@@ -103,17 +104,14 @@ def read(folder: Path, pid: int) -> Reading | None:
         text = _trace(folder, pid).read_bytes()[:MAX_TRACE_BYTES].decode(errors="replace")
     except OSError:
         return None
-    position = int.from_bytes(data[:8], "little", signed=True)
+    position = int.from_bytes(data[:_FACTS_AT], "little", signed=True)
     if position == NOBODY or len(data) < _SIZE:
         return None
-    length = int.from_bytes(data[8:_ID_AT], "little")
-    first, start, stop, suspect = _FACTS.unpack_from(data, _FACTS_AT)
-    name = data[_ID_AT : _ID_AT + length].decode(errors="replace")
-    items, death = range(first + start, first + stop), f"{folder.name}/{pid}"  # a worker's folder has a random name
+    first, length = _FACTS.unpack_from(data, _FACTS_AT)
+    run, function, chunk = data[_TEXT_AT : _TEXT_AT + length].decode(errors="replace").split("\n", 2)
     if position in (FUNCTION, SETUP):
-        end = _FUNCTION_AT + 1 + data[_FUNCTION_AT]
-        return Reading(name, position, items, suspect, text, death, data[_FUNCTION_AT + 1 : end].decode())
-    return Reading(name, first + position, items, suspect, text, death)
+        return Reading(chunk, position, run, text, function)
+    return Reading(chunk, first + position, run, text)
 
 
 def remove(folder: Path, pid: int) -> None:

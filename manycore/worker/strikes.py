@@ -8,7 +8,8 @@ goes on in both cases.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+import secrets
+from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis
@@ -16,22 +17,22 @@ from redis import Redis
 from manycore.errors import ItemTimeout, ManycoreError, WorkerCrashed
 from manycore.protocol import keys
 from manycore.protocol.message import Chunk
-from manycore.protocol.resume import Resume
+from manycore.protocol.script import Script
 from manycore.worker.blackbox import SETUP, Reading, step_field
 
+STRIKE = Script(__package__, "strike")
 HARD_GRACE_SECONDS = 1.0
 """How long an item may go on at most after its soft limit: to clean up, or because it cannot be interrupted."""
+UNSEEN = "its whole worker died with it"
 
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """The deaths of one item: how many, and of the last one how it came, the trace if it was a hard time limit, and
-    which process it was."""
+    """The deaths of one item: how many, and of the last one how it came, and the trace if it was a hard time limit."""
 
     count: int
     cause: str
     trace: str = ""
-    death: str = ""
 
     def verdict(self, chunk: Chunk, max_executions: int) -> ManycoreError | None:
         """The error that ends the item, None if it may run again."""
@@ -42,63 +43,64 @@ class Strike:
 
 
 def record(redis: Redis, reading: Reading, cause: str, ttl: int) -> Strike:
-    """Count one more death of what the black box names, an item or its function, and settle what careful mode noted.
-
-    A suspect chunk may have run before, to a death that nothing could name: it counts with the first strike, unless
-    another item of the chunk has one, which then tells why the chunk came again.
-    """
-    batch, index = reading.batch, reading.index
-    key = keys.strikes(batch)
-    pipe = redis.pipeline(transaction=False)
-    pipe.hgetall(key)
-    pipe.hget(keys.resume(batch), reading.chunk)
-    pipe.hget(keys.claims(batch), str(index))
-    fields, resume, claimed = pipe.execute()
-    before = strike_of(fields.get(reading.field.encode()))
-    if before is not None and reading.death and before.death == reading.death:
-        return before  # noted before, and only the answer to that got lost
-    explained = not parse(fields).keys().isdisjoint(reading.items)
-    count = before.count if before is not None else int(reading.suspect and not explained)
-    strike = Strike(count + 1, cause, reading.trace, reading.death)
-    pipe.hset(key, reading.field, json.dumps(asdict(strike)))
-    pipe.expire(key, ttl)
-    if claimed and claimed.isdigit() and int(claimed):
-        pipe.hincrby(keys.claims(batch), str(index), -1)  # it is under way no more
-    if (known := Resume.parse(resume)) is not None:
-        pipe.hset(keys.resume(batch), reading.chunk, str(known.settled()))
-    pipe.execute()
-    return strike
+    """Count one more death of what the black box names, an item or its function; the same death counts once."""
+    facts = json.dumps({"cause": cause, "trace": reading.trace})
+    count = STRIKE.run(redis, [keys.strikes(reading.batch)], [reading.field, reading.run, facts, ttl])
+    return Strike(int(count), cause, reading.trace)
 
 
 def parse(fields: dict[bytes, bytes]) -> dict[int, Strike]:
     """The strikes of a batch by item index, from its hash."""
-    return {int(name): strike for name, value in fields.items() if name.isdigit() and (strike := strike_of(value))}
+    found = {int(name): _strike(fields, name) for name in fields if name.isdigit()}
+    return {index: strike for index, strike in found.items() if strike is not None and strike.count}
 
 
 def of_step(fields: dict[bytes, bytes], step: int, digest: str) -> Strike | None:
     """The strike of a step before the items, out of the strikes of their batch: of rebuilding a function, or of its
     initializer."""
-    return strike_of(fields.get(step_field(step, digest).encode()))
+    return _strike(fields, step_field(step, digest).encode())
 
 
 def of_initializer(redis: Redis, batch: str, digest: str) -> Strike | None:
     """The strike of the initializer of a function as it is now: other slots run it at the same time."""
-    found: Any = redis.hget(keys.strikes(batch), step_field(SETUP, digest))
-    return strike_of(found)
+    found: Any = redis.hgetall(keys.strikes(batch))
+    return of_step(found, SETUP, digest)
 
 
 def fail(redis: Redis, batch: str, digest: str, cause: str, trace: str, ttl: int) -> None:
     """Note that the initializer of a function fails, without a death: a strike that counts none, and ends the batch."""
     pipe = redis.pipeline(transaction=False)
-    pipe.hset(keys.strikes(batch), step_field(SETUP, digest), json.dumps(asdict(Strike(0, cause, trace))))
+    pipe.hset(keys.strikes(batch), step_field(SETUP, digest), json.dumps({"cause": cause, "trace": trace}))
     pipe.expire(keys.strikes(batch), ttl)
     pipe.execute()
 
 
-def strike_of(value: bytes | None) -> Strike | None:
-    """None if there is none, and for what nobody of ours wrote: it condemns nobody."""
+def claimed(fields: dict[bytes, bytes]) -> dict[str, list[str]]:
+    """What is under way in a batch, as far as it is counted: item or function -> the runs that have it."""
+    claims = {name.removeprefix(b"claims "): value for name, value in fields.items() if name.startswith(b"claims ")}
+    return {name.decode(errors="replace"): value.decode(errors="replace").split() for name, value in claims.items()}
+
+
+def named(fields: dict[bytes, bytes], run: str) -> bool:
+    """Whether a death in this run was seen, and blamed on something."""
+    return f"named {run}".encode() in fields
+
+
+def new_run(chunk: Chunk) -> str:
+    """The name of one run of a chunk: no other run of any chunk of its batch has it."""
+    return f"{chunk.id.rpartition('.')[2]}/{secrets.token_hex(4)}"
+
+
+def owner_of(run: str) -> str:
+    """Which chunk of its batch it was a run of."""
+    return run.partition("/")[0]
+
+
+def _strike(fields: dict[bytes, bytes], subject: bytes) -> Strike | None:
+    """None if there is none, or none that we wrote: it is not signed."""
+    deaths = len(fields.get(b"deaths " + subject, b"").split())
     try:
-        fields = json.loads(value or b"null") or {}
-        return Strike(int(fields["count"]), *(str(fields.get(name, "")) for name in ("cause", "trace", "death")))
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        facts = json.loads(fields[subject])
+        return Strike(deaths, str(facts["cause"]), str(facts["trace"]))
+    except (LookupError, ValueError, TypeError):
         return None

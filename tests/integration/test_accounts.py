@@ -33,7 +33,9 @@ def of(cluster: Cluster, batch: str) -> Account:
 
 
 def ended(cluster: Cluster, batch: str) -> Account:
-    wait_until(lambda: of(cluster, batch).end, f"the end of {batch} is told")
+    wait_until(
+        lambda: any(found.end for found in cluster.batches() if found.id == batch), f"the end of {batch} is told"
+    )
     return of(cluster, batch)
 
 

@@ -34,11 +34,17 @@ def test_a_deadly_item_runs_three_times_and_no_neighbour_more_often(cluster: Clu
     assert max(runs.values()) <= 3
 
 
+def note_slow_run(number: int, *, folder: str, slow: int, at: int) -> int:
+    """Take longer with one item than suspects are looked for by time; end the whole worker on another."""
+    busy(3.0 if number == slow else 0.0)
+    return note_run(number, folder=folder, at=at, how="worker")
+
+
 @pytest.mark.slow
 def test_an_item_that_kills_the_whole_worker_runs_three_times(tmp_path: Path) -> None:
     # One slot: an item beside it in the same worker would die with it each time, and nobody could tell them apart.
     with Cluster(workers=1) as cluster:
-        batch = cluster.batch(note_run, range(30), kwargs={"folder": str(tmp_path), "at": 10, "how": "worker"})
+        batch = cluster.batch(note_slow_run, range(30), kwargs={"folder": str(tmp_path), "slow": 9, "at": 10})
         results = batch.gather(return_exceptions=True)
     assert [n for n, result in enumerate(results) if result != n] == [10]
     assert isinstance(results[10], WorkerCrashed)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import json
+import os
+import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import pytest
+import redis
 
 from manycore import Cluster
 from manycore.errors import WorkerCrashed
 from manycore.protocol import keys
-from tests.functions import busy, note_run, square
+from manycore.worker import strikes
+from manycore.worker.blackbox import Reading
+from manycore.worker.child.claims import CLAIM, SETTLE
+from tests.functions import busy, note_and_wait, note_run, square
 from tests.integration.conftest import Server
 from tests.waiting import wait_until
 
@@ -21,13 +29,13 @@ def test_a_message_that_vanished_is_sent_again(
     server: Server, start_worker: Callable[..., Any], connect: Connect
 ) -> None:
     cluster = connect(audit_seconds="0.3")
-    batch = cluster.batch(square, range(100))
+    batch = cluster.batch(square, range(2000))
     client = server.client()
     wait_until(lambda: client.llen("cpu") == 8, "all chunks are queued")
     for _ in range(5):
         client.lpop("cpu")
     start_worker()
-    assert batch.gather() == [n * n for n in range(100)]
+    assert batch.gather() == [n * n for n in range(2000)]
 
 
 def test_everything_vanished_payloads_and_functions_too(
@@ -35,12 +43,12 @@ def test_everything_vanished_payloads_and_functions_too(
 ) -> None:
     """What a server without persistence leaves behind when it is killed: nothing."""
     cluster = connect(audit_seconds="0.3", inline_bytes="0")
-    batch = cluster.batch(lambda n: n + 1, range(1000))
+    batch = cluster.batch(lambda n: n + 1, range(2000))
     client = server.client()
     wait_until(lambda: client.llen("cpu") == 8, "all chunks are queued")
     client.delete("cpu", *client.keys("mc:*:in:*"), *client.keys("mc:ref:*"))
     start_worker()
-    assert batch.gather() == list(range(1, 1001))
+    assert batch.gather() == list(range(1, 2001))
 
 
 def test_what_is_being_worked_on_is_not_sent_again(
@@ -77,14 +85,22 @@ def test_junk_in_a_queue_does_not_stop_the_search(
     server: Server, start_worker: Callable[..., Any], connect: Connect
 ) -> None:
     cluster = connect(audit_seconds="0.2")
-    batch = cluster.batch(square, range(100))
+    batch = cluster.batch(square, range(2000))
     client = server.client()
     wait_until(lambda: client.llen("cpu") == 8, "all chunks are queued")
     client.lpop("cpu")
     client.rpush("cpu", b"{junk", b"[]", b"{}", b"7", b'{"body": 5}')
     client.hset("manycore-unacked", mapping={"a": b"[", "b": b"[]", "c": b"{}"})
     start_worker()
-    assert batch.gather() == [n * n for n in range(100)]
+    assert batch.gather() == [n * n for n in range(2000)]
+
+
+def kill(client: redis.Redis, batch: str, *, times: int, runs_in: str = "") -> None:
+    """Say that item 4 has killed so often, and that it is under way in a run."""
+    for death in range(times):
+        strikes.record(client, Reading(f"{batch}.a", 4, f"a/{death}"), "signal 9 (SIGKILL)", 60)
+    if runs_in:
+        CLAIM.run(client, [keys.strikes(batch), keys.resume(batch)], ["4", runs_in, "", 9, 60, f"{batch}.b"])
 
 
 def test_two_copies_of_a_message_do_not_run_a_struck_item_at_once(
@@ -94,15 +110,12 @@ def test_two_copies_of_a_message_do_not_run_a_struck_item_at_once(
     folder = tmp_path / "runs"
     folder.mkdir()
     client = server.client()
-    client.hset(keys.strikes("copies"), "4", json.dumps({"count": 2, "cause": "signal 9 (SIGKILL)"}))
-    client.hset(keys.claims("copies"), "4", 1)
-    for key in (keys.strikes("copies"), keys.claims("copies")):
-        client.expire(key, 60)
+    kill(client, "copies", times=2, runs_in="b/1")
     batch = connect().batch(note_run, range(10), id="copies", kwargs={"folder": str(folder)})
     start_worker(lease_seconds="2")
     wait_until(lambda: batch.progress.done == 9, "its neighbours are done")
     assert not (folder / "4").exists()
-    client.hincrby(keys.claims("copies"), "4", -1)  # the other copy came to its end, and its outcome got lost
+    SETTLE.run(client, [keys.strikes("copies")], ["4", "b/1"])  # the other copy has ended, and its outcome got lost
     assert batch.gather() == list(range(10))
     assert (folder / "4").read_text() == "x"
 
@@ -111,10 +124,7 @@ def test_a_struck_item_that_stays_postponed_gets_its_verdict(
     server: Server, start_worker: Callable[..., Any], connect: Connect, tmp_path: Path
 ) -> None:
     client = server.client()
-    client.hset(keys.strikes("unseen"), "4", json.dumps({"count": 2, "cause": "signal 9 (SIGKILL)"}))
-    client.hset(keys.claims("unseen"), "4", 1)
-    for key in (keys.strikes("unseen"), keys.claims("unseen")):
-        client.expire(key, 60)
+    kill(client, "unseen", times=2, runs_in="b/1")
     start_worker(lease_seconds="2")
     results = connect().batch(square, range(10), id="unseen").gather(return_exceptions=True)
     assert [n for n, result in enumerate(results) if isinstance(result, WorkerCrashed)] == [4]
@@ -127,10 +137,29 @@ def test_a_condemned_item_that_is_sent_again_does_not_run(
     folder = tmp_path / "runs"
     folder.mkdir()
     batch = connect().batch(note_run, range(10), id="again", kwargs={"folder": str(folder)})
-    server.client().hset(keys.strikes("again"), "4", json.dumps({"count": 3, "cause": "signal 9 (SIGKILL)"}))
-    server.client().expire(keys.strikes("again"), 60)
+    kill(server.client(), "again", times=3)
     start_worker()
     results = batch.gather(return_exceptions=True)
     assert [n for n, result in enumerate(results) if result != n] == [4]
     assert isinstance(results[4], WorkerCrashed)
     assert sorted(int(path.name) for path in folder.iterdir()) == [0, 1, 2, 3, 5, 6, 7, 8, 9]
+
+
+@pytest.mark.slow
+def test_a_finished_chunk_whose_acknowledgement_got_lost_runs_nothing_again(
+    server: Server, start_worker: Callable[..., Any], connect: Connect, tmp_path: Path
+) -> None:
+    """Its outcomes are there, and its client has let go of the batch: only its message is still out."""
+    folder, client = tmp_path / "runs", server.client()
+    folder.mkdir()
+    worker = start_worker(lease_seconds="4")
+    cluster = connect()
+    results = cluster.map(partial(note_and_wait, folder=str(folder), seconds=1.0), [0])
+    wait_until(lambda: client.keys("mc:*:resume"), "it runs")
+    os.kill(worker.pid, signal.SIGSTOP)  # the parent alone: its child goes on, and nobody acknowledges
+    assert list(results) == [0]
+    cluster.shutdown()
+    os.killpg(worker.pid, signal.SIGKILL)
+    start_worker(lease_seconds="4")
+    wait_until(lambda: not client.keys("mc:*:resume"), "its record goes with its message", seconds=40)
+    assert [path.read_text() for path in folder.iterdir()] == ["x"]

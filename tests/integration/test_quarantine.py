@@ -268,11 +268,11 @@ def test_an_item_that_gets_its_verdict_by_its_claim_is_put_aside_too(server: Ser
     """What stays postponed, since an execution of it is never heard of again, has died."""
     chunk = Chunk("b.0", "b", "t", None, ItemOptions(), 40, 2, 4, None, b"", postponed=MAX_POSTPONEMENTS)
     aside: list[tuple[int, Strike]] = []
-    claims = Claims(server.client(), chunk, 3, 60, lambda *found: aside.append(found))
-    strike = Strike(2, "signal 9 (SIGKILL)")
-    claims.struck("item", 3, strike).claim()
+    struck = {43: Strike(2, "signal 9 (SIGKILL)")}
+    claims = Claims(server.client(), chunk, "c/3", 3, 60, struck, lambda *found: aside.append(found))
+    claims.judge(3, 0)
     with pytest.raises(Doomed):
-        claims.struck("item", 3, strike).claim()
+        claims.judge(3, 3)
     assert aside == [(3, Strike(3, "signal 9 (SIGKILL)"))]
 
 

@@ -17,6 +17,6 @@ settings.load_profile("manycore")
 @pytest.fixture(scope="module")
 def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BlackBox]:
     opened = BlackBox(tmp_path_factory.mktemp("box"))
-    opened.begin(chunk_of(0, 9))
+    opened.begin(chunk_of(0, 9), "c/1")
     yield opened
     opened.trace.close()

@@ -32,20 +32,20 @@ def box(tmp_path: Path) -> Iterator[BlackBox]:
 
 @pytest.mark.parametrize("position", [0, 1, 2**40])
 def test_the_noted_item_is_read(box: BlackBox, tmp_path: Path, position: int) -> None:
-    box.begin(chunk_of("batch.chunk"))
+    box.begin(chunk_of("batch.chunk"), "chunk/1")
     box.note[0] = position
-    assert blackbox.read(tmp_path, os.getpid()) == Reading("batch.chunk", 100 + position, range(102, 109))
+    assert blackbox.read(tmp_path, os.getpid()) == Reading("batch.chunk", 100 + position, "chunk/1")
 
 
 def test_a_shorter_id_after_a_longer_one_is_read_alone(box: BlackBox, tmp_path: Path) -> None:
     for name in ("a-very-long-name" * 8, "short"):
-        box.begin(chunk_of(name))
+        box.begin(chunk_of(name), "chunk/1")
     box.note[0] = 0
-    assert blackbox.read(tmp_path, os.getpid()) == Reading("short", 100, range(102, 109))
+    assert blackbox.read(tmp_path, os.getpid()) == Reading("short", 100, "chunk/1")
 
 
 def test_between_chunks_nobody_is_to_blame(box: BlackBox, tmp_path: Path) -> None:
-    box.begin(chunk_of("batch.chunk"))
+    box.begin(chunk_of("batch.chunk"), "chunk/1")
     box.note[0] = 5
     box.end()
     assert blackbox.read(tmp_path, os.getpid()) is None
@@ -53,12 +53,12 @@ def test_between_chunks_nobody_is_to_blame(box: BlackBox, tmp_path: Path) -> Non
 
 def test_before_the_first_item_nobody_is_to_blame(box: BlackBox, tmp_path: Path) -> None:
     box.note[0] = 5
-    box.begin(chunk_of("batch.chunk"))
+    box.begin(chunk_of("batch.chunk"), "chunk/1")
     assert blackbox.read(tmp_path, os.getpid()) is None
 
 
 def test_the_trace_of_a_hard_limit_is_read(box: BlackBox, tmp_path: Path) -> None:
-    box.begin(chunk_of("batch.chunk"))
+    box.begin(chunk_of("batch.chunk"), "chunk/1")
     box.note[0] = 1
     box.trace.write(b"Timeout!\xff" + b"x" * 2 * MAX_TRACE_BYTES)
     box.trace.flush()
@@ -69,12 +69,12 @@ def test_the_trace_of_a_hard_limit_is_read(box: BlackBox, tmp_path: Path) -> Non
 
 
 def test_a_box_stays_until_it_is_removed(box: BlackBox, tmp_path: Path) -> None:
-    box.begin(chunk_of("batch.chunk"), suspect=True)
+    box.begin(chunk_of("batch.chunk"), "chunk/1")
     box.note[0] = 1
     for _ in range(2):
         reading = blackbox.read(tmp_path, os.getpid())
         assert reading is not None
-        assert (reading.batch, reading.suspect) == ("batch", True)
+        assert (reading.batch, reading.run) == ("batch", "chunk/1")
     assert blackbox.owners(tmp_path) == [os.getpid()]
     blackbox.remove(tmp_path, os.getpid())
     assert blackbox.read(tmp_path, os.getpid()) is None
@@ -118,8 +118,15 @@ def test_a_worker_without_room_for_boxes_says_so_when_it_starts(
 def test_a_step_before_the_items_is_named_by_its_function(
     step: int, field: str, guilty: str, box: BlackBox, tmp_path: Path
 ) -> None:
-    box.begin(replace(chunk_of("batch.chunk"), function="d1ge57"))
+    box.begin(replace(chunk_of("batch.chunk"), function="d1ge57"), "chunk/1")
     box.note[0] = step
     reading = blackbox.read(tmp_path, os.getpid())
     assert reading is not None
     assert (reading.field, reading.guilty) == (field, guilty)
+    assert Reading.of(reading.chunk, reading.field, reading.run) == reading
+
+
+def test_what_redis_knows_of_an_item_is_what_its_box_says(box: BlackBox, tmp_path: Path) -> None:
+    box.begin(chunk_of("batch.chunk"), "chunk/1")
+    box.note[0] = 4
+    assert Reading.of("batch.chunk", "104", "chunk/1") == blackbox.read(tmp_path, os.getpid())

@@ -14,9 +14,11 @@ from manycore.errors import ConnectionFailed
 from manycore.protocol.codec import Keyring
 from manycore.protocol.message import Chunk, ItemOptions
 from manycore.protocol.packing import opened, pack, unpack
+from manycore.protocol.resume import Resume
 from manycore.worker.blackbox import BlackBox
 from manycore.worker.child.courier import Courier
 from manycore.worker.child.run import ChunkRun
+from tests.runs import turn_of
 
 
 class Pipe(SimpleNamespace):
@@ -31,6 +33,9 @@ class Server:
         self.away = False
         self.published: list[Chunk] = []
         self.payloads: list[bytes] = []
+        self.resumes: list[Resume] = []
+        self.other = b""
+        """The run that has taken the chunk over, if one has."""
 
     def publish(self, chunks: list[tuple[Chunk, bytes]], **_: Any) -> None:
         self._check()
@@ -40,21 +45,26 @@ class Server:
     def pipeline(self, **_: Any) -> Any:
         return Pipe(
             xadd=self.skip,
-            hset=self.skip,
-            hdel=self.skip,
+            evalsha=self.reported,
             expire=self.skip,
             hget=self.skip,
             llen=self.skip,
-            evalsha=self.skip,
             execute=self.execute,
         )
 
     def skip(self, *_: Any, **__: Any) -> None:
         """A command that is only queued."""
 
+    def reported(self, *args: Any) -> None:
+        """`report.lua`: what is queued last is how far the run says that it is."""
+        self._field = args[5]
+
     def execute(self, **_: Any) -> list[Any]:
         self._check()
-        return [None, 0, 0, 0, 0]
+        resume = Resume.parse(self._field.encode())
+        assert resume is not None
+        self.resumes.append(resume)
+        return [self.other, None, 0, 0, 0, 0]
 
     def _check(self) -> None:
         if self.away:
@@ -154,3 +164,68 @@ def test_the_retries_of_one_report_are_few_messages(server: Server, courier: Cou
     )
     assert [value for payload in server.payloads for value in unpack(payload)] == list(range(16_000))
     box.trace.close()
+
+
+def test_a_finished_chunk_stays_known_as_done(server: Server, courier: Courier, run: ChunkRun) -> None:
+    """Its acknowledgement can get lost: when its message comes again, there is nothing to run."""
+    run.items.give(2)
+    run.execute(lambda item: item)
+    assert courier.finish(run)
+    resume = server.resumes[-1]
+    assert (resume.start, resume.stop) == (4, 4)
+    assert len(resume.of(run.chunk)) == 0
+
+
+def test_items_far_ahead_may_begin_once_redis_knows(server: Server, courier: Courier, run: ChunkRun) -> None:
+    run.started -= 1000  # so long for nothing: the next one may take as long
+    began = list[int]()
+    courier._flush(run)
+    assert server.resumes[-1].begun == 1
+    run.execute(began.append)
+    assert began == [0]
+    assert not courier.finish(run)
+    assert server.resumes[-1].begun == 2
+    run.execute(began.append)
+    assert began == [0, 1]
+
+
+def test_while_the_server_is_away_none_begins_that_it_does_not_know_of(
+    server: Server, courier: Courier, run: ChunkRun
+) -> None:
+    run.started -= 1000
+    began = list[int]()
+    courier._flush(run)
+    server.away = True
+    run.execute(began.append)
+    with pytest.raises(ConnectionFailed):
+        courier.finish(run)
+    run.execute(began.append)
+    assert began == [0]
+
+
+def test_what_another_run_has_taken_over_is_claimed_item_by_item(
+    server: Server, courier: Courier, run: ChunkRun
+) -> None:
+    """The worker was silent for too long, and is alive: its chunk runs elsewhere as well."""
+    server.other = b"c/2"
+    courier._flush(run)
+    run.execute(pytest.fail)
+    assert not courier.finish(run)
+    claimed, began = list[int](), list[int]()
+    run.claim = claimed.append
+    run.execute(turn_of(run, began.append).shortest())
+    assert claimed == began == list(range(6))
+    assert run.unseen(5) == "c/2"
+
+
+def test_what_may_have_been_given_away_is_claimed_item_by_item(server: Server, courier: Courier, run: ChunkRun) -> None:
+    """The answer to the publishing got lost: perhaps the items are in another message, too."""
+    server.away = True
+    courier._give(run, 3)
+    server.away = False
+    run.execute(pytest.fail)
+    assert not courier.finish(run)
+    claimed = list[int]()
+    run.claim = claimed.append
+    run.execute(turn_of(run, lambda item: item).shortest())
+    assert claimed == list(range(6))

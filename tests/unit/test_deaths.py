@@ -33,7 +33,7 @@ class Scene:
         self.failures: list[Exception] = []
         monkeypatch.setattr(blackbox, "_owner", lambda: self.pid)
         box = BlackBox(folder)
-        box.begin(CHUNK)
+        box.begin(CHUNK, "c/1")
         box.note[0] = running
         box.trace.close()
         monkeypatch.setattr(deaths, "monotonic", lambda: self.now)

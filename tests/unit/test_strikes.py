@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from manycore.errors import ItemTimeout, WorkerCrashed
 from manycore.protocol.message import Chunk, ItemOptions
 from manycore.worker import strikes
-from manycore.worker.blackbox import Reading
 from manycore.worker.strikes import Strike
 
 
@@ -43,47 +39,28 @@ def test_a_death_within_the_limit_is_a_strike(trace: str, timeout: float | None)
     assert Strike(1, "signal 9 (SIGKILL)", trace).verdict(chunk_of(timeout), 3) is None
 
 
+def fields_of(subject: str, deaths: str, **facts: str) -> dict[bytes, bytes]:
+    return {subject.encode(): json.dumps(facts).encode(), f"deaths {subject}".encode(): deaths.encode()}
+
+
 def test_strikes_are_read_from_their_hash() -> None:
-    strike = Strike(2, "exit code 3", "trace")
-    assert strikes.parse({b"17": json.dumps(asdict(strike)).encode()}) == {17: strike}
+    fields = fields_of("17", "c/1 c/2", cause="exit code 3", trace="trace")
+    assert strikes.parse(fields) == {17: Strike(2, "exit code 3", "trace")}
     assert strikes.parse({}) == {}
 
 
-class Hash:
-    """A Redis that holds nothing but the strikes of one batch."""
-
-    def __init__(self, **fields: Strike) -> None:
-        self.fields = {name[1:].encode(): json.dumps(asdict(strike)).encode() for name, strike in fields.items()}
-
-    def pipeline(self, **_: Any) -> Any:
-        return SimpleNamespace(
-            hgetall=lambda *_: None,
-            hget=lambda *_: None,
-            hset=lambda *_: None,
-            expire=lambda *_: None,
-            execute=lambda: [self.fields, None, None],
-        )
+@pytest.mark.parametrize("facts", [b"", b"{", b"[]", b'"x"', b"null", b'{"cause": 1}', b"\xff"])
+def test_what_we_have_not_written_is_no_strike(facts: bytes) -> None:
+    """The hash is not signed: whoever can write to the server can write junk, and a chunk must not fail for it."""
+    assert strikes.parse({b"17": facts, b"deaths 17": b"c/1", b"junk": b"\xff", b"deaths \xff": b""}) == {}
 
 
-@pytest.mark.parametrize(
-    ("known", "suspect", "count"),
-    [
-        ({}, False, 1),
-        ({}, True, 2),  # its parent was killed, too, before it could note the first death
-        ({"i3": Strike(2, "exit code 3")}, True, 3),
-        ({"i4": Strike(1, "exit code 3")}, True, 1),  # a neighbour's death is why the chunk came again
-        ({"i20": Strike(1, "exit code 3")}, True, 2),  # of another chunk
-    ],
-)
-def test_a_death_that_nobody_could_name_counts_with_the_first_strike(
-    known: dict[str, Strike], suspect: bool, count: int
-) -> None:
-    redis: Any = Hash(**known)
-    assert strikes.record(redis, Reading("b.c", 3, range(9), suspect), "exit code 3", 60).count == count
+def test_what_is_under_way_is_read_too() -> None:
+    assert strikes.claimed({b"claims 17": b"c/1 d/2", b"17": b""}) == {"17": ["c/1", "d/2"]}
 
 
-@pytest.mark.parametrize(("death", "count"), [("w/7", 1), ("w/8", 2), ("", 2)])
-def test_a_death_is_counted_once_however_often_it_is_noted(death: str, count: int) -> None:
-    """The connection may be cut after the strike was written: it is then noted again."""
-    redis: Any = Hash(i3=Strike(1, "exit code 3", death="w/7" if death else ""))
-    assert strikes.record(redis, Reading("b.c", 3, range(9), death=death), "exit code 3", 60).count == count
+def test_a_run_names_its_chunk() -> None:
+    chunk = chunk_of()
+    one, other = strikes.new_run(chunk), strikes.new_run(chunk)
+    assert one != other
+    assert strikes.owner_of(one) == strikes.owner_of(other) == "c"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from manycore.protocol.failure import dump_error, load_error
 from manycore.protocol.message import CallForm
 from manycore.worker.blackbox import BlackBox
 from manycore.worker.child.items import Items
-from manycore.worker.child.turn import Doomed, NotBegun, Postponed, Struck, bind, described
+from manycore.worker.child.suspects import alone
+from manycore.worker.child.turn import Doomed, NotBegun, Postponed, bind, described
 from tests.runs import guarded, run_of, turn_of
 
 
@@ -33,20 +35,24 @@ def test_whatever_an_item_raises_is_its_outcome(box: BlackBox, error: type[BaseE
     assert type(load_error(report.errors[0])) is error
 
 
+def never(position: int) -> None:
+    pytest.fail(f"at {position}")
+
+
 def test_a_struck_item_is_claimed_before_it_runs_and_let_go_after_it(box: BlackBox) -> None:
-    run, steps = run_of(box, 1), []
-    run.items = Items(run.chunk, [Struck(7, lambda: steps.append("claim"), lambda: steps.append("end"))])
-    run.execute(guarded(run, steps.append))
-    assert steps == ["claim", 7, "end"]
+    run, steps = run_of(box, 3), list[Any]()
+    run.claim, run.settle = lambda at: steps.append(f"claim {at}"), lambda at: steps.append(f"settle {at}")
+    run.execute(guarded(run, steps.append, struck=[1]))
+    assert steps == [0, "claim 1", 1, "settle 1", 2]
 
 
 def test_a_postponed_item_comes_again_whatever_its_retries(box: BlackBox) -> None:
-    def claim() -> None:
+    def claim(_position: int) -> None:
         raise Postponed
 
     run = run_of(box, 3, start=4, retries=0)
-    run.items = Items(run.chunk, [4, Struck(5, claim, pytest.fail), 6])
-    run.execute(guarded(run, lambda item: item))
+    run.claim, run.settle = claim, never
+    run.execute(guarded(run, lambda item: item, struck=[5]))
     report = run.tally.take_report()
     assert report is not None
     assert (report.retry, report.errors, run.tally.postponed) == ([5], {}, {5})
@@ -103,12 +109,14 @@ def test_a_result_that_cannot_be_pickled_is_its_items_own_error(box: BlackBox) -
     assert type(load_error(report.errors[1])) is NotPicklable
 
 
-def test_an_item_that_cannot_be_noted_does_not_begin(box: BlackBox) -> None:
-    def note(_position: int | None) -> None:
+def test_an_item_that_cannot_be_claimed_does_not_begin(box: BlackBox) -> None:
+    """A server that is away is no outcome of an item that never ran."""
+
+    def claim(_position: int) -> None:
         raise ConnectionFailed("redis://h", "away")
 
     run = run_of(box, 3)
-    run.announce, run.careful_until = note, float("inf")
+    run.claim, run.careful = claim, 3
     with pytest.raises(NotBegun):
         run.execute(guarded(run, pytest.fail))
     assert run.tally.take_report() is None
@@ -118,47 +126,35 @@ def test_the_guard_lets_other_items_pass(box: BlackBox) -> None:
     assert guarded(run_of(box, 1), abs)(-3) == 3
 
 
-def test_careful_mode_notes_each_item_before_it_runs(box: BlackBox) -> None:
-    run, noted = run_of(box, 3), list[tuple[int | None, list[Any]]]()
-
-    def note(position: int | None) -> None:
-        report = run.tally.take_report()
-        noted.append((position, report.values if report else []))
-
-    run.announce, run.careful_until = note, float("inf")
-    values = list(range(3))
-    run.execute(guarded(run, lambda item: item))
-    assert noted == [(0, []), (None, []), (1, values[:1]), (None, []), (2, values[1:2]), (None, [])]
+def test_each_item_that_may_have_died_unseen_is_claimed_and_no_other(box: BlackBox) -> None:
+    run, steps = run_of(box, 4), list[Any]()
+    run.claim, run.settle = lambda at: steps.append(f"claim {at}"), lambda at: steps.append(f"settle {at}")
+    run.careful = 2
+    run.execute(turn_of(run, steps.append).shortest())
+    assert steps == ["claim 0", 0, "settle 0", "claim 1", 1, "settle 1", 2, 3]
 
 
-def test_what_careful_mode_noted_is_the_suspect_until_it_is_done(box: BlackBox) -> None:
-    """The courier writes between two notes as well: that must not clear a suspect that still runs."""
-    run = run_of(box, 3)
-    seen: list[int | None] = []
-
-    def look() -> None:
-        run.tally.take_report()
-        seen.append(run.suspect)
-
-    def note(position: int | None) -> None:
-        run.noted = position
-        look()
-
-    def item(value: int) -> int:
-        look()
-        return value
-
-    run.announce, run.careful_until = note, float("inf")
-    run.execute(guarded(run, item))
-    look()
-    assert seen == [0, 0, None, 1, 1, None, 2, 2, None, None]
+def test_on_threads_a_suspect_that_cannot_run_alone_comes_again_later(
+    box: BlackBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Were it to run beside another, a death would be blamed on both."""
+    monkeypatch.setattr("manycore.worker.child.turn.alone", partial(alone, wait_seconds=0.0))
+    run = run_of(box, 1)
+    run.claim, run.careful = never, 1
+    with alone(box.folder):
+        thread = threading.Thread(target=lambda: run.execute(turn_of(run, pytest.fail).shortest()))
+        thread.start()
+        thread.join()
+    assert run.tally.postponed == {0}
 
 
-def test_careful_mode_ends(box: BlackBox) -> None:
-    run = run_of(box, 3)
-    run.announce = lambda position: pytest.fail("noted after careful mode")
-    run.execute(guarded(run, lambda item: item))
-    assert run.tally.done == 3
+def test_in_a_process_of_its_own_it_runs_all_the_same(box: BlackBox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("manycore.worker.child.turn.alone", partial(alone, wait_seconds=0.0))
+    run, claimed = run_of(box, 1), list[int]()
+    run.claim, run.careful = claimed.append, 1
+    with alone(box.folder):
+        run.execute(turn_of(run, lambda item: item).shortest())
+    assert (claimed, run.tally.done, run.tally.postponed) == ([0], 1, set())
 
 
 def test_a_report_that_could_not_be_written_comes_again(box: BlackBox) -> None:

@@ -2,33 +2,56 @@
 
 from __future__ import annotations
 
-from redis import Redis
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 from manycore.protocol import packing
 from manycore.protocol.message import Chunk, ItemOptions
 from manycore.quarantine.poison import MAX_PART_BYTES
-from manycore.worker.child.claims import Claims
+from manycore.worker.blackbox import BlackBox
 from manycore.worker.child.intake import _doom
 from manycore.worker.child.quarantine import _items
-from manycore.worker.child.turn import Doomed, Struck
+from manycore.worker.child.run import ChunkRun
+from manycore.worker.child.turn import Doomed
 from manycore.worker.strikes import Strike
 
 CRASHED, TIMED_OUT, ONCE = Strike(3, "signal 9"), Strike(1, "exit code 1", "Timeout!"), Strike(1, "signal 9")
 CHUNK = Chunk("b.c", "b", "t", None, ItemOptions(timeout=2.0), 100, 2, 6, "token", b"digest", total=200, attempt=2)
 
-CLAIMS = Claims(Redis(), CHUNK, max_executions=3, ttl_seconds=60, put_aside=lambda position, strike: None)
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[ChunkRun]:
+    box = BlackBox(tmp_path)
+    yield ChunkRun(CHUNK, "cdef", box)  # of the positions 2 to 5
+    box.trace.close()
 
 
-def test_only_those_that_killed_their_process_are_poison() -> None:
-    items: list[object] = list("cdef")  # of the positions 2 to 5
-    found, crashed = _doom(CLAIMS, items, {102: CRASHED, 103: TIMED_OUT, 104: ONCE})
-    assert (found, crashed) == (True, {2: CRASHED})
-    assert [type(item) for item in items] == [Doomed, Doomed, Struck, str]
-    assert _doom(CLAIMS, items, {}) == (False, {})
+def items_of(run: ChunkRun) -> list[object]:
+    return [run.items.take() for _ in range(len(run.items))]
 
 
-def test_a_time_limit_dooms_and_is_no_poison() -> None:
-    assert _doom(CLAIMS, list("cdef"), {103: TIMED_OUT}) == (True, {})
+def test_only_those_that_killed_their_process_are_poison(run: ChunkRun) -> None:
+    deadly, crashed = _doom(run, {102: CRASHED, 103: TIMED_OUT, 104: ONCE}, 3)
+    assert (deadly, crashed) == ([2, 3, 4], {2: CRASHED})
+    items = items_of(run)
+    assert ([type(item) for item in items[:2]], items[2:]) == ([Doomed, Doomed], ["e", "f"])
+
+
+def test_without_strikes_nothing_is_doomed(run: ChunkRun) -> None:
+    assert _doom(run, {}, 3) == ([], {})
+    assert items_of(run) == list("cdef")
+
+
+def test_a_time_limit_dooms_and_is_no_poison(run: ChunkRun) -> None:
+    assert _doom(run, {103: TIMED_OUT}, 3) == ([3], {})
+
+
+def test_a_death_that_nobody_saw_counts_where_it_may_have_been(run: ChunkRun) -> None:
+    run.careful = 4
+    deadly, crashed = _doom(run, {102: Strike(2, "signal 9"), 105: Strike(2, "signal 9")}, 3)
+    assert (deadly, crashed) == ([2, 5], {2: CRASHED})
 
 
 def test_each_is_cut_out_with_its_own_arguments() -> None:

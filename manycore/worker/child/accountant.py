@@ -55,7 +55,7 @@ def counts_of(run: ChunkRun, report: Report) -> dict[str, int]:
         "done": len(report.values) - len(report.retry),
         "failed": len(report.errors),
         "retried": len(report.retry) - len(run.tally.postponed.intersection(report.retry)),
-        "repeats": int(run.careful_until > 0 and report.start == run.tally.start),
+        "repeats": int(run.repeated and report.start == run.tally.start),
     }
     return {name: count for name, count in counts.items() if count} | buckets_of(report.seconds)
 

@@ -1,73 +1,77 @@
-"""Keeps two copies of a message from running a struck item at once: together they could run it once too often.
+"""Counts the executions of what may be deadly before they begin, so that it is not run once too often.
 
-A chunk that was taken for lost and sent again can be there twice. An item that has killed a process is claimed before
-it runs: its strikes and its executions under way together must not exceed `max_executions`. If they would, it is
-postponed, until the other copy's outcome, or its strike, decides. What stays postponed has died without a strike, and
-gets its verdict. Only items with a strike pay for this.
+An item that has killed a process, and one that may have, is claimed: its deaths, its executions under way, and the one
+that may have died unseen, together with this one must not exceed `max_executions` (`claim.lua`). If they would, since
+two copies of a message run at once, it is postponed, until the other copy's outcome, or its death, decides. What stays
+postponed has died without a word, and gets its verdict.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from redis import Redis, RedisError
+from redis import Redis
 
 from manycore.errors import WorkerCrashed
 from manycore.protocol import keys
 from manycore.protocol.failure import dump_error
 from manycore.protocol.message import Chunk
-from manycore.worker.child.turn import Doomed, Postponed, Struck
-from manycore.worker.strikes import Strike, strike_of
+from manycore.protocol.script import Script
+from manycore.worker.child.turn import Doomed, Postponed
+from manycore.worker.strikes import UNSEEN, Strike
 
-logger = logging.getLogger(__name__)
+CLAIM, SETTLE = Script(__package__, "claim"), Script(__package__, "settle")
 MAX_POSTPONEMENTS = 5
 """Each takes a lease: whatever the other copy ran on has come to its end by then, or to another worker."""
+NO_LIMIT = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """For the struck items of one chunk."""
+    """Those of one run of a chunk."""
 
     redis: Redis
     chunk: Chunk
+    run: str
     max_executions: int
     ttl_seconds: int
+    struck: Mapping[int, Strike]
+    """By index: what is known to have killed."""
     put_aside: Callable[[int, Strike], object]
     """Called for the item at a position that gets its verdict here."""
 
-    def struck(self, item: object, position: int, strike: Strike) -> Struck:
-        """The item at `position`, to be claimed before it runs."""
-        return Struck(item, lambda: self._take(position, strike), lambda: self._end(self.chunk.index(position)))
+    def queue(self, pipe: Any, position: int, unseen: str) -> None:
+        """Ask on `pipe` for the item at `position`, which one of the runs `unseen` may have begun."""
+        CLAIM.queue(pipe, self._keys, self._args(str(self.chunk.index(position)), unseen, self.max_executions))
 
-    def _take(self, position: int, strike: Strike) -> None:
-        """Raise `Postponed` if the item must not run now, `Doomed` if never again."""
-        index, key = self.chunk.index(position), keys.claims(self.chunk.batch)
-        pipe = self.redis.pipeline(transaction=False)
-        pipe.hincrby(key, str(index), 1)
-        pipe.expire(key, self.ttl_seconds)
-        pipe.hget(keys.strikes(self.chunk.batch), str(index))
-        try:
-            under_way, _, known = pipe.execute()
-        except RedisError as exc:
-            raise Postponed from exc
-        strikes = (strike_of(known) or strike).count
-        if strikes + under_way <= self.max_executions:
+    def judge(self, position: int, executions: int) -> None:
+        """Raise what the answer means: nothing if it is 0, else `Postponed`, or in the end `Doomed`."""
+        if not executions:
             return
-        self._end(index)
         if self.chunk.postponed < MAX_POSTPONEMENTS:
             raise Postponed
-        last = replace(strike, count=strikes + under_way - 1)
+        known = self.struck.get(self.chunk.index(position), Strike(0, UNSEEN))
+        last = Strike(executions, known.cause, known.trace)
         self.put_aside(position, last)
         raise Doomed(dump_error(WorkerCrashed(last.count, last.cause), last.trace))
 
-    def _end(self, index: int) -> None:
-        """The execution has come to its end, and took no process along."""
-        batch, pipe = self.chunk.batch, self.redis.pipeline(transaction=False)
-        pipe.hincrby(keys.claims(batch), str(index), -1)
-        pipe.expire(keys.claims(batch), self.ttl_seconds)
-        try:
-            pipe.execute()
-        except RedisError:
-            logger.warning("The end of item %d of batch %s was not noted; it counts as a death", index, batch)
+    def end(self, position: int) -> None:
+        """The execution has come to its end, and took no process along. Raises redis-py's errors."""
+        SETTLE.run(self.redis, self._keys[:1], [str(self.chunk.index(position)), self.run])
+
+    def take_step(self, subject: str) -> None:
+        """Claim a step before the items; each process takes it, so there may be many at a time."""
+        CLAIM.run(self.redis, self._keys, self._args(subject, "", NO_LIMIT))
+
+    def end_step(self, subject: str) -> None:
+        """It has come to its end. Raises redis-py's errors, as `take_step` does."""
+        SETTLE.run(self.redis, self._keys[:1], [subject, self.run])
+
+    def _args(self, subject: str, unseen: str, most: int) -> list[str | int]:
+        return [subject, self.run, unseen, most, self.ttl_seconds, self.chunk.id]
+
+    @property
+    def _keys(self) -> list[str]:
+        return [keys.strikes(self.chunk.batch), keys.resume(self.chunk.batch)]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from time import monotonic, sleep
+from time import sleep
 from typing import TypeVar
 
 from manycore.errors import ConnectionFailed, ManycoreError
@@ -54,7 +54,8 @@ class Courier:
         if self._thread is None:
             self._thread = threading.Thread(target=self._loop, name="manycore-courier", daemon=True)
             self._thread.start()
-        run.announce = lambda position: self._note(run, position)
+        run.claim = lambda position: self._claim(run, position)
+        run.settle = lambda position: self._settle(run, position)
         with self._changed:
             self._current = run
             self._changed.notify()
@@ -67,20 +68,33 @@ class Courier:
     def finish(self, run: ChunkRun) -> bool:
         """Write the last outcomes of `run` and send its retries: then every outcome of the run is in Redis.
 
-        False if there are items to run again, since they could not be given away; nothing was written then.
+        False if there are items left that may be run now: they were held back, or could not be given away.
         """
         with self._changed:
             if run.items:
+                self._flush(run)
+                run.release_all()
                 return False
             self._current = None
             self._flush(run, last=True)
             return True
 
-    def _note(self, run: ChunkRun, position: int | None) -> None:
-        """Write what is done, and that the item at `position` is about to run; None: that it has come to its end."""
+    def _claim(self, run: ChunkRun, position: int) -> None:
+        """Write what is done, so that a death costs one item, and count the one that is about to run."""
+        if run.claims is None:
+            return
         with self._changed:
-            run.noted = position
-            self._flush(run)
+            news = self._flush(run, position)
+        run.claims.judge(position, news.refused)
+
+    def _settle(self, run: ChunkRun, position: int) -> None:
+        """It has come to its end: whatever dies from here on, it was not this item."""
+        claims = run.claims
+        try:
+            if claims is not None:
+                self.riding_out(lambda: claims.end(position))
+        except ConnectionFailed:  # the last report meets that server too, and decides
+            logger.warning("The end of item %d of batch %s is not noted", run.chunk.index(position), run.chunk.batch)
 
     @classmethod
     def for_thread(cls, local: threading.local, context: WorkerContext) -> Courier:
@@ -126,12 +140,12 @@ class Courier:
                 run.cancel(news.cancelled)
             elif self._context.drain_flag.exists():
                 self._give(run, len(run.items))
-            elif not news.waiting and monotonic() >= run.careful_until:  # a suspect stays where it is suspected
-                elapsed = monotonic() - run.started
-                self._give(run, splitting.items_to_give(len(run.items), run.tally.done, elapsed))
+            elif not news.waiting and not news.taken_over:
+                count = splitting.items_to_give(len(run.items), run.tally.done, run.elapsed)
+                self._give(run, min(count, run.unsuspected))  # a suspect stays where it is suspected
 
     def _give(self, run: ChunkRun, count: int) -> None:
-        part = run.items.give(count) if count else None
+        part = run.give(count) if count else None
         if part is None:
             return
         try:
@@ -139,14 +153,25 @@ class Courier:
         except OF_WORKERS.away:
             logger.warning("%d items could not be given away; they stay here", len(part), exc_info=True)
             run.items.keep()
+            run.share_with("somebody")  # it may have been taken all the same
 
-    def _flush(self, run: ChunkRun, *, last: bool = False) -> News:
+    def _flush(self, run: ChunkRun, position: int | None = None, *, last: bool = False) -> News:
+        """Report `run`, and claim the item at `position`; what Redis then knows of may be begun."""
+        more = run.more()
+        news = self._report(run, more, position, last=last)
+        if news.taken_over:
+            run.share_with(news.taken_over)
+        else:
+            run.items.release(more)
+        return news
+
+    def _report(self, run: ChunkRun, more: int, position: int | None, *, last: bool) -> News:
         report = run.tally.take_report()
         try:
             # Retries first: to send one twice costs a run, to report past one that was not sent would lose it.
             if report is not None and report.retry:
                 self._send_retries(run, report)
-            return self.riding_out(lambda: self._reporter.flush(run, report, last=last))
+            return self.riding_out(lambda: self._reporter.flush(run, report, more=more, position=position, last=last))
         except BaseException:
             if report is not None:
                 run.tally.put_back(report)

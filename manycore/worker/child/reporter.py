@@ -1,33 +1,42 @@
 """Reports a running chunk, and reads back what it has to know: one round trip.
 
 1. Writes the outcomes of what has finished, and counts them in the batch's account.
-2. Says how far the chunk is, so that a redelivery resumes there.
-3. Learns whether the batch was cancelled, and whether a chunk waits in the queue.
+2. Says how far the chunk is, so that a redelivery resumes there; and how far it may be before the next report.
+3. Claims the item that is to run next, if it needs that.
+4. Learns whether the batch was cancelled, the chunk taken over, and whether a chunk waits in the queue.
 """
 
 from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass
+from typing import Any
 
 from manycore.protocol import account, keys, packing
 from manycore.protocol.broker import PRIORITY_SUFFIXES
 from manycore.protocol.message import Block
 from manycore.protocol.resume import Resume
+from manycore.protocol.script import Script, knowing
 from manycore.worker.child.accountant import Accountant
 from manycore.worker.child.blocks import blocks_of
+from manycore.worker.child.claims import CLAIM
 from manycore.worker.child.run import ChunkRun
 from manycore.worker.child.tally import Report
 from manycore.worker.context import WorkerContext
 from manycore.worker.writer import OutcomeWriter
 
+REPORT = Script(__package__, "report")
+
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What a report learned: whether and how the batch is cancelled, and how many chunks wait in the queue."""
+    """What a report learned: whether and how the batch is cancelled, how many chunks wait in the queue, which other run
+    has the chunk now, and how many executions keep the item from running that was to be claimed."""
 
     cancelled: bytes | None
     waiting: int
+    taken_over: str
+    refused: int
 
 
 class Reporter:
@@ -38,33 +47,52 @@ class Reporter:
         self._writer = writer
         self._accountant = Accountant(context)
 
-    def flush(self, run: ChunkRun, report: Report | None, *, last: bool = False) -> News:
+    def flush(
+        self,
+        run: ChunkRun,
+        report: Report | None,
+        *,
+        more: int = 0,
+        position: int | None = None,
+        last: bool = False,
+    ) -> News:
         """Write a report of `run`, with how far it is; raises redis-py's errors when the server is away.
 
-        `last` ends the chunk.
+        `more` items than now may be begun once it is written. The item at `position` is claimed. `last` ends the chunk:
+        its message may come again, and must find that nothing is left.
         """
+        stop = run.stop
+        start, begun = (stop, stop) if last else (run.tally.reported, run.items.begun + more)
+        resume = Resume(start, stop, min(run.careful, stop), begun, run.token, run.before)
+        return knowing(self._context.redis, lambda: self._executed(run, report, resume, position), REPORT, CLAIM)
+
+    def _executed(self, run: ChunkRun, report: Report | None, resume: Resume, position: int | None) -> News:
         pipe = self._context.redis.pipeline(transaction=False)
-        chunk, settings = run.chunk, self._context.settings
-        reported = run.tally.reported
-        if report is not None and run.cancelled not in (keys.GIVEN_UP, keys.TERMINATED):
-            for block, body in blocks_of(chunk, report, self._context.name, settings.max_item_bytes):
-                self._writer.add(pipe, block, body)
-        if last and run.cancelled == keys.STOPPING and reported < run.stop:
-            self._writer.add(pipe, self._cancelled(run), packing.pack([]))
-        self._writer.keep_alive(pipe, chunk)
-        resume = keys.resume(chunk.batch)
-        if last:
-            pipe.hdel(resume, chunk.id)
-        else:
-            pipe.hset(resume, chunk.id, str(Resume(reported, run.stop, run.suspect)))
-            pipe.expire(resume, settings.batch_ttl_seconds)
+        chunk, last = run.chunk, resume.start == resume.stop
+        self._write(pipe, run, report, last=last)
         told = self._accountant.count(pipe, run, report)
         asked = len(pipe)
+        ttl = self._context.settings.batch_ttl_seconds
+        REPORT.queue(pipe, [keys.resume(chunk.batch)], [chunk.id, run.token, str(resume), ttl])
         pipe.hget(keys.batch(chunk.batch), "cancelled")
+        claims = run.claims if position is not None else None
+        if claims is not None and position is not None:
+            claims.queue(pipe, position, run.unseen(position))
         for suffix in PRIORITY_SUFFIXES if not last else ():
             pipe.llen(run.queue + suffix)
-        cancelled, *lengths = account.execute(pipe, told)[asked:]
-        return News(cancelled, sum(lengths))
+        other, cancelled, *rest = account.execute(pipe, told)[asked:]
+        refused = int(rest.pop(0)) if claims is not None else 0
+        return News(cancelled, sum(rest), other.decode(), refused)
+
+    def _write(self, pipe: Any, run: ChunkRun, report: Report | None, *, last: bool) -> None:
+        """Queue the outcomes."""
+        chunk = run.chunk
+        if report is not None and run.cancelled not in (keys.GIVEN_UP, keys.TERMINATED):
+            for block, body in blocks_of(chunk, report, self._context.name, self._context.settings.max_item_bytes):
+                self._writer.add(pipe, block, body)
+        if last and run.cancelled == keys.STOPPING and run.tally.reported < run.stop:
+            self._writer.add(pipe, self._cancelled(run), packing.pack([]))
+        self._writer.keep_alive(pipe, chunk)
 
     def _cancelled(self, run: ChunkRun) -> Block:
         chunk = run.chunk

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from manycore.protocol import packing
 from manycore.protocol.message import Chunk
@@ -31,6 +31,8 @@ def retries_of(run: ChunkRun, report: Report, lease_seconds: float, inline_bytes
     found = []
     for span in _neighbours(report.retry, postponed, size):
         part = chunk.again(span.start, span.stop, postponed=span.start in postponed)
+        if run.must_claim(span.start):
+            part = replace(part, suspect=True)
         delay = lease_seconds if span.start in postponed else chunk.options.backoff.delay(chunk.attempt)
         own = packing.repacked(run.held, span.start, span.stop)
         if chunk.payload_token is None or len(own) <= inline_bytes:

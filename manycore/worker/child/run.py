@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from time import monotonic, perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from manycore.protocol.message import Chunk
 from manycore.protocol.packing import Opened
 from manycore.worker.blackbox import BlackBox
 from manycore.worker.child import copies
+from manycore.worker.child.ahead import items_ahead
 from manycore.worker.child.items import Items
 from manycore.worker.child.limits import hard_limit
 from manycore.worker.child.tally import Tally
 from manycore.worker.child.turn import AS_IT_IS, Call, Doomed, NotBegun, Postponed, described, kept, name_of_error
+
+if TYPE_CHECKING:
+    from manycore.worker.child.claims import Claims
 
 
 class ChunkRun:
@@ -33,6 +38,10 @@ class ChunkRun:
         queue: str = "",
         shadow: str | None = None,
         max_item_bytes: int = 1 << 62,
+        token: str = "",
+        before: str = "",
+        careful: int = 0,
+        claims: Claims | None = None,
     ) -> None:
         self.chunk = chunk
         self.items = Items(chunk, items)
@@ -44,41 +53,86 @@ class ChunkRun:
         self.shadow = shadow
         self.max_item_bytes = max_item_bytes
         self.started = monotonic()
+        self.token = token
+        """Which run of the chunk it is."""
+        self.before = before
+        """Earlier runs (words) whose fate nobody saw, and that may have begun the items below `careful`."""
+        self.careful = careful
+        """The items at the positions before this are claimed before they run."""
         self.careful_until = 0.0
-        self.announce: Callable[[int | None], object] = lambda position: None
-        """Set by the courier, called by the items' thread: write that this position is about to run."""
+        """Until then, all are."""
+        self.claims = claims
+        self.claim: Callable[[int], object] = lambda position: None
+        """Set by the courier, called by the items' thread: claim the item at this position, or raise why not."""
+        self.settle: Callable[[int], object] = lambda position: None
+        """Likewise: it has come to its end."""
         self.cancelled: bytes | None = None
         """Written by the courier: how, as the batch's flag says."""
-        self.noted: int | None = None
-        """Written under the courier's lock: the position that careful mode noted last."""
-        self._next = chunk.start
-        """The items' thread's own."""
+        self.repeated = False
+        """Whether the chunk was delivered, or sent, before."""
+        self._shared = False
+        self.next = chunk.start
+        """The items' thread's own: the position that comes next."""
 
     @property
     def stop(self) -> int:
         """Where this run's positions end, seen what was given away."""
         return self.items.stop
 
+    def must_claim(self, position: int) -> bool:
+        """Whether this item may have died unseen in an earlier run."""
+        return position < self.careful or monotonic() < self.careful_until
+
+    def unseen(self, position: int) -> str:
+        """The earlier runs of which one may have begun this item."""
+        return self.before if self.must_claim(position) else ""
+
     @property
-    def suspect(self) -> int | None:
-        """The position that careful mode noted, as long as it runs: until it is done, whoever writes must keep it."""
-        return self.noted if self.noted == self.tally.reported else None
+    def unsuspected(self) -> int:
+        """How many of the items at the end are no suspects."""
+        return 0 if monotonic() < self.careful_until else max(0, self.stop - self.careful)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since it began."""
+        return monotonic() - self.started
+
+    def more(self) -> int:
+        """How many more items may be begun as soon as Redis knows it. Those too far ahead are held back."""
+        return 0 if self._shared else self.items.hold(items_ahead(self.tally.done, self.elapsed))
+
+    def release_all(self) -> None:
+        """Let shared items be taken: their turn is another now, in which each is claimed."""
+        if self._shared:
+            self.items.release(len(self.items))
+
+    def share_with(self, other: str) -> None:
+        """Another run may have what we have not begun: it takes ours for dead, or our message for its own."""
+        if self._shared:
+            return
+        self.items.hold(0)
+        self.before, self.careful, self._shared = f"{self.before} {other}".strip(), self.chunk.stop, True
+
+    def give(self, count: int) -> Chunk | None:
+        """Take up to `count` items off the end, as a new chunk; None if none was left."""
+        part = self.items.give(count)
+        return replace(part, suspect=True) if part is not None and self.must_claim(part.start) else part
 
     def execute(self, turn: Call) -> None:
         """Run items until none is pending. An item's exception is its outcome; nothing of it gets out of here.
 
-        Raises `NotBegun` if an item could not be noted before its turn.
+        Raises `NotBegun` if an item could not be claimed before its turn.
         """
         take, note, as_it_is, kind = self.items.take, self.box.note, AS_IT_IS, type
         values, seconds = self.tally.values, self.tally.seconds
-        position = self._next
+        position = self.next
         copies.stop_with(self.items)
         before = perf_counter()
         while True:
             try:
                 item = take()
             except IndexError:
-                self._next = position
+                self.next = position
                 hard_limit.disarm()
                 copies.leave_if_copy()
                 return

@@ -1,8 +1,9 @@
-"""Lets the suspects of one worker run one at a time: a death that several were noted for would name the wrong ones.
+"""Lets the suspects of one worker run one at a time: a death that several were claimed for would name the wrong ones.
 
-What is noted in Redis before its turn is blamed if the whole worker dies. Slots that share their fate (the threads of
-one process, the processes of one container) must therefore not have two such items under way. An item that cannot have
-its turn alone in time runs without being noted: better a death that nobody is blamed for than one that an innocent is.
+What is claimed before its turn is blamed if the whole worker dies. Slots that share their fate (the threads of one
+process, the processes of one container) should therefore not have two such items under way. On threads, where every
+crash is a whole worker's, an item that cannot have its turn alone in time comes again later; in a process of its own it
+runs all the same, since its own death names it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from time import monotonic, sleep
 
 WAIT_SECONDS = 5.0
 POLL_SECONDS = 0.005
+MAX_WAITS = 20
+"""Each takes a lease. A suspect that has come so often while others kept the worker busy runs beside them: an item
+without an end must not hold up the others for ever."""
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -19,6 +20,7 @@ from manycore.worker.child.plain import PlainTurn, excepting
 from manycore.worker.child.run import ChunkRun
 from manycore.worker.child.turn import Call, NotBegun
 from manycore.worker.context import WorkerContext, worker_context
+from manycore.worker.strikes import new_run
 from manycore.worker.summary import REFUSED, Summary
 
 _local = threading.local()
@@ -49,29 +51,28 @@ class ManycoreTask(Task):
         self._check_headers(chunk)
         delivered = self.request.delivery_info or {}
         queue = delivered.get("routing_key") or context.app.conf.task_default_queue
-        redelivered, shadow = bool(delivered.get("redelivered")), self.request.shadow
+        token, shadow = new_run(chunk), self.request.shadow
         courier = Courier.for_thread(_local, context)
         with ExitStack() as world:
             try:
                 courier.riding_out(lambda: world.enter_context(context.importing(chunk.code)))
                 run, turn = courier.riding_out(
-                    lambda: prepare(
-                        context, delivery, self.run, world, redelivered=redelivered, queue=queue, shadow=shadow
-                    )
+                    lambda: prepare(context, delivery, self.run, world, token=token, queue=queue, shadow=shadow)
                 )
             except ConnectionFailed as exc:
                 raise Reject(exc, requeue=True) from exc  # a server that is away is no outcome of any item
             except ManycoreError as exc:
                 return self._refuse(courier, chunk, exc)
+            run.repeated = bool(delivered.get("redelivered")) or chunk.suspect
             self._execute(context, courier, run, turn)
         return run.summary()
 
-    def _execute(self, context: WorkerContext, courier: Courier, run: ChunkRun, turn: Call) -> None:
+    def _execute(self, context: WorkerContext, courier: Courier, run: ChunkRun, turn: Callable[[], Call]) -> None:
         courier.care_for(run)
         finished = False
         while not finished:
             try:
-                run.execute(turn)
+                run.execute(turn())
             except BaseException as exc:
                 courier.leave()
                 if isinstance(exc, NotBegun):  # what came of the others has been noted already

@@ -7,11 +7,10 @@ values need no rebuilding and plain results no pickling: for those alone, withou
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from manycore.errors import ConnectionFailed, ItemTimeout, ManycoreError, WorkerCrashed
@@ -20,7 +19,7 @@ from manycore.protocol.message import CallForm, ItemOptions
 from manycore.protocol.packing import ATOMIC, Pickled, dumps, rebuilt
 from manycore.worker.child.limits import hard_limit, time_limit
 from manycore.worker.child.memory import memory_limit
-from manycore.worker.child.suspects import alone
+from manycore.worker.child.suspects import MAX_WAITS, alone
 
 if TYPE_CHECKING:
     from manycore.worker.child.run import ChunkRun
@@ -51,16 +50,7 @@ class Postponed(BaseException):
 
 
 class NotBegun(BaseException):
-    """Raised in place of an item that could not be noted: nothing of it has happened, and nothing must."""
-
-
-@dataclass(frozen=True, slots=True)
-class Struck:
-    """An item that has killed a process: `claim` raises if it must not run, `end` says that it survived."""
-
-    item: Any
-    claim: Callable[[], None]
-    end: Callable[[], None]
+    """Raised in place of an item that could not be claimed: nothing of it has happened, and nothing must."""
 
 
 def bind(function: Callable[..., Any], kwargs: dict[str, Any], form: CallForm) -> Call:
@@ -104,70 +94,51 @@ class Turn:
         self._where = where
         self._pickled = pickled
         self._retried = run.chunk.attempt <= options.retries
+        self._struck: frozenset[int] = frozenset()
         self._guarded = False
         self._owner = os.getpid()
-        self._careful_until = 0.0
+        self._shares_fate = threading.current_thread() is not threading.main_thread()
         self._time: Callable[[], AbstractContextManager[None]] = nullcontext
         if options.timeout is not None:
             self._time = partial(time_limit, options.timeout, run.box.trace)
         self._memory = partial(memory_limit, max_memory) if max_memory is not None else nullcontext
         self._limited = options.timeout is not None or max_memory is not None
 
-    def guard(self, careful_until: float = 0.0) -> None:
-        """Look out for `Doomed` and `Struck` items; until then, write down which item comes next before each."""
-        self._guarded = True
-        self._careful_until = careful_until
+    def guard(self, struck: Iterable[int]) -> None:
+        """Look out for `Doomed` items; those at the positions `struck` have killed a process."""
+        self._struck, self._guarded = frozenset(struck), True
 
     def shortest(self) -> Call:
-        """The call that does the same for every item of this chunk, with nothing around it that none needs."""
+        """The call that does the same for every item from here on, with nothing around it that none needs."""
+        self._guarded = self._guarded or self._run.must_claim(self._run.next)
         return self._call if not (self._pickled or self._limited or self._guarded) else self
 
     def __call__(self, item: Any) -> Any:
         if not self._guarded:
             return self._within(item)
-        if monotonic() >= self._careful_until:
-            return self._looked_at(item)
-        hard_limit.disarm()  # others may keep us waiting, and the server
-        with alone(self._run.box.folder) as noted:
-            if noted:
-                self._note(self._run.box.note[0])
-            try:
-                return self._looked_at(item)
-            finally:
-                if noted:
-                    self._settle()
-
-    def _looked_at(self, item: Any) -> Any:
         if isinstance(item, Doomed):
             raise item
-        if isinstance(item, Struck):
-            return self._claimed(item)
-        return self._within(item)
+        position = self._run.box.note[0]
+        if position not in self._struck and not self._run.must_claim(position):
+            return self._within(item)
+        hard_limit.disarm()  # others may keep us waiting, and the server
+        with alone(self._run.box.folder) as is_alone:
+            if self._shares_fate and not is_alone and self._run.chunk.postponed < MAX_WAITS:
+                raise Postponed
+            return self._claimed(item, position)
 
-    def _note(self, position: int | None) -> None:
-        """Write what is done and which item comes next: a death then costs one item."""
+    def _claimed(self, item: Any, position: int) -> Any:
+        """Counted before it runs, and taken off the count if it takes no process along."""
         try:
-            self._run.announce(position)
+            self._run.claim(position)
         except ConnectionFailed as exc:
             raise NotBegun from exc
-
-    def _settle(self) -> None:
-        """It has come to its end: whatever dies from here on, it was not this item."""
-        if os.getpid() == self._owner:  # a copy of the process that the item forked has noted nothing
-            hard_limit.disarm()
-            with suppress(NotBegun):  # the last report meets that server too, and decides
-                self._note(None)
-
-    def _claimed(self, struck: Struck) -> Any:
-        hard_limit.disarm()  # as above
-        struck.claim()
-        owner = os.getpid()
         try:
-            return self._within(struck.item)
+            return self._within(item)
         finally:
-            if os.getpid() == owner:  # a copy of the process that the item forked has claimed nothing
+            if os.getpid() == self._owner:  # a copy of the process that the item forked has claimed nothing
                 hard_limit.disarm()
-                struck.end()
+                self._run.settle(position)
 
     def _within(self, item: Any) -> Any:
         if not self._limited:

@@ -24,7 +24,8 @@ from kombu.transport import virtual
 from kombu.utils.json import dumps, loads
 
 from manycore.errors import MessageRefused
-from manycore.protocol import channel
+from manycore.protocol import channel, keys
+from manycore.protocol.message import batch_of
 from manycore.worker.context import WorkerContext, worker_context
 from manycore.worker.parent.elsewhere import Elsewhere
 from manycore.worker.parent.envelope import Envelope, read_envelope
@@ -62,7 +63,21 @@ class TaskMessage(virtual.Message):
 
 
 class QoS(kombu_redis.QoS):
-    """kombu's record of deliveries, dated by the server's clock. It survives what is no message, and a full server."""
+    """kombu's record of deliveries, dated by the server's clock. It survives what is no message, and a full server.
+
+    How far a chunk is goes with its message, in one step: so one that comes again, since its acknowledgement got lost,
+    runs nothing.
+    """
+
+    def ack(self, delivery_tag: str) -> None:
+        message = self._delivered.get(delivery_tag)
+        pipe = self._remove_from_indices(delivery_tag)  # type: ignore[no-untyped-call]
+        identity = str(message.headers.get("id") or "") if message is not None else ""
+        batch = batch_of(identity)
+        if batch:
+            pipe.hdel(keys.resume(batch), identity)
+        pipe.execute()
+        virtual.QoS.ack(self, delivery_tag)
 
     @property
     def visibility_timeout(self) -> float:

@@ -1,0 +1,27 @@
+-- Begins a run of a chunk; if another run has begun it before, takes it over: from then on, that one can report no more.
+--
+-- What the other run may have begun without a claim is this run's to be careful with, unless its death was seen.
+--
+-- KEYS[1]  mc:<batch>:resume   hash: chunk id -> "start,stop,careful,begun,run,before", see protocol/resume.py
+-- KEYS[2]  mc:<batch>:strikes  see strike.lua
+-- ARGV     chunk id, start, stop, run, TTL in seconds
+-- Returns  the chunk's field as it is now. Asked twice by one run, it is the same.
+
+local id, run = ARGV[1], ARGV[4]
+local known = redis.call('hget', KEYS[1], id) or ''
+local start, stop, careful, begun, other, before =
+  string.match(known, '^(%d+),(%d+),(%d+),(%d+),([^,]+),([^,]*)$')
+
+if other == run then return known end
+if not start then -- nobody's yet, or what nobody of ours wrote
+  start, stop, careful, before = ARGV[2], ARGV[3], ARGV[2], ''
+else
+  if tonumber(start) >= tonumber(careful) then before = '' end
+  if redis.call('hexists', KEYS[2], 'named ' .. other) == 0 then
+    careful, before = begun, before == '' and other or before .. ' ' .. other
+  end
+end
+local now = table.concat({start, stop, careful, stop, run, before}, ',')
+redis.call('hset', KEYS[1], id, now)
+redis.call('expire', KEYS[1], ARGV[5])
+return now

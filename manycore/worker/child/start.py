@@ -1,0 +1,97 @@
+"""Begins a run of a chunk: fetches what its message only names, and learns what of it earlier runs may have begun."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from manycore.protocol import keys
+from manycore.protocol.message import Chunk
+from manycore.protocol.resume import Resume
+from manycore.protocol.script import Script, knowing
+from manycore.worker import strikes
+from manycore.worker.blackbox import Reading
+from manycore.worker.child.claims import CLAIM
+from manycore.worker.child.reporter import REPORT
+from manycore.worker.context import WorkerContext
+from manycore.worker.strikes import UNSEEN, owner_of
+
+BEGIN = Script(__package__, "begin")
+SOMEBODY = "somebody"
+"""In place of a run that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What Redis holds for a chunk; None for what was not asked for, or is not there."""
+
+    cancelled: bytes | None
+    function: bytes | None
+    payload: bytes | None
+    resume: bytes | None
+    strikes: dict[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a run still has to run, and what of that earlier runs may have begun."""
+
+    chunk: Chunk
+    careful: int
+    """The items before this position are suspects."""
+    unseen: str
+    """The runs (words) of which one may have begun a suspect, and whose fate nobody saw."""
+    lost: bool
+    """Whether its message got lost, and nobody knows what of it had begun."""
+
+    @classmethod
+    def of(cls, sent: Chunk, fetched: Fetched) -> Start:
+        resume = Resume.parse(fetched.resume)
+        chunk = resume.of(sent) if resume else sent
+        before = resume.before.split() if resume else []
+        unseen = [run for run in before if not strikes.named(fetched.strikes, run)]
+        careful = resume.careful if resume and unseen else 0
+        again = chunk.postponed > 0 or chunk.attempt > 1
+        if chunk.suspect:
+            unseen, careful = [*unseen, SOMEBODY], chunk.stop if again else careful
+        return cls(chunk, careful, " ".join(unseen), chunk.suspect and not again)
+
+
+def fetch(context: WorkerContext, chunk: Chunk, token: str, *, known: bool) -> Fetched:
+    """Begin the run `token`, and fetch what it needs; `known` says that its function is here. To repeat it is harmless.
+
+    Raises redis-py's errors.
+    """
+    # All the scripts that the run will need: told later, a report's outcomes could arrive without the rest of it.
+    return knowing(context.redis, lambda: _fetched(context, chunk, token, known=known), BEGIN, REPORT, CLAIM)
+
+
+def _fetched(context: WorkerContext, chunk: Chunk, token: str, *, known: bool) -> Fetched:
+    pipe = context.redis.pipeline(transaction=False)
+    wanted: dict[str, Any] = {"cancelled": pipe.hget(keys.batch(chunk.batch), "cancelled")}
+    if chunk.function is not None and not known:
+        wanted["function"] = pipe.get(keys.reference(chunk.function))
+    if chunk.payload_token is not None:
+        wanted["payload"] = pipe.get(keys.payload(chunk.batch, chunk.payload_token))
+    names, ttl = [keys.resume(chunk.batch), keys.strikes(chunk.batch)], context.settings.batch_ttl_seconds
+    wanted["resume"] = BEGIN.queue(pipe, names, [chunk.id, chunk.start, chunk.stop, token, ttl])
+    # Not of this chunk alone: what was lost and sent again comes as a new message, its items' deaths stand. And after
+    # it has begun: what is counted from then on counts this run too.
+    wanted["strikes"] = pipe.hgetall(keys.strikes(chunk.batch))
+    got: dict[str, Any] = dict(zip(wanted, pipe.execute(), strict=True))
+    return Fetched(got["cancelled"], got.get("function"), got.get("payload"), got["resume"], got["strikes"])
+
+
+def settled(context: WorkerContext, chunk: Chunk, fields: dict[bytes, bytes], token: str) -> dict[bytes, bytes]:
+    """The strikes of the batch, with what earlier runs of this chunk had claimed: their whole worker died of it.
+
+    Raises redis-py's errors.
+    """
+    ttl, found = context.settings.batch_ttl_seconds, False
+    for subject, runs in strikes.claimed(fields).items():
+        for run in runs:
+            if run != token and owner_of(run) == owner_of(token):
+                strikes.record(context.redis, Reading.of(chunk.id, subject, run), UNSEEN, ttl)
+                found = True
+    again: Any = context.redis.hgetall(keys.strikes(chunk.batch)) if found else fields
+    return dict(again)

@@ -14,6 +14,8 @@ _settings = load_settings()
 if _settings.url is None:
     raise SettingsError("There is no server to watch. Set MANYCORE_URL_FILE or MANYCORE_URL to its address.")
 app = create_app(_settings, "manycore.monitor")
+if app.conf.broker_url.startswith("redis"):
+    app.conf.broker_transport = None  # Flower's broker page takes the kind of server from it, and knows kombu's own
 app.conf.broker_transport_options = {
     **app.conf.broker_transport_options,
     "unacked_key": "flower-unacked",

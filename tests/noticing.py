@@ -14,4 +14,6 @@ FOLDER = "TEST_NOTICED"
 
 @task_failure.connect
 def notice(task_id: str, exception: BaseException, **_: Any) -> None:
-    Path(os.environ[FOLDER], task_id).write_text(type(exception).__name__)
+    unseen = Path(os.environ[FOLDER], f"{task_id}.unseen")
+    unseen.write_text(type(exception).__name__)
+    unseen.rename(unseen.with_suffix(""))

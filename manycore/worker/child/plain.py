@@ -6,15 +6,18 @@ the main thread only. So here whatever a call raises becomes an error that ends 
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any, TypeVar
 
 from billiard.common import terminate_handler_fired
 from celery import Task
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
+from celery.signals import task_postrun
+from redis import RedisError
 
 from manycore.errors import ItemTimeout, MessageRefused, NotUnpicklable, RemoteError, WorkerCrashed
 from manycore.protocol.calls import PlainCall
@@ -30,11 +33,23 @@ from manycore.worker.executions import Past
 from manycore.worker.outage import outlast
 from manycore.worker.strikes import Strike
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 LIMITS = (SoftTimeLimitExceeded, ItemTimeout, MemoryError)
 """What comes over a call while its arguments are rebuilt, and is not what they raise."""
 NO_EXCEPTION = "Celery would take it for the end of a worker"
 UNSEEN = "its whole worker died with it"
+
+
+class _Turns(threading.local):
+    """Those of this thread, by call, that last until Celery has done all for the call that it does after it has run."""
+
+    def __init__(self) -> None:
+        self.open: dict[str, ExitStack] = {}
+
+
+_turns = _Turns()
+"""Of calls that came again."""
 
 
 class PlainTurn:
@@ -50,11 +65,18 @@ class PlainTurn:
         task, call_id = self._task.name, self._request.id
         if (self._call.task, self._call.id) != (task, call_id):
             raise MessageRefused(f"it was signed as {self._call.task}[{self._call.id}] and came as {task}[{call_id}]")
-        if not self._request.delivery_info.get("redelivered"):
-            return self._within_limits()
-        with alone(self._context.folder):  # as far as can be: who is beside one that kills is no culprit
+        if self._request.delivery_info.get("redelivered"):
+            turn = _turns.open[call_id] = ExitStack()
+            turn.enter_context(alone(self._context.folder))  # as far as can be: who is beside one that kills is none
             self._count()
-            return self._within_limits()
+            turn.callback(self._forget)
+        return self._within_limits()
+
+    def _forget(self) -> None:
+        try:
+            executions.forget(self._context, self._call.id)
+        except RedisError as exc:
+            logger.warning("The executions of the call %s are remembered, though it has ended: %s", self._call.id, exc)
 
     def _count(self) -> None:
         """Count this execution. Raises what ends a call that has had enough of them."""
@@ -108,6 +130,15 @@ class PlainTurn:
             if terminate_handler_fired():
                 raise
             raise NotUnpicklable(what, f"worker {self._context.name}", reason_of(exc)) from exc
+
+
+def _leave_turn(task_id: str = "", **_: Any) -> None:
+    """The call has come to its end, its result written: nothing that dies from here on is its doing."""
+    if task_id in _turns.open:
+        _turns.open.pop(task_id).close()
+
+
+task_postrun.connect(_leave_turn, weak=False, dispatch_uid="manycore.plain")
 
 
 def excepting(run: Callable[[], T]) -> T:

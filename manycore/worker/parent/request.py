@@ -61,14 +61,6 @@ class ChunkRequest(Request):
                 fields |= {"exception": text, "traceback": ""}
         super().send_event(type, **fields)
 
-    def acknowledge(self) -> None:
-        super().acknowledge()
-        if self.delivery is None and self._came_again:
-            try:
-                executions.forget(worker_context(self.app), self.id)
-            except RedisError as exc:
-                logger.warning("The executions of the call %s are remembered, though it has ended: %s", self.id, exc)
-
     def note_end(self, how: str) -> None:
         """Note how the execution of a plain call ended that did not end in order; of a chunk nothing."""
         if self.delivery is not None or not self.worker_pid:

@@ -10,8 +10,8 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -29,7 +29,7 @@ class CallbackThread:
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self.given_up = False
-        """Somebody has waited, and was interrupted: nobody is to wait for these callbacks again."""
+        """Somebody has waited for an end, and was interrupted: nobody is to wait for these callbacks again."""
 
     def hand(self, function: Callable[[Any], object], argument: Any) -> None:
         """Have `function(argument)` called, after all that was handed over before. Never waits, never raises."""
@@ -45,10 +45,16 @@ class CallbackThread:
         if self._thread is None or self._thread is threading.current_thread():
             return True
         passed = threading.Event()
-        self.hand(lambda _: passed.set(), None)
-        try:
+        with self.until_interrupted():
+            self.hand(lambda _: passed.set(), None)
             return passed.wait(timeout)
-        except BaseException:  # Ctrl-C
+
+    @contextmanager
+    def until_interrupted(self) -> Iterator[None]:
+        """Around each wait for the end of a cluster: Ctrl-C ends it, and the waits for callbacks that would follow."""
+        try:
+            yield
+        except KeyboardInterrupt:
             self.given_up = True
             raise
 

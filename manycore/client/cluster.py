@@ -17,6 +17,7 @@ from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from manycore.client.callbacks import CALLBACKS
 from manycore.client.checks import check_count, check_options, check_workers
 from manycore.client.future import Future
 from manycore.client.halt import NEVER, Halt
@@ -213,23 +214,24 @@ class Cluster(Executor):
         `cancel_futures` gives up what has not been sent, and the rest of every `map` and `batch`. Ctrl-C while
         waiting gives up everything and ends at once.
         """
-        self._session.begin_close(cancel=cancel_futures)
-        if wait:
-            from manycore.client.callbacks import CALLBACKS
-
-            self._session.drain()
-            CALLBACKS.drained()
-        else:
-            self._session.drain_in_background()
+        with CALLBACKS.until_interrupted():
+            self._session.begin_close(cancel=cancel_futures)
+            if wait:
+                self._session.drain()
+                CALLBACKS.drained()
+            else:
+                self._session.drain_in_background()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Shut down and wait; after Ctrl-C, give up what is out instead of waiting for it."""
-        if kind is not None and issubclass(kind, (KeyboardInterrupt, SystemExit, GeneratorExit)):
-            self._session.close()
-        else:
+        if kind is None or not issubclass(kind, (KeyboardInterrupt, SystemExit, GeneratorExit)):
             self.shutdown(wait=True)
+            return
+        CALLBACKS.given_up |= issubclass(kind, KeyboardInterrupt)
+        with CALLBACKS.until_interrupted():
+            self._session.close()
 
     def __repr__(self) -> str:
         return f"<Cluster at {self._session.place}>"

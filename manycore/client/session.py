@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 from manycore.client.batches import Batches
 from manycore.client.bookkeeper import Bookkeeper
+from manycore.client.callbacks import CALLBACKS
 from manycore.client.code import Code, CodeShipper
 from manycore.client.dispatcher import Dispatcher
 from manycore.client.functions import FunctionShipper
@@ -247,8 +248,8 @@ class Session:
             self.break_off(ClientBroken("the thread that looks after lost work has ended"))
 
     def _finish_at_exit(self) -> None:
-        self.begin_close(cancel=False)
-        with contextlib.suppress(KeyboardInterrupt):
+        with contextlib.suppress(KeyboardInterrupt), CALLBACKS.until_interrupted():
+            self.begin_close(cancel=False)
             self.drain()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import sys
 from concurrent.futures import CancelledError, as_completed, wait
@@ -119,21 +120,40 @@ def test_a_callback_may_shut_its_cluster_down() -> None:
     assert ended.wait(30)
 
 
-def test_ctrl_c_ends_the_wait_for_a_callback_that_never_ends(tmp_path: Path) -> None:
-    script = """
-import os, signal, sys, threading, traceback
+NEVER_ENDS = """
+import os, signal, sys, threading, time, traceback
 from manycore import Cluster
 
 def never_ends(_):
     pause, main = threading.Event(), threading.main_thread().ident
-    while "drained" not in {frame.name for frame in traceback.extract_stack(sys._current_frames()[main])}:
+    while {where!r} not in {{frame.name for frame in traceback.extract_stack(sys._current_frames()[main])}}:
         pause.wait(0.01)
     os.kill(os.getpid(), signal.SIGINT)
     pause.wait()
 
-with Cluster(workers=1) as cluster:
+def use(cluster):
     cluster.submit(abs, 1).add_done_callback(never_ends)
+    if {where!r} == "drain":
+        cluster.submit(time.sleep, 60)
+
 """
-    command = [sys.executable, "-c", script]
+IN_A_BLOCK = "with Cluster(workers=2) as cluster: use(cluster)"
+CAUGHT = f"try:\n    {IN_A_BLOCK}\nexcept KeyboardInterrupt: print('caught')"
+AT_EXIT = "cluster = Cluster(workers=2)\nuse(cluster)"
+
+
+@pytest.mark.parametrize(
+    ("where", "program"),
+    [
+        pytest.param("drained", IN_A_BLOCK, id="callbacks"),
+        pytest.param("drain", IN_A_BLOCK, id="work", marks=pytest.mark.slow),
+        pytest.param("drain", CAUGHT, id="caught", marks=pytest.mark.slow),
+        pytest.param("_finish_at_exit", AT_EXIT, id="at exit"),
+    ],
+)
+def test_ctrl_c_ends_whatever_its_end_waits_for(where: str, program: str, tmp_path: Path) -> None:
+    """One is enough: no wait that follows is for a callback that never ends."""
+    command = [sys.executable, "-c", NEVER_ENDS.format(where=where) + program]
     done = subprocess.run(command, capture_output=True, text=True, timeout=50, cwd=tmp_path)
-    assert "KeyboardInterrupt" in done.stderr
+    assert ("KeyboardInterrupt" in done.stderr) == (program == IN_A_BLOCK)
+    assert done.returncode == (-signal.SIGINT if program == IN_A_BLOCK else 0)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from concurrent.futures import BrokenExecutor, CancelledError
 from pickle import PicklingError
 
+from manycore.remote import RemoteTraceback as RemoteTraceback
+
 
 class ManycoreError(Exception):
     """Base of every error of manycore's own."""
@@ -183,6 +185,15 @@ class FunctionsNotAllowed(ManycoreError, PermissionError):
     )
 
 
+class PackageMissing(ManycoreError, ImportError):
+    """A package that a batch's code imports, and that workers do not have."""
+
+    summary = (
+        "{0} imports {1}, and these workers do not have it: {2}. Install it there, by MANYCORE_EXTRA_PACKAGES={3!r} "
+        "for the image or for `manycore worker`, or an image FROM ours. MANYCORE_CHECK_PACKAGES=0 sends all the same."
+    )
+
+
 class VersionMismatch(ManycoreError):
     """Client and worker differ in a version that the message depends on."""
 
@@ -205,10 +216,7 @@ class WorkerCrashed(ManycoreError):
 class InitializerFailed(ManycoreError, BrokenExecutor):
     """The initializer of a batch raised, or killed its processes, or took too long: its items could not begin."""
 
-    summary = (
-        "The initializer {0} of this batch failed on a worker: {1}. The items that had no outcome by then did not run. "
-        "Mend it, or what it needs there, and run the batch again."
-    )
+    summary = "The initializer {0} failed on a worker: {1}. Mend it, or what it needs there, and run the batch again."
 
 
 class NoWorkerState(ManycoreError, LookupError):
@@ -287,14 +295,3 @@ class RemoteError(ManycoreError):
     """Stands in for an item's exception that cannot be pickled or rebuilt."""
 
     summary = "{0}: {1} (the exception itself could not travel: {2})"
-
-
-class RemoteTraceback(Exception):
-    """Carries a worker's traceback as text, as the cause of the exception that an item raised."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
-
-    def __str__(self) -> str:
-        return f'\n"""\n{self.text}"""'

@@ -8,11 +8,12 @@ read again only when it changes: an edit is seen by the next batch, and without 
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from time import monotonic
 
 from manycore.client.datafiles import find_data
-from manycore.client.modules import Found, find_modules
+from manycore.client.modules import Found, Stamp, find_modules
 from manycore.errors import CodeTooLarge, SettingsError
 from manycore.protocol import archive
 from manycore.protocol.archive import Archive
@@ -56,6 +57,12 @@ class CodeShipper:
         self._found: Found | None = None
         self._archive: Archive | None = None
         self._looked_at = float("-inf")
+
+    @property
+    def files(self) -> Mapping[str, tuple[str, Stamp]]:
+        """The files of the last archive: the path there -> the file here, with its stamp."""
+        found = self._found
+        return found.files if found is not None else {}
 
     def current(self, *, briefly: bool = False) -> Archive | None:
         """The archive of the modules as they are, None if there are none. Raises `CodeTooLarge`.

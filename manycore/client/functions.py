@@ -9,6 +9,7 @@ from typing import Any
 from manycore.client.code import CodeShipper
 from manycore.client.editions import Editions
 from manycore.client.initializer import Initializer
+from manycore.client.packages import Packages
 from manycore.errors import FunctionsNotAllowed, UnknownTask
 from manycore.fleet import DEFAULT_QUEUE
 from manycore.protocol import codec, inside, packing
@@ -33,6 +34,7 @@ class FunctionShipper:
         *,
         only_fleet: str | None = None,
         initializer: Initializer | None = None,
+        packages: Packages | None = None,
     ) -> None:
         self._keyring = keyring
         self._code = code
@@ -41,6 +43,7 @@ class FunctionShipper:
         self._limit = settings.max_item_bytes
         self._only_fleet = only_fleet
         self.initializer = initializer
+        self._packages = packages
 
     def program(
         self,
@@ -126,6 +129,8 @@ class FunctionShipper:
         packing.check_size(len(blob), self._limit, f"The function {name} with what it refers to")
         # The same function with other modules is another one.
         digest = blake2b(blob, digest_size=16, key=key.encode()).hexdigest()
+        if self._packages is not None:
+            self._packages.check(name, function, digest, blob, queue, self._code.files)
         sealed = self._keyring.seal(codec.FUNCTION, {"digest": digest, "name": name, "setup": setup}, blob)
         return Program(task, queue, name, digest, sealed, code, other)
 

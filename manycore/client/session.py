@@ -26,6 +26,7 @@ from manycore.client.initializer import Initializer
 from manycore.client.lane import Lane
 from manycore.client.locks import Rank, RankedLock
 from manycore.client.lookout import Lookout
+from manycore.client.packages import Packages
 from manycore.client.reader import Reader
 from manycore.client.sender import Sender
 from manycore.client.sources import ReadySource, SubmitSource
@@ -93,8 +94,15 @@ class Session:
         settings, keyring = self.settings, self._keyring
         only = QUEUES[0] if self.local is not None else None
         shipped = CodeShipper(keyring, code)
+        compared = settings.check_packages and self.local is None  # that one has our own packages
         self.shipper = FunctionShipper(
-            keyring, self.roster, settings, shipped, only_fleet=only, initializer=self.initializer
+            keyring,
+            self.roster,
+            settings,
+            shipped,
+            only_fleet=only,
+            initializer=self.initializer,
+            packages=Packages(self.redis, self.roster) if compared else None,
         )
         self.stream = OutcomeStream(self.redis, keyring)
         self.reader = Reader(self.redis, self._brief, self.stream, settings, f"session-{self.id}")

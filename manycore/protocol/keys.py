@@ -19,6 +19,7 @@
 | `mc:accounts`        | zset   | client, workers  | batch -> when it was last told of, bounded; as the longest |
 | `mc:told:<teller>`   | string | worker children  | the last report of a slot, so that it counts once; minutes |
 | `mc:worker:<name>`   | hash   | worker parent    | slots, tasks, versions; `WORKER_TTL_SECONDS`, refreshed    |
+| `mc:inventory:<digest>` | string | worker parent | what workers can import; `WORKER_TTL_SECONDS`, refreshed   |
 | `mc:workers`         | zset   | worker parent    | worker name -> last heartbeat (epoch); as above            |
 | `mc:detached`        | zset   | client, workers  | named batch that workers look after -> since when; batch TTL |
 | `mc:watch`           | string | worker parent    | the worker on watch; seconds, refreshed                    |
@@ -57,7 +58,10 @@ def stream_ttl(ephemeral: bool, batch_ttl_seconds: int) -> int:
 
 
 _TAKEN = frozenset(
-    {"account", "accounts", "told", "batch", "detached", "plain", "quarantine", "ref", "watch", "worker", "workers"}
+    (
+        *("account", "accounts", "batch", "detached", "inventory", "plain", "quarantine", "ref", "told", "watch"),
+        *("worker", "workers"),
+    )
 )
 """What stands behind `mc:` in the names of other things."""
 
@@ -120,6 +124,10 @@ def told(teller: str) -> str:
 
 def worker(name: str) -> str:
     return f"mc:worker:{name}"
+
+
+def inventory(digest: str) -> str:
+    return f"mc:inventory:{digest}"
 
 
 def owned_by(batch_id: str) -> tuple[str, ...]:

@@ -42,6 +42,9 @@ class Worker:
     python: Python
     version: str
     editions: dict[str, Edition]
+    name: str = ""
+    inventory: str = ""
+    """The digest of what it can import, empty before it has taken stock."""
 
 
 class Roster:
@@ -144,13 +147,13 @@ def live_workers(client: redis.Redis) -> list[Worker]:
 def _read(name: bytes, record: Any) -> Worker | None:
     """One worker; None for a record of another version, or of nobody of ours: it must keep no client out."""
     try:
-        return _parse(record)
+        return _parse(name, record)
     except (KeyError, ValueError, TypeError, AttributeError) as exc:
         logger.warning("The record of the worker %.100r cannot be read (%r); it is left out", name, exc)
         return None
 
 
-def _parse(fields: dict[bytes, bytes]) -> Worker:
+def _parse(name: bytes, fields: dict[bytes, bytes]) -> Worker:
     return Worker(
         int(fields[b"slots"]),
         tuple(json.loads(fields[b"queues"])),
@@ -160,4 +163,6 @@ def _parse(fields: dict[bytes, bytes]) -> Worker:
         python.parse(fields[b"python"].decode()),
         fields[b"version"].decode(),
         {module: Edition(*held) for module, held in json.loads(fields[b"editions"]).items()},
+        name.decode(errors="replace"),
+        fields[b"inventory"].decode(),
     )

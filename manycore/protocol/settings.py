@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     strict_code: bool = Field(
         False, description="whether a client refuses tasks whose source the workers have otherwise"
     )
+    check_packages: bool = Field(True, description="whether a client looks if workers have what its batches import")
     max_item_bytes: int = Field(64 * MIB, gt=0, le=512 * MIB - 1, description="largest item, result or function")
     max_message_bytes: int = Field(2 * MIB, ge=64 * 1024, description="largest message that a worker accepts")
     inline_bytes: int = Field(16 * 1024, ge=0, description="a larger payload travels beside its message")

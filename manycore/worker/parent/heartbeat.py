@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from redis import RedisError
 from manycore import __version__
 from manycore.protocol import keys, python
 from manycore.protocol.edition import Edition, edition_of
+from manycore.protocol.inventory import Inventory, take_stock
 from manycore.worker.context import WorkerContext, worker_context
 from manycore.worker.parent.periodic import PeriodicStep
 
@@ -39,7 +41,19 @@ class Heartbeat:
             "version": __version__,
             "python": python.written(python.here()),
             "functions": int(context.settings.allow_functions),
+            "inventory": "",
         }
+        self._inventory: Inventory | None = None
+
+    def take_stock(self) -> None:
+        """Say what can be imported here, from the next beat on. On a thread of its own: it takes a while."""
+        threading.Thread(target=self._take_stock, name="manycore-inventory", daemon=True).start()
+
+    def _take_stock(self) -> None:
+        try:
+            self._inventory = take_stock()
+        except Exception:  # a boundary: the metadata of packages can be anything, and clients do without
+            logger.exception("What can be imported here cannot be told")
 
     def beat(self) -> None:
         """Say that this worker lives. A server that is away is no reason to stop: the next beat tries again."""
@@ -60,6 +74,7 @@ class Heartbeat:
 
     def _beat(self, now: float) -> None:
         key = keys.worker(self._name)
+        self._publish_inventory()
         pipe = self._context.redis.pipeline(transaction=False)
         pipe.hset(key, mapping=self._facts)
         pipe.expire(key, keys.WORKER_TTL_SECONDS)
@@ -67,6 +82,15 @@ class Heartbeat:
         pipe.zremrangebyscore(keys.WORKERS, 0, now - keys.WORKER_TTL_SECONDS)
         pipe.expire(keys.WORKERS, keys.WORKER_TTL_SECONDS)
         pipe.execute()
+
+    def _publish_inventory(self) -> None:
+        """Keep it there as long as this worker lives, and write it if it is not: it is large."""
+        if self._inventory is None:
+            return
+        redis, digest = self._context.redis, self._inventory.digest
+        if not redis.expire(keys.inventory(digest), keys.WORKER_TTL_SECONDS):
+            redis.set(keys.inventory(digest), self._inventory.written(), ex=keys.WORKER_TTL_SECONDS)
+        self._facts["inventory"] = digest
 
 
 def _editions(modules: set[str]) -> dict[str, Edition]:
@@ -87,6 +111,7 @@ class HeartbeatStep(PeriodicStep):
         context, slots = worker_context(consumer.app), consumer.controller.concurrency
         self._heartbeat = Heartbeat(context, consumer.hostname, slots, queues)
         self._heartbeat.beat()
+        self._heartbeat.take_stock()
         return keys.HEARTBEAT_SECONDS, self._heartbeat.beat
 
     def end(self) -> None:

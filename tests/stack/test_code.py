@@ -60,7 +60,7 @@ def test_what_has_no_source_says_which_command_cures_it(connected: Cluster) -> N
         connected.batch(there["made"], [1])  # type: ignore[arg-type]
 
 
-def test_env_names_the_fleets_and_warns_of_another_python(stack: Stack) -> None:
+def test_env_names_the_fleets(stack: Stack) -> None:
     said = stack.command("env", "--secrets", str(stack.runs / "secrets"))
     assert f"# fleet cpu: {len(os.sched_getaffinity(0))} slots of 1 worker, Python {IMAGE}" in said
     assert "# fleet io: " in said

@@ -8,7 +8,7 @@ through must stay as it is meanwhile. Items themselves are pickled when they lea
 from __future__ import annotations
 
 from array import array
-from collections import OrderedDict, deque
+from collections import OrderedDict, UserList, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -63,6 +63,11 @@ def _taken(items: Any) -> Any:
     iterate = getattr(kind, "__iter__", None)
     if any(iterate is ready for ready in _READY):
         return list(iter(items))  # by its iterator: a subclass may say anything of its length
-    if (kind.__module__, kind.__name__) == ("numpy", "ndarray") and items.ndim:
+    if isinstance(items, UserList) and iterate is UserList.__iter__ and kind.__getitem__ is UserList.__getitem__:
+        return list(items.data)
+    package = kind.__module__.partition(".")[0]
+    if (package, kind.__name__) == ("numpy", "ndarray") and items.ndim:
         return items.copy()  # its rows, too, are views of what its owner may change
+    if package == "pandas" and kind.__name__ in ("Series", "Index"):
+        return list(iter(items))
     return None

@@ -64,6 +64,26 @@ class Array:
 Array.__module__, Array.__name__ = "numpy", "ndarray"
 
 
+class Column:
+    """Looks like a column of pandas."""
+
+    def __init__(self, held: list[int]) -> None:
+        self.held = held
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.held)
+
+
+class Computed(UserList[int]):
+    """A list whose items are made when they are asked for."""
+
+    def __getitem__(self, index: Any) -> Any:
+        return super().__getitem__(index)
+
+
+Column.__module__, Column.__name__ = "pandas.core.series", "Series"
+
+
 def source_of(*items: Any, **options: Any) -> ReadySource | PulledSource:
     return Input.of(*items, **options).source(PROGRAM, OPTIONS, wake=lambda: None, limit=lambda: 10**9)
 
@@ -88,6 +108,8 @@ CHANGED: list[tuple[Any, Callable[[Any], Any]]] = [
     (OrderedDict(a=1), OrderedDict.clear),
     (defaultdict(int, a=1), defaultdict.clear),
     (Counter("aab"), Counter.clear),
+    (UserList([1, 2]), UserList.clear),
+    (Column([1, 2]), lambda held: held.held.clear()),
 ]
 
 
@@ -129,7 +151,7 @@ def test_a_subclass_may_say_anything_of_its_length() -> None:
     assert all_of(source_of(Bag([1, 2]))) == [1, 2]
 
 
-@pytest.mark.parametrize("items", [[1], (n for n in range(3)), Slow([1]), UserList([1, 2])])
+@pytest.mark.parametrize("items", [[1], (n for n in range(3)), Slow([1]), Computed([1, 2])])
 def test_anything_else_is_pulled(items: Any) -> None:
     lazy = iter(items) if isinstance(items, list) and not isinstance(items, Slow) else items
     expected = [0, 1, 2] if not isinstance(items, list | UserList) else list(items)

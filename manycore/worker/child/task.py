@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -25,6 +26,7 @@ from manycore.worker.summary import REFUSED, Summary
 
 _local = threading.local()
 """One courier for each thread that runs items: a prefork child has one, a worker of threads several."""
+_RECURSION_LIMIT = sys.getrecursionlimit()
 
 
 class ManycoreTask(Task):
@@ -48,6 +50,7 @@ class ManycoreTask(Task):
 
     def _run_chunk(self, context: WorkerContext, delivery: Delivery) -> str:
         chunk = delivery.chunk
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION_LIMIT))  # an item may have lowered it
         self._check_headers(chunk)
         delivered = self.request.delivery_info or {}
         queue = delivered.get("routing_key") or context.app.conf.task_default_queue

@@ -59,6 +59,11 @@ class Probe:
         session = self._session
         return {owner._thread.ident for owner in (session.dispatcher, session.reader, session.housekeeper)}
 
+    @property
+    def threads_live(self) -> bool:
+        session = self._session
+        return all(owner.alive for owner in (session.dispatcher, session.reader, session.housekeeper))
+
     def another_client(self) -> Cluster:
         """One more client of the same local cluster, as another program would be."""
         with pytest.MonkeyPatch.context() as environment:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha1
 from importlib.resources import files
+from math import isfinite
 from typing import Any, Literal, NamedTuple
 
 from redis.exceptions import NoScriptError
@@ -231,6 +232,7 @@ def _numbered(texts: Mapping[str, str], start: str) -> Iterator[tuple[str, str]]
 
 def _number(text: str | None, default: float = 0.0) -> float:
     try:
-        return float(text or default)
+        number = float(text or default)
     except ValueError:
         return default
+    return number if isfinite(number) else default

@@ -24,6 +24,7 @@ from manycore.protocol import channel
 from manycore.protocol.address import Address
 from manycore.protocol.codec import CONTENT_TYPE, RESULT_TYPE
 from manycore.protocol.settings import Settings, redacted
+from manycore.protocol.store import Store
 from manycore.protocol.trust import hint, reason_of
 
 FUNCTION_TASK = "manycore.call"
@@ -196,7 +197,7 @@ def connect(settings: Settings, seconds: float = SOCKET_SECONDS) -> redis.Redis:
 
     It never retries by itself: callers know what a repeat would mean.
     """
-    return redis.Redis.from_url(
+    return Store.from_url(
         Address.parse(settings.url or "").redis_url,
         socket_timeout=seconds,
         socket_connect_timeout=min(seconds, 5.0),

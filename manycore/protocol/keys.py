@@ -59,7 +59,19 @@ def stream_ttl(ephemeral: bool, batch_ttl_seconds: int) -> int:
 
 _TAKEN = frozenset(
     (
-        *("account", "accounts", "batch", "detached", "inventory", "plain", "quarantine", "ref", "told", "watch"),
+        *(
+            "account",
+            "accounts",
+            "activity",
+            "batch",
+            "detached",
+            "inventory",
+            "plain",
+            "quarantine",
+            "ref",
+            "told",
+            "watch",
+        ),
         *("worker", "workers"),
     )
 )
@@ -128,6 +140,24 @@ def worker(name: str) -> str:
 
 def inventory(digest: str) -> str:
     return f"mc:inventory:{digest}"
+
+
+_TYPES = {
+    **dict.fromkeys((ACCOUNTS, WORKERS, DETACHED), b"zset"),
+    **dict.fromkeys(("out", QUARANTINE), b"stream"),
+    **dict.fromkeys((WATCH, "activity", "inventory", "ref", "told", "quarantine", "in", "val"), b"string"),
+    **dict.fromkeys(("account", "batch", "worker", "plain", "chunks", "resume", "strikes", "claims"), b"hash"),
+    **dict.fromkeys((QUARANTINE_COUNTS, QUARANTINE_ITEMS), b"hash"),
+}
+"""By the whole name, by the word behind `mc:`, or by the one behind a batch's id."""
+
+
+def type_of(key: str) -> bytes | None:
+    """What a key of ours holds, as the server calls it; None for a key that is not ours."""
+    owner, word, *rest = [*key.split(":"), "", ""]
+    if owner != "mc":
+        return None
+    return _TYPES.get(key) or _TYPES.get(word if word in _TAKEN else rest[0])
 
 
 def owned_by(batch_id: str) -> tuple[str, ...]:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import pickle
 from array import array
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 import redis
 
-from manycore.errors import BatchChanged, BatchIncomplete, ManycoreError, UnknownBatch
+from manycore.errors import BatchChanged, BatchIncomplete, ManycoreError, MessageRefused, UnknownBatch
 from manycore.protocol import account, keys
 from manycore.protocol.clock import ServerClock
 from manycore.protocol.codec import Keyring
@@ -29,6 +30,10 @@ from manycore.protocol.script import Script
 ENTRIES_PER_READ = 32
 """With blocks of at most 1 MiB in a stream, one read holds 32 MiB at most."""
 _complete = Script(__package__, "complete")
+
+
+MAX_DIGITS = 18
+"""Of a number of items."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,7 @@ class Record:
         pipe.hgetall(key)
         pipe.hkeys(keys.strikes(self._id))
         known, struck = pipe.execute()
-        before = {field.decode(): value.decode() for field, value in known.items()}
+        before = {_text(field): _text(value) for field, value in known.items()}
         now: dict[Any, Any] = asdict(identity)
         if "function" in before and not accept_changes:
             changed = [field for field, value in now.items() if before.get(field) != value]
@@ -125,18 +130,24 @@ class Record:
         """Every key of the batch, those whose names only its chunks and its outcomes tell among them."""
         found = set(keys.owned_by(self._id))
         sealed: Any = self._redis.hvals(keys.chunks(self._id))
-        tokens = [open_chunk(self._keyring, chunk)[0].payload_token for chunk in sealed]
-        found |= {keys.payload(self._id, token) for token in tokens if token}
+        for chunk in sealed:
+            with suppress(MessageRefused):  # it names nothing that is ours
+                found |= {
+                    keys.payload(self._id, token)
+                    for token in [open_chunk(self._keyring, chunk)[0].payload_token]
+                    if token
+                }
         last = "-"
         while entries := cast(Any, self._redis.xrange(keys.outcomes(self._id), min=last, count=ENTRIES_PER_READ)):
-            found |= {keys.values(self._id, fields[b"k"].decode()) for _, fields in entries if b"k" in fields}
+            found |= {keys.values(self._id, _text(fields[b"k"])) for _, fields in entries if b"k" in fields}
             last = f"({entries[-1][0].decode()}"
         return found
 
     def attach(self) -> tuple[str, list[Parcel]]:
         """The function's name and the chunks of a batch that was sent whole.
 
-        Raises `UnknownBatch`, or `BatchIncomplete` when its client has not sent all of it.
+        Raises `UnknownBatch`, `BatchIncomplete` when its client has not sent all of it, or `MessageRefused` when what
+        is there is not what a client has written.
         """
         pipe = self._redis.pipeline(transaction=False)
         pipe.hgetall(keys.batch(self._id))
@@ -146,15 +157,21 @@ class Record:
             raise UnknownBatch(self._id)
         if b"total" not in described:
             raise BatchIncomplete(self._id, len(chunks))
+        if not described[b"total"].isdigit() or len(described[b"total"]) > MAX_DIGITS:
+            raise MessageRefused(f"the record of batch {self._id} is of {described[b'total']!r:.100} items")
         self.total = int(described[b"total"])
         parcels = sorted(map(self._parcel, chunks.values()), key=lambda parcel: parcel.chunk.first)
-        return described[b"function"].decode(), parcels
+        return _text(described[b"function"]), parcels
 
     def _parcel(self, sealed: bytes) -> Parcel:
         chunk, rest = open_chunk(self._keyring, sealed)
         queue, shadow = pickle.loads(rest)
         # Payload and function are in Redis already: to send the chunk again, naming them is enough.
         return Parcel(chunk, Program(chunk.task, queue, shadow, chunk.function), b"")
+
+
+def _text(found: bytes) -> str:
+    return found.decode(errors="replace")
 
 
 def covers(chunk: Chunk) -> range:

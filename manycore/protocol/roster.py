@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from time import monotonic
@@ -24,6 +25,10 @@ FRESH_SECONDS = 2.0
 """How old the picture of the workers may be: chunk sizes and task names change slowly."""
 STARTING_SECONDS = 10.0
 """How long a cluster without any worker is taken for one that is still starting."""
+
+
+MAX_SLOTS = 100_000
+"""A worker with more than this is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +144,7 @@ def live_workers(client: redis.Redis) -> list[Worker]:
     found: Any = client.zrange(keys.WORKERS, 0, -1)
     pipe = client.pipeline(transaction=False)
     for name in found:
-        pipe.hgetall(keys.worker(name.decode(errors="surrogateescape")))
+        pipe.hgetall(keys.worker("").encode() + name)
     records = zip(found, pipe.execute(raise_on_error=False), strict=True)
     return [worker for name, record in records if record and (worker := _read(name, record)) is not None]
 
@@ -154,11 +159,14 @@ def _read(name: bytes, record: Any) -> Worker | None:
 
 
 def _parse(name: bytes, fields: dict[bytes, bytes]) -> Worker:
+    slots, tasks = int(fields[b"slots"]), json.loads(fields[b"tasks"])
+    if not 0 < slots <= MAX_SLOTS:
+        raise ValueError(f"{slots} slots")
     return Worker(
-        int(fields[b"slots"]),
-        tuple(json.loads(fields[b"queues"])),
-        json.loads(fields[b"tasks"]),
-        tuple(json.loads(fields[b"keys"])),
+        slots,
+        _texts(json.loads(fields[b"queues"])),
+        dict(zip(_texts(tasks.keys()), _texts(tasks.values()), strict=True)),
+        _texts(json.loads(fields[b"keys"])),
         fields[b"functions"] == b"1",
         python.parse(fields[b"python"].decode()),
         fields[b"version"].decode(),
@@ -166,3 +174,10 @@ def _parse(name: bytes, fields: dict[bytes, bytes]) -> Worker:
         name.decode(errors="replace"),
         fields[b"inventory"].decode(),
     )
+
+
+def _texts(found: Iterable[Any]) -> tuple[str, ...]:
+    texts = tuple(found)
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError(f"no texts: {texts!r:.100}")
+    return texts

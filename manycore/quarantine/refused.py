@@ -17,6 +17,9 @@ from manycore.protocol import keys
 MAX_ENTRIES = 1000
 SAMPLE_BYTES = 512
 TEXT_BYTES = 256
+MAX_DIGITS = 19
+LATEST = 253_402_300_000.0
+"""Near the end of the year 9999, the last that a date can have."""
 MAX_ENTRY_BYTES = SAMPLE_BYTES + 3 * TEXT_BYTES + 128
 
 
@@ -80,15 +83,22 @@ class RefusedMessages:
     def counts(self) -> dict[str, int]:
         """How many messages of each queue were refused since there was none for the quarantine's TTL."""
         found: dict[bytes, bytes] = self._redis.hgetall(keys.QUARANTINE_COUNTS)
-        return {queue.decode(errors="replace"): int(count) for queue, count in found.items()}
+        return {queue.decode(errors="replace"): int(count) for queue, count in found.items() if _is_number(count)}
 
 
 def _entry(found: tuple[bytes, dict[bytes, bytes]]) -> Refused:
     entry_id, fields = found
-    queue, reason, claimed_id = (fields[name].decode(errors="replace") for name in (b"queue", b"reason", b"id"))
-    name = entry_id.decode()
-    when = int(name.split("-")[0]) / 1000  # the server names an entry by its clock
-    return Refused(name, when, queue, reason, int(fields[b"size"]), fields[b"sample"], claimed_id)
+    name, size = entry_id.decode(), fields.get(b"size", b"")
+    when = min(int(name.split("-")[0]) / 1000, LATEST)  # the server names an entry by its clock
+    texts = (fields.get(field, b"?").decode(errors="replace") for field in (b"queue", b"reason", b"id"))
+    queue, reason, claimed_id = texts
+    return Refused(
+        name, when, queue, reason, int(size) if _is_number(size) else 0, fields.get(b"sample", b""), claimed_id
+    )
+
+
+def _is_number(text: bytes) -> bool:
+    return text.isdigit() and len(text) < MAX_DIGITS
 
 
 def _cut(text: str) -> bytes:

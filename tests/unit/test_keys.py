@@ -11,13 +11,16 @@ from manycore.protocol import keys
 
 OURS = {
     keys.WORKERS,
+    keys.ACCOUNTS,
     keys.DETACHED,
     keys.WATCH,
     keys.QUARANTINE,
     keys.QUARANTINE_COUNTS,
     keys.QUARANTINE_ITEMS,
 }
-words = sorted({part for name in OURS for part in name.split(":")} | {"batch", "ref", "worker", "plain", "item"})
+words = sorted(
+    {part for name in OURS for part in name.split(":")} | {"account", "batch", "ref", "worker", "plain", "told", "item"}
+)
 suffixes = st.sampled_from(["", ":out", ":in", ":claims", ":strikes", "%3Aout", "{a}", "\n", "\ud800"])
 names = st.builds(str.__add__, st.sampled_from(words) | st.text(min_size=1, max_size=12), suffixes)
 tokens = st.from_regex(r"[0-9a-f]{16}", fullmatch=True)
@@ -28,7 +31,8 @@ def held_by(batch: str, token: str = "0" * 16) -> list[str]:
 
 
 def others(name: str) -> set[str]:
-    return OURS | {keys.worker(name), keys.reference(name), keys.plain_executions(name), keys.quarantined(name)}
+    shared = {keys.worker(name), keys.reference(name), keys.plain_executions(name), keys.quarantined(name)}
+    return OURS | shared | {keys.account(name), keys.told(name)}
 
 
 @given(names, tokens)
@@ -63,3 +67,22 @@ def test_ordinary_ids_are_read_in_their_keys() -> None:
 def test_keys_can_be_sent() -> None:
     """A lone surrogate is text, and cannot be encoded."""
     assert keys.batch("a\ud800b").encode()
+
+
+@given(names)
+@example("out")
+@example("in")
+@example("batch")
+def test_what_a_key_holds_is_told_by_its_name(name: str) -> None:
+    kinds = [keys.type_of(key) for key in held_by(name)]
+    assert kinds == [b"hash", b"stream", b"hash", b"hash", b"hash", b"hash", b"string", b"string"]
+    assert keys.type_of(keys.worker(name)) == b"hash"
+    hashes, strings = (keys.account, keys.plain_executions), (keys.reference, keys.told, keys.quarantined)
+    assert {keys.type_of(make(name)) for make in hashes} == {b"hash"}
+    assert {keys.type_of(make(name)) for make in strings} == {b"string"}
+
+
+def test_what_is_not_ours_is_of_no_type() -> None:
+    assert not [
+        key for key in ("cpu", "manycore-unacked", "celery-task-meta-mc:out", "mc", "mc:a") if keys.type_of(key)
+    ]

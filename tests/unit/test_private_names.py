@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kombu import Connection
 from kombu.transport.redis import Channel, QoS
+from redis import Redis
 from redis._parsers.base import BaseParser
 
 from manycore.local.server import server_binary
@@ -41,3 +43,10 @@ def test_a_refused_write_has_its_class_and_its_whole_text(code: str) -> None:
     assert isinstance(error, AWAY)
     assert str(error) == f"{code} so it is."
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_a_pipeline_keeps_its_commands_with_their_options() -> None:
+    pipe: Any = Redis().pipeline(transaction=False)
+    pipe.get("a")
+    assert pipe.command_stack == [(("GET", "a"), {"keys": ["a"]})]
+    assert callable(pipe.raise_first_error)

@@ -75,13 +75,18 @@ class Watchman:
         if self._redis.set(keys.WATCH, self._name, nx=True, px=milliseconds):
             return True
         mine = self._redis.get(keys.WATCH) == self._name
-        if mine:
+        if mine or not 0 <= self._redis.pttl(keys.WATCH) <= milliseconds:  # a watch without an end is nobody's
             self._redis.pexpire(keys.WATCH, milliseconds)
         return mine
 
     def _detached(self) -> list[str]:
         found: Any = self._redis.zrange(keys.DETACHED, 0, -1)
-        batches = [batch.decode() for batch in found]
+        batches = []
+        for name in found:
+            try:
+                batches.append(name.decode())
+            except UnicodeDecodeError:
+                self._redis.zrem(keys.DETACHED, name)  # no batch is called that
         self._wards = {batch: ward for batch, ward in self._wards.items() if batch in batches}
         return batches
 

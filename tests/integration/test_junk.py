@@ -121,7 +121,7 @@ def running(scene: Scene, tmp_path: Path) -> Iterator[Batch]:
     wait_until(lambda: not scene.client.keys(f"mc:*{batch.id}*"), "nothing of it is left")
 
 
-OWN = ["record", "outcomes", "chunks", "resume", "strikes", "claims"]
+OWN = ["record", "outcomes", "chunks", "resume", "strikes"]
 
 
 def of_the_batch(scene: Scene, batch: Batch) -> dict[str, str]:

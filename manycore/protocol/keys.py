@@ -19,6 +19,7 @@
 | `mc:accounts`        | zset   | client, workers  | batch -> when it was last told of, bounded; as the longest |
 | `mc:told:<teller>`   | string | worker children  | the last report of a slot, so that it counts once; minutes |
 | `mc:worker:<name>`   | hash   | worker parent    | slots, tasks, versions; `WORKER_TTL_SECONDS`, refreshed    |
+| `mc:activity:<name>` | string | worker parent    | what its slots do; as above, refreshed                     |
 | `mc:inventory:<digest>` | string | worker parent | what workers can import; `WORKER_TTL_SECONDS`, refreshed   |
 | `mc:workers`         | zset   | worker parent    | worker name -> last heartbeat (epoch); as above            |
 | `mc:detached`        | zset   | client, workers  | named batch that workers look after -> since when; batch TTL |
@@ -58,22 +59,7 @@ def stream_ttl(ephemeral: bool, batch_ttl_seconds: int) -> int:
 
 
 _TAKEN = frozenset(
-    (
-        *(
-            "account",
-            "accounts",
-            "activity",
-            "batch",
-            "detached",
-            "inventory",
-            "plain",
-            "quarantine",
-            "ref",
-            "told",
-            "watch",
-        ),
-        *("worker", "workers"),
-    )
+    "account accounts activity batch detached inventory plain quarantine ref told watch worker workers".split()
 )
 """What stands behind `mc:` in the names of other things."""
 
@@ -132,6 +118,10 @@ def account(batch_id: str) -> str:
 
 def told(teller: str) -> str:
     return f"mc:told:{teller}"
+
+
+def activity(name: str) -> str:
+    return f"mc:activity:{name}"
 
 
 def worker(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from time import time
 from typing import Any
 
 from celery import Celery
@@ -15,6 +16,9 @@ from manycore.protocol.codec import CONTENT_TYPE, Keyring
 from manycore.protocol.message import Chunk, seal_chunk
 
 MAX_PRODUCERS = 10
+SENT = "sent"
+"""The header that says when a message was sent, by the clock of its sender (epoch seconds): Flower shows how old the
+oldest of a queue is, and nothing else comes of it."""
 
 
 class Publisher:
@@ -85,6 +89,6 @@ class Publisher:
                     routing_key=queue,
                     content_type=CONTENT_TYPE,
                     content_encoding="binary",
-                    headers=message.headers,
+                    headers=message.headers | {SENT: round(time(), 3)},
                     **message.properties,
                 )

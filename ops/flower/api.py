@@ -11,6 +11,7 @@ from tornado.web import HTTPError, authenticated
 
 from manycore.protocol.broker import AWAY
 from ops.flower.board import Board, Wish
+from ops.flower.queues import Queues
 
 T = TypeVar("T")
 CUSTOM_HEADER = "X-Requested-With"
@@ -20,8 +21,9 @@ CUSTOM_HEADER = "X-Requested-With"
 class BoardHandler(BaseApiHandler):
     """What every path of ours has: the board, read on a thread of the pool."""
 
-    def initialize(self, board: Board) -> None:
+    def initialize(self, board: Board, queues: Queues) -> None:
         self.board = board
+        self.queues = queues
 
     async def ask(self, question: Callable[[], T]) -> T:
         """The answer; 503 while the server is away."""
@@ -81,3 +83,20 @@ class CancelBatch(BoardHandler):
         if not await self.ask(lambda: self.board.cancel(batch, terminate=terminate)):
             raise HTTPError(409, f"The batch {batch} has ended, or nothing is known of it")
         self.write({"message": f"{batch} is being cancelled"})
+
+
+class ListWorkers(BoardHandler):
+    """`GET /api/slots`: what the slots of each worker do."""
+
+    @authenticated
+    async def get(self) -> None:
+        self.write(await self.ask(self.board.workers))
+
+
+class ListQueues(BoardHandler):
+    """`GET /api/queues`: what waits in each fleet's queue, for how long, and who takes it."""
+
+    @authenticated
+    async def get(self) -> None:
+        names = self.get_active_queue_names()
+        self.write(await self.ask(lambda: {"queues": self.queues.rows(names)}))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from time import monotonic
 from typing import Any
 
@@ -16,6 +16,7 @@ import redis
 
 from manycore.protocol import keys
 from manycore.protocol.account import Account, Accounts
+from manycore.protocol.activity import activities
 from manycore.protocol.clock import ServerClock
 from manycore.protocol.roster import live_workers
 
@@ -101,7 +102,17 @@ class Board:
             {"name": name, "items": count, "traceback": text}
             for name, (count, text) in sorted(account.errors.items(), key=lambda entry: -entry[1][0])
         ]
-        return shown | {"points": account.points}
+        working = [
+            asdict(slot) | {"worker": worker.worker}
+            for worker in activities(self._redis)
+            for slot in worker.busy
+            if slot.batch == batch
+        ]
+        return shown | {"points": account.points, "slots": working}
+
+    def workers(self) -> dict[str, Any]:
+        """What the slots of all workers do, as JSON has it."""
+        return {"workers": [worker.shown() for worker in activities(self._redis)], "now": self._clock.now()}
 
     def cancel(self, batch: str, *, terminate: bool) -> bool:
         """Stop a batch, as `Batch.cancel` does; False if nobody knows it or it has ended."""

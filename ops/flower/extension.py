@@ -12,6 +12,7 @@ from tornado.template import BaseLoader, Template
 from tornado.web import StaticFileHandler, url
 
 from ops.flower.board import Board
+from ops.flower.queues import Queues
 
 HERE = Path(__file__).parent
 TAB_AT = "      </ul>\n"
@@ -23,6 +24,29 @@ TAB = """        <li class="nav-item">
         </li>
 """
 TABS = {"batches": "Batches"}
+SLOTS_AT = '  <div class="worker-tabs">'
+"""Where the facts begin in Flower's page of a worker: what its slots do goes before them."""
+SLOTS = """  <link rel="stylesheet" href="{{ reverse_url('manycore', 'batches.css') }}">
+  <section id="slots" class="worker-panel slots-panel" aria-label="Slots" data-worker="{{ worker['name'] }}"
+    data-api="{{ url_prefix or '' }}/api/slots" data-page="{{ url_prefix or '' }}/batch/"></section>
+  <script src="{{ reverse_url('manycore', 'shown.js') }}" defer></script>
+  <script src="{{ reverse_url('manycore', 'slots.js') }}" defer></script>
+"""
+
+
+def with_tabs(navbar: str) -> str:
+    """Flower's navigation with ours."""
+    tabs = "".join(TAB.format(name=name, title=title) for name, title in TABS.items())
+    return navbar.replace(TAB_AT, tabs + TAB_AT, 1)
+
+
+def with_slots(worker: str) -> str:
+    """Flower's page of a worker with what its slots do."""
+    return worker.replace(SLOTS_AT, SLOTS + SLOTS_AT, 1)
+
+
+CHANGES = {"navbar.html": with_tabs, "worker.html": with_slots}
+"""What of Flower's own templates is changed, and how."""
 
 
 class Templates(BaseLoader):
@@ -38,28 +62,27 @@ class Templates(BaseLoader):
     def _create_template(self, name: str) -> Template:
         path = next(folder / name for folder in self._folders if (folder / name).exists())
         text = path.read_text()
-        return Template(with_tabs(text) if name == "navbar.html" else text, name=name, loader=self)
+        change = CHANGES.get(name)
+        return Template(change(text) if change else text, name=name, loader=self)
 
 
-def with_tabs(navbar: str) -> str:
-    """Flower's navigation with ours."""
-    tabs = "".join(TAB.format(name=name, title=title) for name, title in TABS.items())
-    return navbar.replace(TAB_AT, tabs + TAB_AT, 1)
-
-
-def add_pages(board: Board) -> None:
+def add_pages(board: Board, queues: Queues) -> None:
     """Add our pages and their API, before the application is made."""
     from flower import urls
 
     from ops.flower import api, pages
 
     urls.settings["template_loader"] = Templates(HERE / "templates", Path(urls.settings["template_path"]))
+    known = {"board": board, "queues": queues}
     ours: list[Any] = [
         url(r"/batches", pages.BatchesPage, name="batches"),
         url(r"/batch/(.+)", pages.BatchPage, name="batch"),
         url(r"/manycore/(.*)", StaticFileHandler, {"path": str(HERE / "static")}, name="manycore"),
-        url(r"/api/batches", api.ListBatches, {"board": board}),
-        url(r"/api/batches/([^/]+)", api.ShowBatch, {"board": board}),
-        url(r"/api/batches/([^/]+)/cancel", api.CancelBatch, {"board": board}),
+        url(r"/broker", pages.BrokerPage),
+        url(r"/api/batches", api.ListBatches, known),
+        url(r"/api/batches/([^/]+)", api.ShowBatch, known),
+        url(r"/api/batches/([^/]+)/cancel", api.CancelBatch, known),
+        url(r"/api/slots", api.ListWorkers, known),
+        url(r"/api/queues", api.ListQueues, known),
     ]
     urls.handlers[:0] = ours

@@ -12,6 +12,7 @@ from manycore.protocol.broker import BRIEF_SECONDS, connect
 from manycore.protocol.settings import load_settings
 from ops.flower import access, display, extension
 from ops.flower.board import Board
+from ops.flower.queues import Queues
 
 address = "0.0.0.0"  # of the container; the host publishes it on loopback alone
 port = 5555
@@ -35,4 +36,5 @@ def format_task(task: object) -> object:
 access.close_gaps()
 display.show_all_queues()
 _settings = load_settings()
-extension.add_pages(Board(connect(_settings, BRIEF_SECONDS), _settings.batch_ttl_seconds))
+_redis = connect(_settings, BRIEF_SECONDS)
+extension.add_pages(Board(_redis, _settings.batch_ttl_seconds), Queues(_redis))

@@ -1,4 +1,4 @@
-"""The pages beside Flower's own: a list of batches, and one page for each. They ask `api` for what they show."""
+"""The pages beside Flower's own: the batches, one page for each, the queues. They ask `api` for what they show."""
 
 from __future__ import annotations
 
@@ -16,3 +16,11 @@ class BatchPage(BaseHandler):
     @authenticated
     def get(self, batch: str) -> None:
         self.render("batch.html", batch=batch, read_only=self.application.options.read_only)
+
+
+class BrokerPage(BaseHandler):
+    """In place of Flower's own, which knows neither what is in work nor who takes it, nor a server on a socket."""
+
+    @authenticated
+    def get(self) -> None:
+        self.render("broker.html", broker_url=self.application.broker_uri)

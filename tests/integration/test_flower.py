@@ -21,11 +21,13 @@ import pytest
 from manycore import Cluster
 from manycore.errors import BatchCancelled
 from manycore.protocol import account
+from ops.flower.queues import sent_at
 from tests.functions import busy, fail_on_seven, square
 from tests.integration.conftest import ROOT
 from tests.probe import Probe
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
 OURS = {"X-Requested-With": "XMLHttpRequest"}
 
 
@@ -159,6 +161,33 @@ def test_a_chunk_with_failed_items_is_a_failure(cluster: Cluster, flower: Flower
     wait_until(lambda: any(state == "FAILURE" and " failed" in result for state, result in states()), "it is red")
 
 
+def test_it_shows_what_each_slot_runs_and_what_waits(cluster: Cluster, flower: Flower) -> None:
+    with running(cluster) as batch:
+
+        def working() -> bool:
+            slots = flower.batch(batch)["slots"]
+            return len(slots) == 2 and all(isinstance(slot["item"], int) for slot in slots)
+
+        wait_until(working, "both slots say which item they run")
+        (worker,) = flower.read("/api/slots")["workers"]
+        assert (worker["slots"], worker["queues"]) == (2, ["cpu"])
+        assert worker["memory"] > 10_000_000
+        (queue,) = [row for row in flower.read("/api/queues")["queues"] if row["name"] == "cpu"]
+        assert (queue["consumers"], queue["slots"], queue["busy"]) == (1, 2, 2)
+        assert queue["in_work"] >= 2
+        assert f'data-worker="{worker["worker"]}"' in flower.ask(f"/worker/{worker['worker']}")[1]
+        waiting = [row for row in flower.read("/api/queues")["queues"] if row["waiting"]]
+        assert all(0 <= row["oldest_seconds"] < 60 for row in waiting)
+
+
+def test_a_message_says_when_it_was_sent(cluster: Cluster) -> None:
+    client = Probe(cluster).redis
+    with running(cluster):
+        message = json.loads(client.hvals("manycore-unacked")[0])[0]
+    assert sent_at(json.dumps(message).encode()) == pytest.approx(time.time(), abs=60)
+    assert [sent_at(text) for text in (None, b"", b"{}", b'{"headers": {"sent": null}}', b"[" * 99_999)] == [None] * 5
+
+
 def test_a_thousand_batches_are_listed_within_a_second(cluster: Cluster, flower: Flower) -> None:
     client = Probe(cluster).redis
     pipe = client.pipeline(transaction=False)
@@ -226,6 +255,8 @@ def test_it_refuses_to_cancel_when_it_is_read_only(cluster: Cluster, read_only: 
         ("/api/batches", "GET"),
         ("/api/batches/x", "GET"),
         ("/api/batches/x/cancel", "POST"),
+        ("/api/slots", "GET"),
+        ("/api/queues", "GET"),
     ],
 )
 def test_without_the_password_nothing_answers(flower: Flower, path: str, method: str) -> None:
@@ -235,7 +266,7 @@ def test_without_the_password_nothing_answers(flower: Flower, path: str, method:
 
 
 def test_every_page_of_flower_leads_to_the_batches(flower: Flower) -> None:
-    for path in ("/workers", "/tasks", "/batches", "/batch/x"):
+    for path in ("/workers", "/tasks", "/broker", "/batches", "/batch/x"):
         status, text = flower.ask(path)
         assert status == 200
         assert 'href="/batches"' in text, path

@@ -57,6 +57,7 @@ def page(browser: Browser, stack: Stack) -> Iterator[Page]:
 def queue_lengths(page: Page) -> dict[str, int]:
     """The rows of the Broker page."""
     page.goto("/broker")
+    page.locator("#queue-table tbody tr").first.wait_for()
     rows = [row.locator("td").all_inner_texts() for row in page.locator("table tbody tr").all()]
     return {name: int(length) for name, length, *_ in rows}
 

@@ -15,6 +15,7 @@ from manycore.protocol import keys, python
 from manycore.protocol.edition import Edition, edition_of
 from manycore.protocol.inventory import Inventory, take_stock
 from manycore.worker.context import WorkerContext, worker_context
+from manycore.worker.parent.observer import Observer
 from manycore.worker.parent.periodic import PeriodicStep
 
 logger = logging.getLogger(__name__)
@@ -23,9 +24,12 @@ logger = logging.getLogger(__name__)
 class Heartbeat:
     """Writes `mc:worker:<name>` and the index of workers. A worker that is silent disappears by TTL."""
 
-    def __init__(self, context: WorkerContext, name: str, slots: int, queues: list[str]) -> None:
+    def __init__(
+        self, context: WorkerContext, name: str, slots: int, queues: list[str], observer: Observer | None = None
+    ) -> None:
         self._context = context
         self._name = name
+        self._observer = observer
         own = [
             (task_name, task) for task_name, task in context.app.tasks.items() if not task_name.startswith("celery.")
         ]
@@ -65,7 +69,7 @@ class Heartbeat:
     def leave(self) -> None:
         """Say that this worker takes no more work."""
         pipe = self._context.redis.pipeline(transaction=False)
-        pipe.delete(keys.worker(self._name))
+        pipe.delete(keys.worker(self._name), keys.activity(self._name))
         pipe.zrem(keys.WORKERS, self._name)
         try:
             pipe.execute()
@@ -81,6 +85,9 @@ class Heartbeat:
         pipe.zadd(keys.WORKERS, {self._name: now})
         pipe.zremrangebyscore(keys.WORKERS, 0, now - keys.WORKER_TTL_SECONDS)
         pipe.expire(keys.WORKERS, keys.WORKER_TTL_SECONDS)
+        if self._observer is not None:
+            activity = self._observer.look(now).written()
+            pipe.set(keys.activity(self._name), activity, ex=keys.WORKER_TTL_SECONDS)
         pipe.execute()
 
     def _publish_inventory(self) -> None:
@@ -109,7 +116,7 @@ class HeartbeatStep(PeriodicStep):
     def begin(self, consumer: Any) -> tuple[float, Callable[[], object]]:
         queues = [queue.name for queue in consumer.task_consumer.queues]
         context, slots = worker_context(consumer.app), consumer.controller.concurrency
-        self._heartbeat = Heartbeat(context, consumer.hostname, slots, queues)
+        self._heartbeat = Heartbeat(context, consumer.hostname, slots, queues, Observer(consumer, queues))
         self._heartbeat.beat()
         self._heartbeat.take_stock()
         return keys.HEARTBEAT_SECONDS, self._heartbeat.beat

@@ -66,6 +66,17 @@
         if (!errors.length) { at("errors").append(Shown.element("p", "chart-empty", "None.")); }
     }
 
+    function showSlots(slots, now) {
+        at("slots").replaceChildren(...slots.map(slot => {
+            const row = Shown.element("p", "slot");
+            row.append(Shown.element("strong", "", slot.worker + "/" + slot.process),
+                ` ${slot.items}${slot.item === null ? "" : ": item " + Shown.count(slot.item)}, for ` +
+                Shown.duration(Math.max(0, now - slot.since)));
+            return row;
+        }));
+        if (!slots.length) { at("slots").append(Shown.element("p", "chart-empty", "None, two seconds ago.")); }
+    }
+
     function showFacts(batch) {
         const facts = [
             ["Fleet", batch.fleet], ["Client", batch.client], ["Started", Shown.time(batch.started)],
@@ -93,6 +104,7 @@
         drawProgress(batch);
         drawSeconds(batch.seconds);
         showErrors(batch.errors);
+        showSlots(batch.slots, batch.now);
         showFacts(batch);
         ["cancel", "terminate"].forEach(id => { if (at(id)) { at(id).disabled = Boolean(batch.ended); } });
     }

@@ -1,0 +1,62 @@
+"""What the slots of each worker do now, as their heartbeats say: shown to people, and to nobody else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from manycore.protocol import keys
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """A slot that runs something: of a chunk its batch and the item, if that can be told; of a plain call its task.
+
+    `process` is its process id, `since` when that began (epoch seconds of the server).
+    """
+
+    process: int
+    task: str
+    since: float
+    batch: str | None = None
+    items: str = ""
+    item: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """One worker. `leases` counts the messages that it holds, `memory` is of all its processes, in bytes."""
+
+    worker: str
+    slots: int
+    queues: tuple[str, ...]
+    leases: int
+    memory: int
+    busy: tuple[Busy, ...]
+
+    def written(self) -> str:
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    def shown(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return asdict(self)
+
+
+def activities(client: Any) -> list[Activity]:
+    """Those of all live workers, by name. Raises redis-py's errors when the server is away."""
+    names = sorted(name.decode(errors="surrogateescape") for name in client.zrange(keys.WORKERS, 0, -1))
+    found = client.mget(map(keys.activity, names)) if names else []
+    return [activity for name, text in zip(names, found, strict=True) if (activity := _read(name, text)) is not None]
+
+
+def _read(name: str, text: bytes | None) -> Activity | None:
+    """One of them; None for what is not there, or is nobody's of ours."""
+    try:
+        said: Mapping[str, Any] = json.loads(text or b"")
+        busy = tuple(Busy(**slot) for slot in said["busy"])
+        queues = tuple(map(str, said["queues"]))
+        return Activity(name, int(said["slots"]), queues, int(said["leases"]), int(said["memory"]), busy)
+    except (ValueError, KeyError, TypeError):
+        return None

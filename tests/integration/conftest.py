@@ -22,6 +22,7 @@ from manycore.local.server import server_binary
 from manycore.protocol.codec import generate_key
 from ops.chaos.host import CLOCK
 from ops.chaos.rig import CLOCK_FOLDER
+from tests.flower import Flower
 from tests.probe import Probe
 from tests.waiting import wait_until
 
@@ -48,6 +49,29 @@ def cluster() -> Iterator[Cluster]:
     with Cluster(workers=2) as cluster:
         cluster.submit(abs, 1).result(timeout=30)
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def flowers(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Flower, Flower]]:
+    """Two that watch `cluster`: one that may change something, and one that may not."""
+    url = Probe(cluster).address
+    assert url is not None
+    started = [Flower(url, tmp_path_factory.mktemp("flower"), read_only=only) for only in (False, True)]
+    try:
+        yield started[0].wait(), started[1].wait()
+    finally:
+        for flower in started:
+            flower.stop()
+
+
+@pytest.fixture
+def flower(flowers: tuple[Flower, Flower]) -> Flower:
+    return flowers[0]
+
+
+@pytest.fixture
+def read_only(flowers: tuple[Flower, Flower]) -> Flower:
+    return flowers[1]
 
 
 @dataclass(frozen=True)

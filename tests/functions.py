@@ -269,3 +269,10 @@ def ends_with(folder: str, flag: str) -> str:
     while not (Path(folder) / flag).exists():
         time.sleep(0.01)
     return "done"
+
+
+def fail_while(item: Any, *, flag: str, each: int) -> Any:
+    """Give the item back; fail with each so many-th number, and with all that is no number, while `flag` is there."""
+    if Path(flag).exists() and (not isinstance(item, int) or item % each == 0):
+        raise OSError(f"not {item!r:.20}")
+    return item

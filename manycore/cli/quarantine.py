@@ -19,8 +19,8 @@ import click
 
 if TYPE_CHECKING:
     from manycore.client.outcome import Outcome
+    from manycore.protocol.again import Retried
     from manycore.quarantine import Entry, Quarantine
-    from manycore.quarantine.reprieve import Retried
 
 F = TypeVar("F", bound=Callable[..., Any])
 WIDTH, LABEL = 80, 12
@@ -61,7 +61,9 @@ def list_entries(limit: int, as_json: bool, url: str | None) -> None:
         entries, total, now = found.newest(limit), found.total(), found.now()
         counts = {"poison": found.counts(), "refused": found.refused_counts()}
     if as_json:
-        click.echo(json.dumps({"total": total, "counts": counts, "entries": list(map(_plain, entries))}, indent=2))
+        from manycore.quarantine.shown import brief
+
+        click.echo(json.dumps({"total": total, "counts": counts, "entries": list(map(brief, entries))}, indent=2))
         return
     if entries:
         _print_table(entries, now)
@@ -193,19 +195,6 @@ def _print_table(entries: Sequence[Entry], now: float) -> None:
     Console(highlight=False).print(table)
 
 
-def _plain(entry: Entry) -> dict[str, Any]:
-    """An entry as JSON has it; escapes are JSON's own."""
-    from manycore.quarantine.poison import Poison
-    from manycore.quarantine.refused import Refused
-
-    names = ("id", "when", "kind", "queue", "reason")
-    facts = {name: getattr(entry, name) for name in names} | {"retryable": entry.obstacle is None}
-    if isinstance(entry, Poison):
-        own = {"batch": entry.chunk.batch, "index": entry.chunk.first, "function": entry.name}
-        return facts | own | {"cause": entry.cause, "executions": entry.executions}
-    return facts | ({"size": entry.size, "claimed_id": entry.claimed_id} if isinstance(entry, Refused) else {})
-
-
 def _facts(entry: Entry, now: float) -> Iterator[tuple[str, str]]:
     from manycore.quarantine.poison import Poison
     from manycore.quarantine.refused import Refused
@@ -227,24 +216,16 @@ def _facts(entry: Entry, now: float) -> Iterator[tuple[str, str]]:
 
 
 def _item_facts(entry: Any) -> Iterator[tuple[str, str]]:
+    from manycore.quarantine.shown import arguments
+
     chunk = entry.chunk
     yield "Item", f"{chunk.first} of batch {chunk.batch}"
     yield "Function", entry.name if entry.name == chunk.task else f"{entry.name}, sent to the task {chunk.task}"
     yield "Cause", entry.cause
     yield "Executions", str(entry.executions)
-    yield "Arguments", _arguments(entry)
+    yield "Arguments", _printable(arguments(entry))
     if entry.trace:
         yield "Trace", entry.trace
-
-
-def _arguments(entry: Any) -> str:
-    """Their size, and plain values themselves. Others are not rebuilt: that would run code of the user's here."""
-    from manycore.protocol import packing
-
-    size = f"{entry.payload_bytes:,} bytes"
-    if entry.payload is None or packing.may_be_broken(entry.payload):
-        return size
-    return f"{_cut(_VALUES.repr(packing.unpack(entry.payload)[0]), MAX_REASON)} ({size})"
 
 
 def _by_queue(counts: Mapping[str, int]) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from manycore.client.lane import Lane
 from manycore.client.outcome import Outcome
-from manycore.client.passage import Arrival
+from manycore.client.passage import Arrival, Sink
 from manycore.client.progress import Progress, ProgressBar
 from manycore.client.sinks import Inbox
 
@@ -23,6 +23,8 @@ class Steering(Protocol):
     def detach(self, lane: Lane, timeout: float | None = None) -> None: ...
 
     def delete(self, lane: Lane) -> None: ...
+
+    def rerun_failed(self, lane: Lane, sink: Sink) -> tuple[Lane, str]: ...
 
 
 class Batch:
@@ -106,6 +108,18 @@ class Batch:
         """
         self._steering.detach(self._lane, timeout)
         return self.id
+
+    def rerun_failed(self) -> Batch:
+        """Run the items of a named batch again that have failed so far: as a new named batch, with their arguments.
+
+        Its item 0 is the first that failed, and so on; this batch keeps its outcomes. A function that was shipped by
+        value runs as it was sent, a `@task` as the workers have it now. Raises `SettingsError` for a batch without an
+        id, `BatchIncomplete` for one that is still being sent, and `NotRetryable` when none has failed, or Redis no
+        longer has what they need.
+        """
+        inbox = Inbox()
+        lane, name = self._steering.rerun_failed(self._lane, inbox)
+        return Batch(lane, inbox, name, self._steering, self._check_owner, show_progress=self._show_progress)
 
     def delete(self) -> None:
         """Delete all that Redis holds of the batch, at once if it is done; one that is not is cancelled first."""

@@ -21,12 +21,14 @@ from manycore.client.tidy import Tidier
 from manycore.errors import BatchCancelled, BatchDetached, BatchIncomplete, SettingsError
 from manycore.protocol import account, keys
 from manycore.protocol.account import Account, Accounts
+from manycore.protocol.again import Resender
 from manycore.protocol.audit import Auditor
 from manycore.protocol.broker import typed_errors
 from manycore.protocol.codec import Keyring
 from manycore.protocol.custody import Custody
 from manycore.protocol.message import ItemOptions
 from manycore.protocol.parcel import Program
+from manycore.protocol.publisher import Publisher
 from manycore.protocol.record import Identity, Record
 from manycore.protocol.settings import Settings
 
@@ -45,6 +47,7 @@ class Batches:
         dispatcher: Dispatcher,
         housekeeper: Housekeeper,
         tidier: Tidier,
+        publisher: Publisher,
     ) -> None:
         self._opener = opener
         self._redis = client
@@ -53,6 +56,7 @@ class Batches:
         self._dispatcher = dispatcher
         self._housekeeper = housekeeper
         self._tidier = tidier
+        self._resender = Resender(client, publisher, keyring, settings.batch_ttl_seconds)
 
     def start(
         self,
@@ -159,6 +163,21 @@ class Batches:
         """What is known of all batches, whoever began them; the newest first."""
         with typed_errors(self._settings):
             return Accounts(self._redis).newest(limit)
+
+    def rerun_failed(self, lane: Lane, sink: Sink) -> tuple[Lane, str]:
+        """Run the failed items of a named batch again, as a new batch; gives what `attach` does.
+
+        Raises `SettingsError` for a batch without an id, `BatchIncomplete` for one that is being sent, or
+        `NotRetryable`.
+        """
+        if lane.record is None:
+            raise SettingsError(
+                "Only of a batch with an id can items run again: Redis keeps their arguments. Give it one."
+            )
+        with typed_errors(self._settings):
+            mark_complete(lane)
+            retried = self._resender.rerun_failed(lane.id)
+        return self.attach(retried.batch, sink)
 
     def _await_sent(self, lane: Lane, record: Record, timeout: float | None) -> None:
         deadline = None if timeout is None else monotonic() + timeout

@@ -169,7 +169,7 @@ class Dispatcher:
             self._patience.ride_out(lambda: self._sender.send(parcel, gaps, lane.record))
         except ServerFull as exc:
             lane.reject(chunk.id, exc, unsent=True)
-        if lane.over:  # given up meanwhile: nobody else would delete it
+        if lane.over and (lane.stop_error or lane.failure):  # given up meanwhile: nobody else would delete it
             self._sender.take_back(parcel)
 
     def _pause(self, seconds: float) -> bool:

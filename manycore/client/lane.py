@@ -281,7 +281,7 @@ class Lane:
         errors: dict[int, BaseException],
         block: Block | None = None,
     ) -> list[Sent]:
-        parts, finished = self.custody.answer(indices)
+        parts, finished = self.custody.answer(indices, errors)
         if parts:
             arrivals = [Arrival.of(part, values, errors, block) for part in parts]
             self.ledger.failed += sum(len(arrival.errors) for arrival in arrivals)

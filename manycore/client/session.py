@@ -115,7 +115,9 @@ class Session:
             self, self._brief, self._tidier, lookout, self.roster, Bookkeeper(self._brief, settings), settings
         )
         self.submits = Submits(self, self.shipper.submitted)
-        self.batches = Batches(self, self.redis, keyring, settings, self.dispatcher, self.housekeeper, self._tidier)
+        self.batches = Batches(
+            self, self.redis, keyring, settings, self.dispatcher, self.housekeeper, self._tidier, self._publisher
+        )
 
     def check_open(self) -> None:
         """Raise what keeps new work from being taken: a fork, a shutdown, or a client or local cluster that is down."""

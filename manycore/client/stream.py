@@ -74,8 +74,12 @@ class OutcomeStream:
         return lane.arrived(entry.block, values, errors)
 
     def _tidy(self, lane: Lane, finished: list[Sent], beside: list[str]) -> None:
-        """Delete what nobody needs any more; a crash before this leaves it to the TTL."""
-        gone = [keys.payload(lane.id, sent.payload_token) for sent in finished if sent.payload_token]
+        """Delete what nobody needs any more; a crash before this leaves it to the TTL.
+
+        What failed of a named batch may be run again: the arguments of its chunk stay.
+        """
+        over = [sent for sent in finished if lane.ephemeral or not sent.failed]
+        gone = [keys.payload(lane.id, sent.payload_token) for sent in over if sent.payload_token]
         if lane.ephemeral:
             gone += beside
         pipe = self._redis.pipeline(transaction=False)

@@ -6,7 +6,7 @@ users hold their own lock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from time import monotonic
 
 import redis
@@ -41,10 +41,10 @@ class Custody:
         custody._skip_to(total)
         return custody
 
-    def answer(self, indices: Sequence[int]) -> tuple[list[Part], list[Sent]]:
+    def answer(self, indices: Sequence[int], errors: Collection[int] = ()) -> tuple[list[Part], list[Sent]]:
         """Note outcomes: the parts of them that are the first of their items, and the chunks that this finished."""
         self.heard_at = monotonic()
-        return self.ledger.answer(indices)
+        return self.ledger.answer(indices, errors)
 
     def gaps(self, indices: range) -> list[range]:
         """The parts of these items that have to be sent: neither answered nor in a message since an earlier run."""

@@ -7,7 +7,7 @@ sends nor waits, and its users hold their own lock.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from manycore.protocol.ranges import RangeSet
 
 @dataclass(slots=True)
 class Sent:
-    """A chunk that was sent: the items `[start, stop)`, of which `unanswered` have no outcome yet.
+    """A chunk that was sent: the items `[start, stop)`, of which `unanswered` have no outcome yet; has one `failed`?
 
     `heard_at` is when it was sent, or last answered in part (monotonic).
     """
@@ -30,6 +30,7 @@ class Sent:
     payload_token: str | None
     unanswered: int
     parcel: Parcel | None = None
+    failed: bool = False
     heard_at: float = field(default_factory=monotonic)
 
 
@@ -95,8 +96,11 @@ class Ledger:
             self._starts.append(start)
             self.open_bytes += size_bytes
 
-    def answer(self, indices: Sequence[int]) -> tuple[list[Part], list[Sent]]:
-        """Note outcomes; gives those of `indices` that had none before, and the chunks that this finished."""
+    def answer(self, indices: Sequence[int], errors: Collection[int] = ()) -> tuple[list[Part], list[Sent]]:
+        """Note outcomes, `errors` at these offsets; gives those of `indices` that had none before, and the chunks that
+        this finished."""
+        for offset in errors:
+            self._mark_failed(indices[offset])
         end = max(self.sent_items, self.expected_items)
         if isinstance(indices, range):
             found = self.answered.add(indices.start, min(indices.stop, end))
@@ -130,6 +134,12 @@ class Ledger:
 
     def open_payloads(self) -> list[str]:
         return [sent.payload_token for sent in self.open if sent.payload_token]
+
+    def _mark_failed(self, index: int) -> None:
+        place = bisect_right(self._starts, index) - 1
+        sent = self._open[self._starts[place]] if place >= 0 else None
+        if sent is not None and index < sent.stop:
+            sent.failed = True
 
     def _settle(self, part: range) -> Iterator[Sent]:
         """Count `part` as answered in the chunks that sent it; gives the chunks that are finished now."""

@@ -21,14 +21,15 @@ from typing import Protocol
 
 from manycore.errors import NotInQuarantine, NotRetryable, SettingsError
 from manycore.protocol import keys
+from manycore.protocol.again import Resender, Retried
 from manycore.protocol.broker import check_server_kind, connect, create_app, typed_errors
 from manycore.protocol.clock import ServerClock
 from manycore.protocol.publisher import Publisher
 from manycore.protocol.roster import Roster
-from manycore.protocol.settings import load_settings
+from manycore.protocol.settings import Settings, load_settings
 from manycore.quarantine.poison import MAX_ITEMS, Poison, PoisonItems
 from manycore.quarantine.refused import MAX_ENTRIES, RefusedMessages
-from manycore.quarantine.reprieve import Retried, by_batch, retry
+from manycore.quarantine.reprieve import by_batch, retry
 
 ALL = MAX_ENTRIES + MAX_ITEMS
 """As many entries as there can be."""
@@ -67,8 +68,8 @@ class Quarantine:
     `SigningKeyMissing`, `SigningKeyMismatch` or `SettingsError`.
     """
 
-    def __init__(self, url: str | None = None) -> None:
-        self._settings = load_settings(url=url)
+    def __init__(self, url: str | None = None, *, settings: Settings | None = None) -> None:
+        self._settings = settings or load_settings(url=url)
         if self._settings.url is None:
             raise SettingsError("There is no cluster to look into. Set MANYCORE_URL to the address of its server.")
         self._keyring = self._settings.keyring()
@@ -80,6 +81,8 @@ class Quarantine:
         self._refused = RefusedMessages(self._redis)
         self._poison = PoisonItems(self._redis, self._keyring)
         self._publisher = Publisher(create_app(self._settings, "manycore.quarantine"), self._keyring)
+        ttl = self._settings.batch_ttl_seconds
+        self._resender = Resender(self._redis, self._publisher, self._keyring, ttl)
 
     def newest(self, count: int = ALL) -> list[Entry]:
         """What was put aside, of both kinds, the newest first."""
@@ -121,7 +124,7 @@ class Quarantine:
         A function that was shipped by value runs as it was sent, a `@task` as the workers have it now.
         """
         with typed_errors(self._settings):
-            retried = retry(self._redis, self._publisher, self._keyring, self._settings.batch_ttl_seconds, items)
+            retried = retry(self._resender, items)
             self._poison.remove([item.id for item in items])
         return retried
 

@@ -24,7 +24,7 @@ from manycore.protocol.settings import Settings, load_settings
 from manycore.task import TaskInfo, task_info
 from manycore.worker.child.world import allow_children
 from manycore.worker.context import WorkerApp, WorkerContext, worker_context
-from manycore.worker.parent import transport
+from manycore.worker.parent import desk, transport
 from manycore.worker.parent.drain import DrainStep
 from manycore.worker.parent.events import EventsStep
 from manycore.worker.parent.heartbeat import HeartbeatStep
@@ -66,6 +66,7 @@ def create_worker_app(settings: Settings | None = None) -> WorkerApp:
         app.task(_no_function, name=FUNCTION_TASK)
     for module in map(_import, settings.tasks):
         register(app, tasks_of(module))
+    desk.open_for_questions()
     _connect_signals(app)
     app.set_current()
     return app

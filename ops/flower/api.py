@@ -18,12 +18,8 @@ CUSTOM_HEADER = "X-Requested-With"
 """A form of another site cannot send it, and a script of another site is asked for leave first, which nobody gives."""
 
 
-class BoardHandler(BaseApiHandler):
-    """What every path of ours has: the board, read on a thread of the pool."""
-
-    def initialize(self, board: Board, queues: Queues) -> None:
-        self.board = board
-        self.queues = queues
+class OurHandler(BaseApiHandler):
+    """What every path of ours has: questions are asked on a thread of the pool, changes only from pages of our own."""
 
     async def ask(self, question: Callable[[], T]) -> T:
         """The answer; 503 while the server is away."""
@@ -44,6 +40,12 @@ class BoardHandler(BaseApiHandler):
         if found < 0:
             raise HTTPError(400, f"{name} must not be negative")
         return found
+
+
+class BoardHandler(OurHandler):
+    def initialize(self, board: Board, queues: Queues) -> None:
+        self.board = board
+        self.queues = queues
 
 
 class ListBatches(BoardHandler):

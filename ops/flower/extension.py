@@ -12,6 +12,7 @@ from tornado.template import BaseLoader, Template
 from tornado.web import StaticFileHandler, url
 
 from ops.flower.board import Board
+from ops.flower.desk import Desk
 from ops.flower.queues import Queues
 
 HERE = Path(__file__).parent
@@ -23,7 +24,7 @@ TAB = """        <li class="nav-item">
             {{% if active_tab == '{name}' %}}aria-current="page"{{% end %}}>{title}</a>
         </li>
 """
-TABS = {"batches": "Batches"}
+TABS = {"batches": "Batches", "quarantine": "Quarantine"}
 SLOTS_AT = '  <div class="worker-tabs">'
 """Where the facts begin in Flower's page of a worker: what its slots do goes before them."""
 SLOTS = """  <link rel="stylesheet" href="{{ reverse_url('manycore', 'batches.css') }}">
@@ -66,11 +67,11 @@ class Templates(BaseLoader):
         return Template(change(text) if change else text, name=name, loader=self)
 
 
-def add_pages(board: Board, queues: Queues) -> None:
+def add_pages(board: Board, queues: Queues, desk: Desk) -> None:
     """Add our pages and their API, before the application is made."""
     from flower import urls
 
-    from ops.flower import api, pages
+    from ops.flower import api, pages, quarantine_api
 
     urls.settings["template_loader"] = Templates(HERE / "templates", Path(urls.settings["template_path"]))
     known = {"board": board, "queues": queues}
@@ -82,6 +83,11 @@ def add_pages(board: Board, queues: Queues) -> None:
         url(r"/api/batches", api.ListBatches, known),
         url(r"/api/batches/([^/]+)", api.ShowBatch, known),
         url(r"/api/batches/([^/]+)/cancel", api.CancelBatch, known),
+        url(r"/api/batches/([^/]+)/rerun", quarantine_api.RerunBatch, {"desk": desk}),
+        url(r"/quarantine", pages.QuarantinePage, name="quarantine"),
+        url(r"/api/quarantine", quarantine_api.ListQuarantine, {"desk": desk}),
+        url(r"/api/quarantine/([^/]+)", quarantine_api.ShowQuarantined, {"desk": desk}),
+        url(r"/api/quarantine/([^/]+)/(retry|purge)", quarantine_api.ChangeQuarantined, {"desk": desk}),
         url(r"/api/slots", api.ListWorkers, known),
         url(r"/api/queues", api.ListQueues, known),
     ]

@@ -10,8 +10,9 @@ import os
 
 from manycore.protocol.broker import BRIEF_SECONDS, connect
 from manycore.protocol.settings import load_settings
-from ops.flower import access, display, extension
+from ops.flower import access, display, extension, monitor
 from ops.flower.board import Board
+from ops.flower.desk import Desk
 from ops.flower.queues import Queues
 
 address = "0.0.0.0"  # of the container; the host publishes it on loopback alone
@@ -37,4 +38,4 @@ access.close_gaps()
 display.show_all_queues()
 _settings = load_settings()
 _redis = connect(_settings, BRIEF_SECONDS)
-extension.add_pages(Board(_redis, _settings.batch_ttl_seconds), Queues(_redis))
+extension.add_pages(Board(_redis, _settings.batch_ttl_seconds), Queues(_redis), Desk(monitor.app, _redis))

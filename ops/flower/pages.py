@@ -1,4 +1,4 @@
-"""The pages beside Flower's own: the batches, one page for each, the queues. They ask `api` for what they show."""
+"""The pages beside Flower's own: batches, one batch, quarantine, queues. They ask `api` for what they show."""
 
 from __future__ import annotations
 
@@ -16,6 +16,12 @@ class BatchPage(BaseHandler):
     @authenticated
     def get(self, batch: str) -> None:
         self.render("batch.html", batch=batch, read_only=self.application.options.read_only)
+
+
+class QuarantinePage(BaseHandler):
+    @authenticated
+    def get(self) -> None:
+        self.render("quarantine.html", read_only=self.application.options.read_only)
 
 
 class BrokerPage(BaseHandler):

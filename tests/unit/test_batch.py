@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from manycore.client.batch import Batch
 from manycore.client.lane import Lane
 from manycore.client.outcome import Outcome
+from manycore.client.passage import Sink
 from manycore.client.sinks import Inbox
 from manycore.client.sources import ReadySource
 from manycore.errors import BatchCancelled
@@ -38,6 +39,9 @@ class Running:
     def detach(self, lane: Lane, timeout: float | None = None) -> None: ...
 
     def delete(self, lane: Lane) -> None: ...
+
+    def rerun_failed(self, lane: Lane, sink: Sink) -> tuple[Lane, str]:
+        raise NotImplementedError
 
     def answer(self, start: int, *values: Any) -> None:
         """Deliver outcomes from index `start` on; an exception among them is an error."""

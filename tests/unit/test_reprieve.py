@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manycore.client.checks import BATCH_ID
+from manycore.protocol.again import _parcel, new_batch_id
 from manycore.protocol.message import Chunk, ItemOptions
 from manycore.quarantine.poison import Poison
-from manycore.quarantine.reprieve import _parcel, by_batch, new_batch_id
+from manycore.quarantine.reprieve import _part, by_batch
 from manycore.worker.parent.refusals import _CLAIMED_ID
 
 names = st.from_regex(r"[A-Za-z0-9_:-]{1,120}", fullmatch=True)
@@ -49,7 +50,8 @@ def test_items_come_by_batch_in_the_order_of_its_input() -> None:
 def test_it_begins_anew() -> None:
     """Nothing of how the item came to its end counts against it."""
     old = item("night", 7)
-    chunk = _parcel("new", 0, 1, replace(old, chunk=replace(old.chunk, attempt=6, suspect=True, ephemeral=True))).chunk
+    tried = replace(old, chunk=replace(old.chunk, attempt=6, suspect=True, ephemeral=True))
+    chunk = _parcel("new", 0, 1, _part(tried)).chunk
     assert (chunk.batch, chunk.first, chunk.attempt) == ("new", 0, 1)
     assert not chunk.suspect
     assert not chunk.ephemeral

@@ -106,6 +106,7 @@
         showErrors(batch.errors);
         showSlots(batch.slots, batch.now);
         showFacts(batch);
+        if (at("rerun")) { at("rerun").disabled = !(batch.named && batch.failed); }
         ["cancel", "terminate"].forEach(id => { if (at(id)) { at(id).disabled = Boolean(batch.ended); } });
     }
 
@@ -121,6 +122,18 @@
         ask();
     }
 
+    async function rerun(button) {
+        button.disabled = true;
+        try {
+            const said = JSON.parse(await Shown.post(api + "/rerun"));
+            window.location = button.ownerDocument.location.pathname.replace(/[^/]*$/, encodeURIComponent(said.batch));
+        } catch (error) {
+            window.alert(error.message);
+            ask();
+        }
+    }
+
+    if (at("rerun")) { at("rerun").addEventListener("click", event => rerun(event.target)); }
     if (at("cancel")) {
         const name = document.getElementById("batch-id").textContent;
         at("cancel").addEventListener("click", () => cancel("", `Cancel ${name}? Items that run are let finish.`));

@@ -1,0 +1,96 @@
+"""What somebody in Flower asks a worker for, since it needs the signing key: the quarantine, and what is to run again.
+
+They are commands of Celery's remote control, which are not signed: they run again what was signed, or delete what was
+put aside, and nothing else. A worker does them on the thread of its event loop; each is bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from celery.worker.control import control_command, inspect_command
+from redis import RedisError
+
+from manycore.errors import ManycoreError
+from manycore.protocol.again import Resender
+from manycore.quarantine import Quarantine
+from manycore.quarantine.shown import brief, whole
+from manycore.worker.context import worker_context
+
+MOST = 100
+"""Entries that one answer lists, and one request changes."""
+
+
+def _answered(question: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The answer, or what keeps it from being given."""
+    try:
+        return question()
+    except (ManycoreError, RedisError) as exc:
+        return {"error": str(exc)}
+
+
+def open_for_questions() -> None:
+    """Let Celery know the commands; for it, they are there once this module is imported."""
+
+
+@inspect_command()
+def quarantine_list(state: Any, limit: int = MOST, **_: Any) -> dict[str, Any]:
+    """The newest entries of the quarantine, and how many there are."""
+
+    def ask() -> dict[str, Any]:
+        with _quarantine(state) as found:
+            entries = found.newest(min(int(limit), MOST))
+            return {"entries": [brief(entry) for entry in entries], "total": found.total()}
+
+    return _answered(ask)
+
+
+@inspect_command()
+def quarantine_show(state: Any, entry: str = "", **_: Any) -> dict[str, Any]:
+    """All that is known of one entry."""
+
+    def ask() -> dict[str, Any]:
+        with _quarantine(state) as found:
+            return whole(found.find([entry])[0])
+
+    return _answered(ask)
+
+
+@control_command()
+def quarantine_retry(state: Any, entries: Sequence[str] = (), **_: Any) -> dict[str, Any]:
+    """Run these poison items again, as new batches; gives their ids."""
+
+    def ask() -> dict[str, Any]:
+        with _quarantine(state) as found:
+            return {"batches": [found.retry(items).batch for items in found.retryable(entries[:MOST])]}
+
+    return _answered(ask)
+
+
+@control_command()
+def quarantine_purge(state: Any, entries: Sequence[str] = (), **_: Any) -> dict[str, Any]:
+    """Remove these entries for good."""
+
+    def ask() -> dict[str, Any]:
+        with _quarantine(state) as found:
+            return {"removed": found.purge(entries[:MOST])}
+
+    return _answered(ask)
+
+
+@control_command()
+def rerun_failed(state: Any, batch: str = "", **_: Any) -> dict[str, Any]:
+    """Run the failed items of a named batch again, as a new batch; gives its id."""
+
+    def ask() -> dict[str, Any]:
+        context = worker_context(state.app)
+        ttl = context.settings.batch_ttl_seconds
+        retried = Resender(context.redis, context.publisher, context.keyring, ttl).rerun_failed(batch)
+        return {"batch": retried.batch, "items": len(retried.indices)}
+
+    return _answered(ask)
+
+
+def _quarantine(state: Any) -> Quarantine:
+    return Quarantine(settings=worker_context(state.app).settings)

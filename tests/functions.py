@@ -276,3 +276,9 @@ def fail_while(item: Any, *, flag: str, each: int) -> Any:
     if Path(flag).exists() and (not isinstance(item, int) or item % each == 0):
         raise OSError(f"not {item!r:.20}")
     return item
+
+
+def rest(seconds: float) -> float:
+    """Wait for so long: whatever else the machine does, it takes no longer."""
+    time.sleep(seconds)
+    return seconds

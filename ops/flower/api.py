@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from flower.api import BaseApiHandler
 from tornado.ioloop import IOLoop
 from tornado.web import HTTPError, authenticated
 
 from manycore.protocol.broker import AWAY
 from ops.flower.board import Board, Wish
+from ops.flower.inside import BaseApiHandler
 from ops.flower.queues import Queues
 
 T = TypeVar("T")

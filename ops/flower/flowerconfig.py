@@ -1,7 +1,6 @@
 """Flower's options (its option file is Python): each name here is one of Flower's.
 
-`access` and `display` go beyond its options, through names that are not its public API: `flower==2.2.*` is pinned, and
-tests in a browser hold what they do.
+Our own pages go beyond its options (`extension`).
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import os
 
 from manycore.protocol.broker import BRIEF_SECONDS, connect
 from manycore.protocol.settings import load_settings
-from ops.flower import access, display, extension, monitor
+from ops.flower import access, display, extension, inside, monitor
 from ops.flower.board import Board
 from ops.flower.desk import Desk
 from ops.flower.queues import Queues
@@ -34,8 +33,8 @@ def format_task(task: object) -> object:
     return display.unquote(task)
 
 
-access.close_gaps()
-display.show_all_queues()
 _settings = load_settings()
 _redis = connect(_settings, BRIEF_SECONDS)
+inside.close_gaps()
+inside.add_queues(lambda: display.fleets(_redis))
 extension.add_pages(Board(_redis, _settings.batch_ttl_seconds), Queues(_redis), Desk(monitor.app, _redis))

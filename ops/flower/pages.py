@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from flower.views import BaseHandler
 from tornado.web import authenticated
+
+from ops.flower.inside import BaseHandler
 
 
 class BatchesPage(BaseHandler):

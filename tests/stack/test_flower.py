@@ -4,43 +4,22 @@ from __future__ import annotations
 
 import base64
 import os
-import shutil
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from manycore import Cluster
-from tests.stack.conftest import missing
+from ops.flower import extension
 from tests.stack.stack import Stack
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(240)
 
 NOTE = "tasks.mine.note"
-FLAGS = [
-    "--no-sandbox",  # as root, which CI is
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = shutil.which("chromium")
-    if path is None:
-        missing("there is no chromium on PATH (Debian: apt-get install chromium)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -101,7 +80,8 @@ def test_workers_show_online(page: Page, stack: Stack) -> None:
 def test_nothing_is_shown_without_the_password(stack: Stack) -> None:
     from flower.urls import handlers
 
-    for path in [*map(path_of, handlers), "/nothing"]:
+    ours = extension.paths(None, None, None)  # type: ignore[arg-type]
+    for path in [*map(path_of, [*ours, *handlers]), "/nothing"]:
         for authorization in ("", "Basic " + base64.b64encode(b"admin:admin").decode()):
             status, body = ask(stack, path, authorization)
             assert status in (401, 404, 405), f"{path} answers {status}"
@@ -111,7 +91,9 @@ def test_nothing_is_shown_without_the_password(stack: Stack) -> None:
 def test_it_is_read_only(stack: Stack) -> None:
     token = "Basic " + base64.b64encode(f"admin:{stack.flower_password}".encode()).decode()
     worker = f"cpu@{stack.containers('cpu')[0]['Config']['Hostname']}"
-    for path in (f"/api/worker/shutdown/{worker}", "/api/task/async-apply/tasks.mine.wait", "/api/task/revoke/x"):
+    ours = ("/api/batches/x/cancel", "/api/batches/x/rerun", "/api/quarantine/x/purge")
+    theirs = (f"/api/worker/shutdown/{worker}", "/api/task/async-apply/tasks.mine.wait", "/api/task/revoke/x")
+    for path in (*ours, *theirs):
         assert ask(stack, path, token, method="POST")[0] == 403, path
 
 
@@ -132,9 +114,18 @@ def test_what_it_knows_survives_a_restart(connected: Cluster, page: Page, stack:
 def path_of(handler: Any) -> str:
     """An example of the path that a Tornado handler's pattern takes."""
     pattern = handler[0] if isinstance(handler, tuple) else handler.regex.pattern
-    if pattern.startswith("/static"):
-        return "/static/nothing"  # the style sheets themselves are public: they are Flower's, not ours
-    return str(pattern).rstrip("$").replace("/?", "").replace("(.+)", "x").replace("(.*)", "x").replace(".*", "/x")
+    if pattern.startswith(("/static", "/manycore")):
+        return f"{pattern[:7]}/nothing"  # scripts and style sheets are public: nobody's data is in them
+    for part, example in {
+        "/?": "",
+        "(.+)": "x",
+        "(.*)": "x",
+        "([^/]+)": "x",
+        "(retry|purge)": "retry",
+        ".*": "/x",
+    }.items():
+        pattern = pattern.replace(part, example)
+    return str(pattern).rstrip("$")
 
 
 def ask(stack: Stack, path: str, authorization: str, *, method: str = "GET") -> tuple[int, bytes]:

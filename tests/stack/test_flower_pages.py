@@ -1,0 +1,136 @@
+"""Our pages in Flower in a real browser, beside a local cluster: live, by button, at every width."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from manycore import Cluster
+from manycore.errors import BatchCancelled
+from manycore.protocol import account
+from tests.flower import Flower
+from tests.functions import fail_while, rest
+from tests.probe import Probe
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.timeout(120)
+WIDTHS = {"desktop": 1280, "phone": 390}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with Cluster(workers=4) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def flower(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flower]:
+    url = Probe(cluster).address
+    assert url is not None
+    flower = Flower(url, tmp_path_factory.mktemp("flower"), read_only=False)
+    yield flower.wait()
+    flower.stop()
+
+
+def opened(browser: Browser, flower: Flower, width: int = 1280) -> Page:
+    known: Any = {"username": "admin", "password": flower.password}
+    context = browser.new_context(
+        http_credentials=known, base_url=f"http://127.0.0.1:{flower.port}", viewport={"width": width, "height": 800}
+    )
+    context.set_default_timeout(20_000)
+    return context.new_page()
+
+
+@pytest.fixture
+def page(browser: Browser, flower: Flower) -> Iterator[Page]:
+    page = opened(browser, flower)
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    yield page
+    page.context.close()
+    assert not wrong
+
+
+def test_a_batch_is_watched_from_start_to_end(cluster: Cluster, flower: Flower, page: Page) -> None:
+    """Without a reload; from half-way on, what it says is left is right within a fifth."""
+    batch = cluster.batch(rest, [0.004] * 10_000, id="watched")
+    page.goto("/batches")
+    page.get_by_role("link", name="watched").click()
+    expect(page.locator("#state")).to_have_text("running")
+    told: list[tuple[float, float]] = []
+    while not batch.wait(0.5):
+        found = flower.batch("watched")
+        if found["done"] > 5_000 and found["eta_seconds"] is not None:
+            told.append((time.monotonic(), found["eta_seconds"]))
+    end = time.monotonic()
+    expect(page.locator("#state")).to_have_text("done")
+    expect(page.locator("#done")).to_have_text("10,000 / 10,000")
+    assert told
+    for when, left in told:
+        assert left == pytest.approx(end - when, rel=0.2, abs=1.5)
+
+
+def test_a_batch_is_cancelled_by_button(cluster: Cluster, page: Page) -> None:
+    batch = cluster.batch(rest, [0.05] * 5_000, id="unwanted")
+    wait_until(lambda: batch.progress.done, "it runs")
+    page.goto("/batch/unwanted")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#state")).to_have_text("cancelled")
+    with pytest.raises(BatchCancelled):
+        batch.gather()
+    expect(page.get_by_role("button", name="Terminate")).to_be_disabled()
+
+
+def test_a_failing_batch_is_red_and_runs_again_by_button(cluster: Cluster, page: Page, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    flag.touch()
+    cluster.batch(fail_while, range(60), id="failing", kwargs={"flag": str(flag), "each": 6}).wait()
+    flag.unlink()
+    page.goto("/batches")
+    row = page.locator('tr[data-batch="failing"]')
+    expect(row.locator(".state-column .batch-state-bad")).to_have_text("done")
+    expect(row.locator(".batch-failed")).to_have_text("10")
+    page.goto("/tasks")
+    expect(page.locator("#tasks-table")).to_contain_text("FAILURE")
+    page.goto("/batch/failing")
+    page.locator("#errors summary").click()
+    expect(page.locator("#errors pre")).to_contain_text("in fail_while")
+    page.get_by_role("button", name="Rerun failed").click()
+    page.wait_for_url("**/batch/failing:retry-*")
+    expect(page.locator("#done")).to_have_text("10 / 10")
+
+
+def test_a_list_of_many_is_sorted_searched_and_paged(cluster: Cluster, page: Page) -> None:
+    pipe = Probe(cluster).redis.pipeline(transaction=False)
+    told = [
+        account.tell(pipe, f"many-{n:03}", 600, {"facts": {"task": "t", "total": 200}, "counts": {"done": n}})
+        for n in range(120)
+    ]
+    account.execute(pipe, told)
+    page.goto("/batches")
+    page.get_by_label("Search batches").fill("many-")
+    expect(page.locator("#info")).to_contain_text("50 of 120")
+    page.locator('th[data-sort="done"]').click()
+    first = page.locator("#batches tbody tr").first
+    expect(first).to_contain_text("many-119")
+    page.get_by_role("button", name="Next").click()
+    expect(page.locator("#info")).to_contain_text("100 of 120")
+    expect(first).to_contain_text("many-069")
+
+
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
+@pytest.mark.parametrize("path", ["/batches", "/batch/fits", "/quarantine", "/broker"])
+def test_pages_fit(cluster: Cluster, browser: Browser, flower: Flower, path: str, width: int) -> None:
+    cluster.batch(rest, [0.0], id="fits").wait()
+    page = opened(browser, flower, width)
+    page.goto(path)
+    expect(page.locator("#live-status")).to_have_text("Live")
+    page.wait_for_function("document.querySelector('main').innerText.length > 40")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.context.close()

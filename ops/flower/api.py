@@ -35,6 +35,11 @@ class OurHandler(BaseApiHandler):
         if not self.request.headers.get(CUSTOM_HEADER):
             raise HTTPError(403, f"The header {CUSTOM_HEADER} is missing: it shows that no other site asks")
 
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        if status_code == 401:  # else a browser that knows the password for a page does not send it to the API
+            self.set_header("WWW-Authenticate", 'Basic realm="flower"')
+        super().write_error(status_code, **kwargs)
+
     def number(self, name: str, default: int) -> int:
         found: int = self.get_argument(name, str(default), type=int)
         if found < 0:

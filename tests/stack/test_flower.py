@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Iterator
 from http.client import HTTPConnection
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,7 +46,6 @@ def test_a_queue_fills_and_drains_on_the_broker_page(connected: Cluster, page: P
     wait_until(lambda: batch.progress.done > 150, "some chunks are done")
     page.goto("/tasks")
     page.get_by_text("batch flower").first.wait_for()
-    save_picture(page)
     batch.gather()
     wait_until(lambda: queue_lengths(page) == {"cpu": 0, "io": 0}, "the queue drains")
 
@@ -136,9 +133,3 @@ def ask(stack: Stack, path: str, authorization: str, *, method: str = "GET") -> 
         return response.status, response.read()
     finally:
         connection.close()
-
-
-def save_picture(page: Page) -> None:
-    """Keep what the page shows if FLOWER_PICTURE names a file; the documentation's came so."""
-    if path := os.environ.get("FLOWER_PICTURE"):
-        page.screenshot(path=Path(path))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,6 +69,7 @@ def test_a_batch_is_watched_from_start_to_end(cluster: Cluster, flower: Flower, 
         found = flower.batch("watched")
         if found["done"] > 5_000 and found["eta_seconds"] is not None:
             told.append((time.monotonic(), found["eta_seconds"]))
+            keep_picture(page)
     end = time.monotonic()
     expect(page.locator("#state")).to_have_text("done")
     expect(page.locator("#done")).to_have_text("10,000 / 10,000")
@@ -102,7 +105,7 @@ def test_a_failing_batch_is_red_and_runs_again_by_button(cluster: Cluster, page:
     page.locator("#errors summary").click()
     expect(page.locator("#errors pre")).to_contain_text("in fail_while")
     page.get_by_role("button", name="Rerun failed").click()
-    page.wait_for_url("**/batch/failing:retry-*")
+    page.wait_for_url(re.compile("failing%3Aretry-"))
     expect(page.locator("#done")).to_have_text("10 / 10")
 
 
@@ -134,3 +137,9 @@ def test_pages_fit(cluster: Cluster, browser: Browser, flower: Flower, path: str
     page.wait_for_function("document.querySelector('main').innerText.length > 40")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.context.close()
+
+
+def keep_picture(page: Page) -> None:
+    """What the page shows, if FLOWER_PICTURE names a file."""
+    if path := os.environ.get("FLOWER_PICTURE"):
+        page.screenshot(path=Path(path))

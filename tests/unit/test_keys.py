@@ -75,7 +75,7 @@ def test_keys_can_be_sent() -> None:
 @example("batch")
 def test_what_a_key_holds_is_told_by_its_name(name: str) -> None:
     kinds = [keys.type_of(key) for key in held_by(name)]
-    assert kinds == [b"hash", b"stream", b"hash", b"hash", b"hash", b"hash", b"string", b"string"]
+    assert kinds == [b"hash", b"stream", b"hash", b"hash", b"hash", b"string", b"string"]
     assert keys.type_of(keys.worker(name)) == b"hash"
     hashes, strings = (keys.account, keys.plain_executions), (keys.reference, keys.told, keys.quarantined)
     assert {keys.type_of(make(name)) for make in hashes} == {b"hash"}

@@ -58,9 +58,9 @@ def stream_ttl(ephemeral: bool, batch_ttl_seconds: int) -> int:
     return min(EPHEMERAL_TTL_SECONDS, batch_ttl_seconds) if ephemeral else batch_ttl_seconds
 
 
-_TAKEN = frozenset(
-    "account accounts activity batch detached inventory plain quarantine ref told watch worker workers".split()
-)
+_OF_BATCHES = ("account", "accounts", "batch", "detached", "quarantine", "told", "watch")
+_OF_OTHERS = ("activity", "inventory", "plain", "ref", "worker", "workers")
+_TAKEN = frozenset((*_OF_BATCHES, *_OF_OTHERS))
 """What stands behind `mc:` in the names of other things."""
 
 

@@ -3,7 +3,9 @@
 `cpu` is for work that holds the GIL: a process for each CPU that the container was granted. `io` is for work that
 waits, or that releases the GIL in C code: threads of one process. Its items share that process: a crash takes it down
 with all of them, and a time limit is an exception in the item, which C code that blocks does not see before it
-returns. A fleet of any other name runs as `cpu` does.
+returns. After a crash, whatever may have been running runs again alone. Where others take longer than can be waited
+for (`worker/child/suspects`: 20 times, a lease apart), two may run together, and the death of one is both's. A fleet
+of any other name runs as `cpu` does.
 """
 
 from __future__ import annotations

@@ -22,13 +22,20 @@ BUSY: dict[str, float] = {
     "lpush": 1,  # the message
     "brpop": 1,
     "multi": 2,  # it is recorded, and acknowledged
-    "hset": 1,
+    "hset": 4,  # with it; how far its chunk is, at the start and at the end; the batch's account
+    "evalsha": 3,  # the chunk begins, reports, and is told in the account
     "zadd": 1,
     "exec": 2,
-    "hget": 2,  # cancelled? its resume point
+    "hget": 5,  # cancelled? (twice) its resume point, in each of the scripts
+    "get": 1,
+    "set": 1,
+    "hmget": 1,
+    "hsetnx": 3,
+    "hincrby": 2,  # the account
+    "time": 1,
     "hgetall": 1,  # strikes
     "xadd": 1,  # the outcome
-    "expire": 1,
+    "expire": 3,
     "xread": 1,
     "xtrim": 1,
     "hdel": 2,

@@ -241,8 +241,10 @@ class Lane:
 
     def _stop(self, error: ManycoreError, *, give_up_sent: bool, flag: bytes | None = b"") -> None:
         told = flag if flag != b"" else (keys.GIVEN_UP if give_up_sent else keys.STOPPING)
-        sent_any = self.ledger.sent_items > 0
+        out = not self.ledger.complete if self.ephemeral else self.ledger.sent_items > 0
         abandoned: list[Sent] = []
+        if told is not None and out:  # first: what follows may be its end
+            self._outbox.put(partial(self._observer.stopped, self, told, abandoned))
         if self.state == "open":
             self.stop_error = error
             self._become("stopping")
@@ -252,8 +254,6 @@ class Lane:
             for span in self.ledger.unanswered():
                 failed: dict[int, BaseException] = dict.fromkeys(range(len(span)), error)
                 abandoned += self._accept(span, [None] * len(span), failed)
-        if told is not None and sent_any:
-            self._outbox.put(partial(self._observer.stopped, self, told, abandoned))
         self._check_finished()
 
     def _give_up_unsent(self, error: ManycoreError) -> None:

@@ -36,6 +36,8 @@ class Tidier:
         self._record = record
         self._settings = settings
         self._flags: dict[str, bytes] = {}
+        self._told: set[str] = set()
+        """Batches whose workers were told that they are stopped, and that are not over."""
         self._gone: set[str] = set()
         self._draining: dict[str, bool] = {}
         self._forgotten: set[str] = set()
@@ -46,6 +48,7 @@ class Tidier:
     def flag(self, lane: Lane, flag: bytes, abandoned: Sequence[Sent] = ()) -> None:
         """Tell the workers of a batch that it is stopped; the payloads of these chunks are needed no more."""
         self._flags[lane.id] = flag
+        self._told.add(lane.id)
         self._gone |= {keys.payload(lane.id, sent.payload_token) for sent in abandoned if sent.payload_token}
         if lane.ephemeral and lane.over:
             self.drain(lane)
@@ -55,10 +58,11 @@ class Tidier:
         if not lane.ephemeral:
             return
         self._gone |= {keys.payload(lane.id, token) for token in lane.abandoned()}
-        if lane.stop_error is None:
-            self._gone |= set(keys.of_callers(lane.id))
-        else:
+        if lane.id in self._told:
+            self._told.discard(lane.id)
             self.drain(lane)
+        else:
+            self._gone |= set(keys.of_callers(lane.id))
 
     def drain(self, lane: Lane, *, account_too: bool = False) -> None:
         """Delete all that Redis holds of a batch once its last message is gone; its account stays to be looked at."""

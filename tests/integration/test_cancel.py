@@ -114,3 +114,12 @@ def large_and_slow(number: int) -> bytes:
 def keys_of(server: Server, batch: str) -> list[bytes]:
     found: Any = server.client().keys(f"mc:*{batch}*")
     return list(found)
+
+
+def test_a_client_that_gives_up_what_is_done_leaves_nothing_of_it(cluster: Cluster) -> None:
+    """Workers are told of what is out only: a flag for each client that ends so would stay for a day."""
+    client, redis = Probe(cluster).another_client(), Probe(cluster).redis
+    assert client.submit(square, 3).result(30) == 9
+    stream = Probe(client).submit_stream
+    client.shutdown(cancel_futures=True)
+    assert not redis.exists(stream, stream.removesuffix(":out").replace("mc:", "mc:batch:"))

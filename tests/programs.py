@@ -21,6 +21,7 @@ def main():
         print(cluster.submit(mylib.double, 21).result(timeout=30))
         print(cluster.batch(lambda n: mylib.Point(n).x, range(3)).gather())
         print([p.x for p in cluster.map(mylib.moved, [mylib.Point(1), mylib.Point(2)])])
+        print([pair.left for pair in cluster.map(lambda pair: Pair(pair.left + 1), [Pair(1), Pair(2)])])
 
 if __name__ == "__main__":
     main()
@@ -52,6 +53,7 @@ def test_it():
         print(cluster.submit(doubled, 21).result(timeout=30))
         print(cluster.batch(lambda n: mylib.Point(n).x, range(3)).gather())
         print([p.x for p in cluster.map(mylib.moved, [mylib.Point(1), mylib.Point(2)])])
+        print([n + 1 for n in cluster.map(abs, [1, 2])])
 """
 CELLS = """
 import linecache, sys
@@ -63,7 +65,7 @@ for number, cell in enumerate(open("cells.txt").read().split("# %%")):
     exec(compile(cell, name, "exec"), globals())
 """
 HELPER = "def twice(n):\n    return 2 * n\n"
-PRINTS = "42\n[0, 1, 2]\n[11, 12]\n"
+PRINTS = "42\n[0, 1, 2]\n[11, 12]\n[2, 3]\n"
 
 
 def write(folder: Path, files: dict[str, str]) -> Path:

@@ -68,6 +68,10 @@ class Once:
     def __init__(self, n):
         self.n = n
 
+class Item:
+    def __str__(self):
+        return "an item"
+
 Metres = typing.NewType("Metres", int)
 
 class Shape:
@@ -124,6 +128,8 @@ lambda n: (Once(n) is Once(n), Shape(n).double, Metres(n))
 MAIN = """
 if __name__ == "__main__":
     with Cluster(workers=2) as cluster:
+        assert [shape.k for shape in cluster.map(lambda shape: Shape(shape.k + 1), [Shape(1), Shape(2)])] == [2, 3]
+        assert list(cluster.map(str, [Item()])) == ["an item"]
         for number, function in enumerate([FUNCTIONS]):
             expected = list(map(function, range(5)))
             assert [cluster.submit(function, n).result(timeout=30) for n in range(5)] == expected, number
@@ -133,7 +139,9 @@ if __name__ == "__main__":
 """
 AS_SOURCE = """
 from manycore.protocol.roster import Roster
+from manycore.protocol import byvalue
 Roster.other_python = lambda self, queue: (3, 99)
+byvalue.here = lambda: (3, 98)  # no worker takes what goes as byte code all the same
 """
 NAMED = """
 MISSING = type("Missing", (), {"__reduce__": lambda self: "MISSING"})()

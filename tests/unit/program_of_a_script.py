@@ -173,6 +173,7 @@ async def later(number: int) -> int:
 
 
 ONE = Shape(1)
+DOUBLED = [(lambda y: 2 * y) for _ in (lambda: [1])()]  # Python 3.12 compiles these two in another order than 3.11
 
 
 def shaped(number: int, shape: Shape = ONE, *, factor: int = FACTOR) -> int:
@@ -211,4 +212,5 @@ def everything(number: int) -> list[Any]:
         shaped(number),
         [FACTOR * x for x in range(number)],
         max(range(number), key=lambda x: -x) + (lambda x: x)(1),
+        DOUBLED[0](number),
     ]

@@ -188,10 +188,13 @@ class FunctionsNotAllowed(ManycoreError, PermissionError):
 class PackageMissing(ManycoreError, ImportError):
     """A package that a batch's code imports, and that workers do not have."""
 
-    summary = (
-        "{0} imports {1}, and these workers do not have it: {2}. Install it there, by MANYCORE_EXTRA_PACKAGES={3!r} "
-        "for the image or for `manycore worker`, or an image FROM ours. MANYCORE_CHECK_PACKAGES=0 sends all the same."
-    )
+    summary = "{0} imports {1}, missing on {2}. Set MANYCORE_EXTRA_PACKAGES={3!r} there, or use an image FROM ours."
+
+
+class PackagesFailed(ManycoreError):
+    """The packages of a batch, or of a worker, could not be installed: its items could not begin."""
+
+    summary = "The packages {0} cannot be had on {1}: {2}"
 
 
 class VersionMismatch(ManycoreError):

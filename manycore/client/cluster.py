@@ -140,6 +140,7 @@ class Cluster(Executor):
         halt: str = "never",
         initializer: Callable[..., object] | None = None,
         initargs: Iterable[Any] = (),
+        packages: Iterable[str] = (),
         progress: bool = False,
         on_change: Literal["refuse", "accept"] = "refuse",
     ) -> Batch:
@@ -149,8 +150,9 @@ class Cluster(Executor):
         more, each after its `backoff` (a `Backoff`, or its first wait in seconds). `timeout` bounds each item's run,
         in seconds. `fleet` names the workers that run it (`manycore worker --fleet NAME`), instead of the function's
         own; a local cluster runs everything on its one fleet. `halt` ends the batch early: `"now,fail=3"`,
-        `"soon,fail=10%"`. `initializer` and `initargs` take the place of the cluster's. `progress` shows a bar while
-        it is gathered.
+        `"soon,fail=10%"`. `initializer` and `initargs` take the place of the cluster's. `packages` (`["polars==1.*"]`)
+        are installed for it once a host, if the workers allow that (MANYCORE_ALLOW_PACKAGES=1); if they cannot be, the
+        batch fails with `PackagesFailed`. `progress` shows a bar while it is gathered.
 
         `id` names the batch (letters, digits, `_`, `:`, `-`), which lets it outlive this process: the same call with
         the same id, after any crash, runs only what is missing, and `attach` gathers it elsewhere. With another
@@ -165,6 +167,7 @@ class Cluster(Executor):
         from manycore.client.sinks import Inbox
         from manycore.protocol.message import ItemOptions
         from manycore.protocol.packing import name_of
+        from manycore.protocol.requirements import requirements_of
 
         check_options(id, retries, timeout)
         if fleet is not None:
@@ -175,10 +178,10 @@ class Cluster(Executor):
         feed, policy = Input.of(items), Halt.parse(halt)
         session = self._session
         session.check_open()
-        setup = Initializer.of(initializer, initargs) or session.initializer
+        setup, added = Initializer.of(initializer, initargs) or session.initializer, requirements_of(packages)
         # What cannot be sent leaves an earlier run's record alone.
-        program = session.shipper.program(fn, kwargs, fleet=fleet, initializer=setup)
-        record, resumed = self._begin(id, fn, kwargs, feed, star, setup, accept_changes=on_change == "accept")
+        program = session.shipper.program(fn, kwargs, fleet=fleet, initializer=setup, packages=added)
+        record, resumed = self._begin(id, fn, kwargs, feed, star, setup, added, accept_changes=on_change == "accept")
         lane = session.batches.start(
             batch_id, feed, program, options, inbox, halt=policy, ordered=False, record=record, resumed=resumed
         )
@@ -244,6 +247,7 @@ class Cluster(Executor):
         feed: Input,
         star: bool,
         initializer: Initializer | None,
+        packages: tuple[str, ...],
         *,
         accept_changes: bool,
     ) -> tuple[Record | None, bool]:
@@ -254,7 +258,7 @@ class Cluster(Executor):
 
         record = self._session.batches.record(batch_id)
         setup = (initializer.function, initializer.args) if initializer else None
-        identity = Identity.of(fn, kwargs, feed.items, feed.length, star=star, initializer=setup)
+        identity = Identity.of(fn, kwargs, feed.items, feed.length, star=star, initializer=setup, packages=packages)
         return record, self._session.batches.begin(record, identity, accept_changes=accept_changes)
 
 

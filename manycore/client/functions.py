@@ -17,6 +17,7 @@ from manycore.protocol.archive import Archive
 from manycore.protocol.broker import FUNCTION_TASK
 from manycore.protocol.codec import Keyring
 from manycore.protocol.parcel import Program
+from manycore.protocol.requirements import world_of
 from manycore.protocol.roster import Roster
 from manycore.protocol.settings import Settings
 from manycore.task import task_info
@@ -52,11 +53,13 @@ class FunctionShipper:
         *,
         fleet: str | None = None,
         initializer: Initializer | None = None,
+        packages: tuple[str, ...] = (),
         briefly: bool = False,
     ) -> Program:
         """How `function` runs on the workers, with `kwargs` added to each call; `briefly` is for a caller in a hurry.
 
-        `fleet` wins over the function's own, `initializer` over the cluster's. A local cluster (`only_fleet`) has one
+        `fleet` wins over the function's own, `initializer` over the cluster's. `packages` are
+        installed for it. A local cluster (`only_fleet`) has one
         fleet, which runs everything.
 
         A `@task` goes by its name if all workers of its fleet know it, or if they run nothing else.
@@ -70,19 +73,20 @@ class FunctionShipper:
             if not self._roster.knows(function):
                 raise UnknownTask(function, self._roster.suggestion(function))
             self._editions.check(function, function, briefly=briefly)
-            return self._named(function, self._queue(fleet, self._roster.queue_of(function)), kwargs, initializer)
+            queue = self._queue(fleet, self._roster.queue_of(function))
+            return self._named(function, queue, kwargs, initializer, packages)
         if not callable(function):
             raise TypeError(f"A function or a task name is needed, not {type(function).__name__} ({function!r:.80}).")
         info = task_info(function)
         queue = self._queue(fleet, info.fleet if info else None)
         if info is not None and self._is_known(info.name, queue):
             self._editions.check(info.name, function, briefly=briefly)
-            return self._named(info.name, queue, kwargs, initializer)
+            return self._named(info.name, queue, kwargs, initializer, packages)
         name = packing.name_of(function)
         if not self._roster.allows_functions:
             raise FunctionsNotAllowed(name)
         code = self._code.current(briefly=briefly)
-        return self._shipped(FUNCTION_TASK, queue, name, function, kwargs or {}, code, initializer)
+        return self._shipped(FUNCTION_TASK, queue, name, function, kwargs or {}, code, initializer, packages)
 
     def submitted(self, function: Callable[..., Any] | str) -> Program:
         """The same for a call of `submit`, of which there are many."""
@@ -99,7 +103,14 @@ class FunctionShipper:
         inside.check(queue, self._keyring.ids)
         return queue
 
-    def _named(self, task: str, queue: str, kwargs: dict[str, Any] | None, initializer: Initializer | None) -> Program:
+    def _named(
+        self,
+        task: str,
+        queue: str,
+        kwargs: dict[str, Any] | None,
+        initializer: Initializer | None,
+        packages: tuple[str, ...],
+    ) -> Program:
         # Without code: a task is the workers' own, and so are the modules that it knows, and those of its package.
         code = None
         if initializer is not None and not self._roster.allows_functions:
@@ -107,8 +118,8 @@ class FunctionShipper:
         if initializer is not None and _package(packing.module_of(initializer.function)) != _package(task):
             code = self._code.current()
         if kwargs or initializer is not None:
-            return self._shipped(task, queue, task, None, kwargs or {}, code, initializer)
-        return Program(task, queue, other_python=self._roster.other_python(queue))
+            return self._shipped(task, queue, task, None, kwargs or {}, code, initializer, packages)
+        return Program(task, queue, packages=packages, other_python=self._roster.other_python(queue))
 
     def _shipped(
         self,
@@ -119,8 +130,9 @@ class FunctionShipper:
         kwargs: dict[str, Any],
         code: Archive | None,
         initializer: Initializer | None,
+        packages: tuple[str, ...],
     ) -> Program:
-        key = code.digest if code else ""
+        key = world_of(code.digest if code else None, packages) or ""
         setup = initializer.digest(key) if initializer else None
         # Together: what an initializer sets by `global`, a function of the same script finds.
         parts = (function, kwargs, initializer.function, initializer.args) if initializer else (function, kwargs)
@@ -129,10 +141,10 @@ class FunctionShipper:
         packing.check_size(len(blob), self._limit, f"The function {name} with what it refers to")
         # The same function with other modules is another one.
         digest = blake2b(blob, digest_size=16, key=key.encode()).hexdigest()
-        if self._packages is not None:
+        if self._packages is not None and not packages:  # else who knows what modules they bring
             self._packages.check(name, function, digest, blob, queue, self._code.files)
         sealed = self._keyring.seal(codec.FUNCTION, {"digest": digest, "name": name, "setup": setup}, blob)
-        return Program(task, queue, name, digest, sealed, code, other)
+        return Program(task, queue, name, digest, sealed, code, packages, other)
 
 
 def _package(name: str) -> str:

@@ -14,6 +14,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from manycore.protocol.archive import STANDARD
 Files = Mapping[str, tuple[str, tuple[int, int]]]
 """The caller's modules: the path in the archive -> the file here, with its stamp."""
 OURS = frozenset({"manycore", "cloudpickle", "__main__", "__mp_main__"})
+MAX_OPCODES = 100_000
+"""Of a pickle that are read, in some 50 ms: its function comes first, and large arguments behind it."""
 _SUBIMPORT = ("cloudpickle.cloudpickle", "subimport")
 
 
@@ -100,7 +103,7 @@ def _base(statement: ast.ImportFrom, package: str) -> str:
 def named_in(blob: bytes) -> set[str]:
     """The modules that a pickle imports when it is loaded."""
     reading = _Reading()
-    for opcode, argument, _ in pickletools.genops(blob):
+    for opcode, argument, _ in islice(pickletools.genops(blob), MAX_OPCODES):
         reading.take(opcode.name, argument)
     return reading.modules
 

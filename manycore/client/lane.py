@@ -19,7 +19,7 @@ from manycore.client.outbox import Outbox
 from manycore.client.passage import Arrival, Cut, Observer, Sink, Source, Unobserved
 from manycore.client.state import State, following
 from manycore.client.window import Window
-from manycore.errors import BatchCancelled, BatchHalted, InitializerFailed, ManycoreError
+from manycore.errors import BatchCancelled, BatchHalted, InitializerFailed, ManycoreError, PackagesFailed
 from manycore.fleet import DEFAULT_QUEUE
 from manycore.protocol import keys
 from manycore.protocol.custody import Custody
@@ -294,7 +294,7 @@ class Lane:
         failed = next(iter(errors.values()), None)
         if self.state != "open":
             return
-        if isinstance(failed, InitializerFailed):  # then the batch has: no other chunk need meet it
+        if isinstance(failed, InitializerFailed | PackagesFailed):  # then the batch has: no other chunk need meet it
             self._stop(failed, give_up_sent=True)
         elif self.halt.reached(len(self.ledger.answered), self.ledger.failed):
             self._stop(BatchHalted(self.id, str(self.halt)), give_up_sent=self.halt.when == "now")

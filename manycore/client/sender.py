@@ -44,6 +44,7 @@ class Sender:
             total=lane.source.total,
             ephemeral=lane.ephemeral,
             code=cut.program.code.digest if cut.program.code else None,
+            packages=cut.program.packages,
         )
         return Parcel(chunk, cut.program, run.body)
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from manycore.errors import MessageRefused
 from manycore.protocol import codec
 from manycore.protocol.codec import Keyring
+from manycore.protocol.requirements import world_of
 from manycore.protocol.retry import Backoff
 
 CallForm = Literal["item", "star", "call"]
@@ -39,7 +40,7 @@ class Chunk:
     payload that this message still has to run. The payload travels inline or, when it is large, under a Redis key of
     its own (`payload_token`), vouched for by `payload_digest`. The items of a `suspect` chunk may have died unseen: its
     message got lost, perhaps with the process that ran it, or it is the next try of such items. `code` names the
-    archive of the caller's modules.
+    archive of the caller's modules, `packages` what is installed for the batch.
     """
 
     id: str
@@ -58,9 +59,15 @@ class Chunk:
     suspect: bool = False
     postponed: int = 0
     code: str | None = None
+    packages: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return self.stop - self.start
+
+    @property
+    def world(self) -> str | None:
+        """What its items import from beside what their worker has, by one name."""
+        return world_of(self.code, self.packages)
 
     def part(self, start: int, stop: int) -> Chunk:
         """The same chunk, but only its positions `[start, stop)`, as a new message."""

@@ -23,6 +23,7 @@ class Program:
     digest: str | None = None
     sealed: bytes | None = None
     code: Archive | None = None
+    packages: tuple[str, ...] = ()
     other_python: Python | None = None
 
     @property

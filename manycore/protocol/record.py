@@ -56,12 +56,15 @@ class Identity:
         *,
         star: bool = False,
         initializer: tuple[Callable[..., Any], tuple[Any, ...]] | None = None,
+        packages: tuple[str, ...] = (),
     ) -> Identity:
         own = [module_of(function)]
         setup = digest_of(*initializer, own=[*own, module_of(initializer[0])]) if initializer else ""
         named = dict(sorted((kwargs or {}).items()))
         found = digest_of_items(items, own) if length is not None else ""
-        return cls(name_of(function), digest_of(function, own=own), digest_of(star, named, own=own), found, setup)
+        return cls(
+            name_of(function), digest_of(function, own=own), digest_of(star, named, packages, own=own), found, setup
+        )
 
 
 class Record:

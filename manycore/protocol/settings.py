@@ -39,6 +39,9 @@ class Settings(BaseSettings):
         False, description="whether a client refuses tasks whose source the workers have otherwise"
     )
     check_packages: bool = Field(True, description="whether a client looks if workers have what its batches import")
+    extra_packages: Annotated[tuple[str, ...], NoDecode] = Field((), description="what a worker installs at its start")
+    allow_packages: bool = Field(False, description="whether workers install the packages that a batch asks for")
+    packages_folder: Path | None = Field(None, description="where those are, for all workers of a host")
     max_item_bytes: int = Field(64 * MIB, gt=0, le=512 * MIB - 1, description="largest item, result or function")
     max_message_bytes: int = Field(2 * MIB, ge=64 * 1024, description="largest message that a worker accepts")
     inline_bytes: int = Field(16 * 1024, ge=0, description="a larger payload travels beside its message")
@@ -54,7 +57,7 @@ class Settings(BaseSettings):
     max_tasks_per_child: int | None = Field(None, ge=1, description="chunks after which a child is replaced")
     max_memory_per_child: int | None = Field(None, ge=1, description="bytes after which a child is replaced")
 
-    @field_validator("tasks", mode="before")
+    @field_validator("tasks", "extra_packages", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value

@@ -24,6 +24,7 @@ from manycore.protocol.settings import Settings, load_settings
 from manycore.task import TaskInfo, task_info
 from manycore.worker.child.world import allow_children
 from manycore.worker.context import WorkerApp, WorkerContext, worker_context
+from manycore.worker.packages import have_extra
 from manycore.worker.parent import desk, transport
 from manycore.worker.parent.drain import DrainStep
 from manycore.worker.parent.events import EventsStep
@@ -62,6 +63,7 @@ def create_worker_app(settings: Settings | None = None) -> WorkerApp:
     )
     app.context = WorkerContext(app, settings, keyring)
     app.steps["consumer"] |= {DrainStep, EventsStep, HeartbeatStep, LeaseStep, ReaperStep, TerminateStep, WatchStep}
+    have_extra(settings)
     if settings.allow_functions:
         app.task(_no_function, name=FUNCTION_TASK)
     for module in map(_import, settings.tasks):

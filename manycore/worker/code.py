@@ -8,114 +8,73 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib
 import linecache
-import os
-import shutil
-import sys
-import tempfile
-from collections import OrderedDict
+import pkgutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Condition
-from types import ModuleType
 
-from manycore.protocol.archive import module_of
+from manycore.protocol.archive import STANDARD, module_of
+from manycore.protocol.requirements import world_of
+from manycore.worker.layer import Layer
+from manycore.worker.packages import PackageStore
+from manycore.worker.store import Store
 
 KEPT_BYTES = 256 * 1024 * 1024
 """Of all archives of one worker. One that a child imports from now stays, whatever its size."""
 KEPT_IMPORTS = 4
 """How many archives' imported modules a process keeps, for clients that take turns."""
+KEPT_PACKAGES = 16
+"""The same of sets of packages. Many a compiled module cannot be imported twice in one process."""
 
 
-class CodeStore:
-    """The archives in `folder`, which this process may share with others."""
+class CodeStore(Store):
+    """The archives of one worker."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._in_use: dict[str, int] = {}
+    def kept_bytes(self) -> int:
+        return KEPT_BYTES
 
     def path(self, digest: str, fetch: Callable[[], dict[str, bytes]]) -> Path:
         """The folder with the files of `digest`; `fetch` gives them if they are not there. Raises what it raises."""
-        place = self._folder / digest
-        if digest not in self._in_use:
-            with self._locked():
-                if not place.is_dir():
-                    self._write(place, fetch())
-                self._hold(place)
-                self._evict()
-        os.utime(place)
-        return place
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """One process at a time: who comes second finds what the first one wrote."""
-        self._folder.mkdir(mode=0o700, exist_ok=True)
-        with (self._folder / "lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-
-    def _write(self, place: Path, files: dict[str, bytes]) -> None:
-        draft = Path(tempfile.mkdtemp(dir=self._folder, prefix="draft-"))
-        try:
-            for path, content in files.items():
-                target = draft / path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(content)
-            draft.rename(place)  # whole or not at all
-        except BaseException:
-            shutil.rmtree(draft, ignore_errors=True)
-            raise
-
-    def _hold(self, place: Path) -> None:
-        """Keep it from being dropped for as long as this process lives: the kernel lets go of the lock."""
-        descriptor = os.open(place.with_suffix(".use"), os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
-        self._in_use[place.name] = descriptor
-
-    def let_go(self, digest: str) -> None:
-        """This process does not import from it any more."""
-        descriptor = self._in_use.pop(digest, None)
-        if descriptor is not None:
-            os.close(descriptor)
-
-    def _evict(self) -> None:
-        places = sorted(
-            (p for p in self._folder.iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime, reverse=True
-        )
-        total = 0
-        for place in places:
-            total += _size(place)
-            if total > KEPT_BYTES and _unused(place):
-                shutil.rmtree(place, ignore_errors=True)
-                place.with_suffix(".use").unlink(missing_ok=True)
+        return self.place(digest, lambda draft: _write(draft, fetch()))
 
 
 class Imports:
-    """From which archive this process imports. Threads that need the same one run together; others wait their turn."""
+    """From where this process imports beside its own: an archive, packages, or both, which make a world.
 
-    def __init__(self, store: CodeStore, forget: Callable[[str], object]) -> None:
-        """`forget` is told of each archive whose modules are dropped: what was built from them must go, too."""
+    Threads that need the same one run together; others wait their turn. An archive comes before what the worker has
+    itself, packages after it.
+    """
+
+    def __init__(self, store: CodeStore, forget: Callable[[str], object], packages: PackageStore | None = None) -> None:
+        """`forget` is told of each world whose modules are dropped: what was built from them must go, too."""
         self._store = store
+        self._packages = packages
         self._forget = forget
-        self._active: tuple[str, Path] | None = None
-        self._own: dict[str, ModuleType] = {}
-        self._aside: OrderedDict[str, dict[str, ModuleType]] = OrderedDict()
+        self._key: str | None = None
+        self._code = Layer(KEPT_IMPORTS, first=True)
+        self._added = Layer(KEPT_PACKAGES, first=False)
+        self._codes: dict[str, str] = {}
+        self._own: frozenset[str] = frozenset()
         self._users = 0
         self._others_waiting = 0
         self._free = Condition()
 
     @contextmanager
-    def of(self, digest: str | None, fetch: Callable[[], dict[str, bytes]]) -> Iterator[None]:
-        """Import from the archive of this digest meanwhile; None needs none. Raises what `fetch` raises."""
-        if digest is None:
+    def of(
+        self, code: str | None, fetch: Callable[[], dict[str, bytes]], packages: tuple[str, ...] = ()
+    ) -> Iterator[None]:
+        """Import from the archive of this digest, and these packages, meanwhile. Raises what `fetch` raises, or
+        `PackagesFailed`."""
+        key = world_of(code, packages)
+        if key is None:
             yield
             return
         with self._free:
-            self._await_turn(digest)
-            dropped = self._enter(digest, fetch)
+            self._await_turn(key)
+            dropped = self._enter(key, code, fetch, packages)
             self._users += 1
         del dropped  # not under the lock: the end of a module's objects may run anything
         try:
@@ -125,49 +84,54 @@ class Imports:
                 self._users -= 1
                 self._free.notify_all()
 
-    def _await_turn(self, digest: str) -> None:
-        """Wait until nobody uses another archive; whoever has waited for that comes before who came after."""
-        if self._is_active(digest) and not self._others_waiting:
+    def _await_turn(self, key: str) -> None:
+        """Wait until nobody uses another world; whoever has waited for that comes before who came after."""
+        if self._is_active(key) and not self._others_waiting:
             return
         self._others_waiting += 1
         try:
-            self._free.wait_for(lambda: not self._users or self._is_active(digest))
+            self._free.wait_for(lambda: not self._users or self._is_active(key))
         finally:
             self._others_waiting -= 1
 
-    def _is_active(self, digest: str) -> bool:
-        return self._active is not None and self._active[0] == digest
+    def _is_active(self, key: str) -> bool:
+        return self._key == key
 
-    def _enter(self, digest: str, fetch: Callable[[], dict[str, bytes]]) -> list[object]:
-        if self._is_active(digest):
+    def _enter(
+        self, key: str, code: str | None, fetch: Callable[[], dict[str, bytes]], packages: tuple[str, ...]
+    ) -> list[object]:
+        if self._is_active(key):
             return []
-        path = self._store.path(digest, fetch)
-        dropped = self._leave()
-        names = names_in(path)
-        self._own = _taken_out(names)
-        sys.modules.update(self._aside.pop(digest, {}))
-        sys.path.insert(0, str(path))
+        # First: what is active now must not count as the worker's own.
+        self._key, added = None, world_of(None, packages)
+        dropped = self._leave(added)
+        if packages and self._packages is not None and self._added.key != added:
+            place = self._packages.path(packages)
+            self._added.enter(added or "", place, modules_in(place) - self._own_modules())
+        if code is not None:
+            path = self._store.path(code, fetch)
+            self._code.enter(key, path, names_in(path))
+            self._codes[key] = code
         importlib.invalidate_caches()
         linecache.checkcache()
-        self._active = (digest, path)
+        self._key = key
         return dropped
 
-    def _leave(self) -> list[object]:
-        """Put the active archive's modules aside; gives what is kept no longer."""
-        if self._active is None:
-            return []
-        digest, path = self._active
-        self._active = None
-        sys.path[:] = [entry for entry in sys.path if entry != str(path)]
-        self._aside[digest] = _taken_out(names_in(path))
-        sys.modules.update(self._own)
-        self._own = {}
+    def _leave(self, added: str | None) -> list[object]:
+        """Put the modules of the last world aside; gives what is kept no longer."""
         dropped: list[object] = []
-        while len(self._aside) > KEPT_IMPORTS:
-            oldest, modules = self._aside.popitem(last=False)
-            self._store.let_go(oldest)
-            dropped += [modules, self._forget(oldest)]
+        for key, modules in self._code.leave().items():
+            self._store.let_go(self._codes.pop(key))
+            dropped += [modules, self._forget(key)]
+        if self._added.key != added:
+            dropped.append(self._added.leave())
         return dropped
+
+    def _own_modules(self) -> frozenset[str]:
+        """What packages do not take the place of: they only add."""
+        if not self._own:
+            self._own = STANDARD | {module.name for module in pkgutil.iter_modules()}
+        return self._own
 
 
 def names_in(path: Path) -> frozenset[str]:
@@ -176,21 +140,14 @@ def names_in(path: Path) -> frozenset[str]:
     return frozenset(found) - {"", "__pycache__"}
 
 
-def _taken_out(names: frozenset[str]) -> dict[str, ModuleType]:
-    """Remove the modules of these top-level names from `sys.modules`; gives them."""
-    taken = [name for name in list(sys.modules) if name.partition(".")[0] in names]
-    return {name: sys.modules.pop(name) for name in taken}
+def modules_in(path: Path) -> frozenset[str]:
+    """The top-level modules of a folder with packages: some are compiled, some have no `__init__.py`."""
+    folders = {entry.name for entry in path.iterdir() if entry.is_dir() and entry.name.isidentifier()}
+    return frozenset(folders | {module.name for module in pkgutil.iter_modules([str(path)])})
 
 
-def _size(place: Path) -> int:
-    return sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
-
-
-def _unused(place: Path) -> bool:
-    """Whether no process imports from it."""
-    try:
-        with place.with_suffix(".use").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+def _write(folder: Path, files: dict[str, bytes]) -> None:
+    for path, content in files.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)

@@ -19,12 +19,20 @@ from typing import Any
 import redis
 from kombu import Connection
 
-from manycore.errors import FunctionsNotAllowed, MessageRefused, NotUnpicklable, SettingsError, VersionMismatch
+from manycore.errors import (
+    FunctionsNotAllowed,
+    MessageRefused,
+    NotUnpicklable,
+    PackagesFailed,
+    SettingsError,
+    VersionMismatch,
+)
 from manycore.protocol import codec, keys
 from manycore.protocol.archive import open_archive
 from manycore.protocol.broker import OurAMQP, OurCelery, connect
 from manycore.protocol.clock import ServerClock
 from manycore.protocol.codec import Keyring
+from manycore.protocol.message import Chunk
 from manycore.protocol.publisher import Publisher
 from manycore.protocol.python import here, shown
 from manycore.protocol.settings import Settings
@@ -33,6 +41,7 @@ from manycore.worker.blackbox import BlackBox
 from manycore.worker.code import CodeStore, Imports
 from manycore.worker.functions import Function, FunctionCache
 from manycore.worker.outage import outlast
+from manycore.worker.packages import PackageStore, packages_folder
 from manycore.worker.states import Setup, States
 
 
@@ -78,7 +87,7 @@ class WorkerContext:
         self.keyring = keyring
         self.folder = _own_folder(settings.run_folder)
         # Empty until a child, whose own they are, runs something.
-        self.imports = Imports(CodeStore(self.folder / "code"), self._forget)
+        self.imports = Imports(CodeStore(self.folder / "code"), self._forget, PackageStore(packages_folder(settings)))
         self.states = States()
         self._functions = FunctionCache()
         self._loading = threading.Lock()
@@ -120,9 +129,12 @@ class WorkerContext:
         """What outcomes call this process: `<host>/<pid>`."""
         return f"{os.uname().nodename}/{os.getpid()}"
 
-    def importing(self, code: str | None) -> AbstractContextManager[None]:
-        """Import from the archive of this digest meanwhile. Raises what fetching it does."""
-        return self.imports.of(code, lambda: self._fetch_code(code or ""))
+    def importing(self, chunk: Chunk) -> AbstractContextManager[None]:
+        """Import what the chunk asks for meanwhile. Raises what fetching it does, or `PackagesFailed`."""
+        if chunk.packages and not self.settings.allow_packages:
+            why = "its workers install none; MANYCORE_ALLOW_PACKAGES=1 lets them"
+            raise PackagesFailed(" ".join(chunk.packages), os.uname().nodename, why)
+        return self.imports.of(chunk.code, lambda: self._fetch_code(chunk.code or ""), chunk.packages)
 
     def _fetch_code(self, digest: str) -> dict[str, bytes]:
         """Raises `MessageRefused`, `FunctionsNotAllowed`, or redis-py's errors."""
@@ -133,11 +145,11 @@ class WorkerContext:
             raise MessageRefused(f"its archive of code {digest} is no longer in Redis (MANYCORE_BATCH_TTL_SECONDS)")
         return open_archive(self.keyring, sealed, digest)
 
-    def _forget(self, code: str) -> list[object]:
+    def _forget(self, world: str) -> list[object]:
         """Drop what was built from modules which are dropped; gives it, to end later."""
         with self._loading:
-            functions = self._functions.forget(code)
-        return [*functions, *self.states.forget(code)]
+            functions = self._functions.forget(world)
+        return [*functions, *self.states.forget(world)]
 
     def cached(self, digest: str | None) -> Function | None:
         """The shipped function of this digest if it is here already; no function at all for None."""
@@ -146,8 +158,8 @@ class WorkerContext:
         with self._loading:
             return self._functions.get(digest)
 
-    def function(self, digest: str, sealed: bytes | None, code: str | None = None) -> Function:
-        """The shipped function of this digest, from its sealed form and the modules of `code`; threads share it.
+    def function(self, digest: str, sealed: bytes | None, world: str | None = None) -> Function:
+        """The shipped function of this digest, from its sealed form and the modules of its `world`; threads share it.
 
         Raises `MessageRefused`, `VersionMismatch`, or `NotUnpicklable` when it cannot be rebuilt here.
         """
@@ -155,12 +167,12 @@ class WorkerContext:
         with self._loading:
             function = self._functions.get(digest)
             if function is None:
-                function = self._load(digest, sealed, code)
-                gone = self._functions.add(digest, function, len(sealed or b""), code)
+                function = self._load(digest, sealed, world)
+                gone = self._functions.add(digest, function, len(sealed or b""), world)
         del gone
         return function
 
-    def _load(self, digest: str, sealed: bytes | None, code: str | None) -> Function:
+    def _load(self, digest: str, sealed: bytes | None, world: str | None) -> Function:
         if sealed is None:
             raise MessageRefused(f"its function {digest} is no longer in Redis (MANYCORE_BATCH_TTL_SECONDS)")
         head, blob = self.keyring.open(codec.FUNCTION, sealed)
@@ -175,7 +187,7 @@ class WorkerContext:
         except Exception as exc:  # importing a user's module may raise anything
             where = f"worker {self.name} ({shown(here())})"
             raise NotUnpicklable(f"The function {head['name']}", where, f"{type(exc).__name__}: {exc}") from exc
-        return Function(function, kwargs, Setup(head["setup"], setup[0], setup[1], code) if setup else None)
+        return Function(function, kwargs, Setup(head["setup"], setup[0], setup[1], world) if setup else None)
 
 
 def _own_folder(place: Path | None) -> Path:

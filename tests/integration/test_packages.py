@@ -54,7 +54,7 @@ def test_it_is_said_before_the_first_item_and_at_every_door(only_here: Any, clus
 
         return int(only_on_the_client.double(number))
 
-    text = rf"by_value imports {NAME}, and these workers do not have it: test0@\w+\..*EXTRA_PACKAGES='{NAME}==1.2'"
+    text = rf"by_value imports {NAME}, missing on test0@\w+\..*EXTRA_PACKAGES='{NAME}==1.2'"
     with pytest.raises(PackageMissing, match=text):
         cluster.batch(by_value, range(1000), id="missing")
     for function in (only_here.double, in_its_body):

@@ -60,7 +60,7 @@ def check(packages: Packages) -> None:
 
 def test_one_worker_that_lacks_it_is_enough_and_is_named() -> None:
     lacking = [worker(f"w{number}", NONE) for number in range(5)]
-    with pytest.raises(PackageMissing, match=r"work imports click.*: w0, w1, w2 and 2 others.*'click=="):
+    with pytest.raises(PackageMissing, match=r"work imports click, missing on w0, w1, w2 and 2 others.*'click=="):
         check(packages(worker("w9", HERE), *lacking))
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from manycore.worker import code
 from manycore.worker.code import CodeStore, Imports
+from manycore.worker.packages import PackageStore
 
 NAME = "travelling_module"
 
@@ -30,7 +31,8 @@ def imports(tmp_path: Path) -> Iterator[Imports]:
     before = list(sys.path)
     yield Imports(CodeStore(tmp_path / "code"), lambda digest: None)
     sys.path[:] = before
-    sys.modules.pop(NAME, None)
+    for name in (NAME, ADDED):
+        sys.modules.pop(name, None)
 
 
 def value() -> int:
@@ -75,6 +77,58 @@ def test_the_workers_own_module_of_that_name_comes_back(imports: Imports) -> Non
         assert value() == 1
     with imports.of("b", lambda: {"another_travelling_module.py": b""}):
         assert sys.modules[NAME] is own
+
+
+ADDED = "added_package"
+
+
+class Added(PackageStore):
+    """Packages that are there already: a folder for each name, with a module of its own and one that workers have."""
+
+    def path(self, packages: tuple[str, ...]) -> Path:
+        place = self._folder / "-".join(packages)
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"{ADDED}.py").write_text(f"NAME = {packages[0]!r}\n")
+        (place / "click.py").write_text("raise RuntimeError\n")
+        return place
+
+
+@pytest.fixture
+def with_packages(tmp_path: Path, imports: Imports) -> Imports:
+    imports._packages = Added(tmp_path / "packages")
+    return imports
+
+
+def added() -> ModuleType | None:
+    try:
+        return importlib.import_module(ADDED)
+    except ImportError:
+        return None
+
+
+def test_packages_are_there_for_who_asks_and_keep_what_the_worker_has(with_packages: Imports) -> None:
+    own = importlib.import_module("click")
+    for name in ("p", "q", "p"):
+        with with_packages.of(None, none, (name,)):
+            module = added()
+            assert module is not None
+            assert name == module.NAME
+            assert importlib.import_module("click") is own
+        with with_packages.of("a", source(1)):
+            assert added() is None
+            assert value() == 1
+    with with_packages.of(None, none, ("p",)), pytest.raises(ImportError):
+        value()
+
+
+def test_an_edit_does_not_import_packages_anew(with_packages: Imports) -> None:
+    """Many a compiled module refuses that."""
+    seen = set()
+    for digest, number in (("a", 1), ("b", 2), ("a", 1)):
+        with with_packages.of(digest, source(number), ("p",)):
+            assert value() == number
+            seen.add(id(added()))
+    assert len(seen) == 1
 
 
 def test_what_is_dropped_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,7 +109,7 @@ def _load_function(before: Preliminaries, fetched: Fetched) -> Function:
     if strike is not None and strike.count >= context.settings.max_executions:
         raise WorkerCrashed(strike.count, f"{strike.cause}, each time that its function was rebuilt")
     with before.noted(FUNCTION):
-        return context.function(chunk.function or "", fetched.function, chunk.code)
+        return context.function(chunk.function or "", fetched.function, chunk.world)
 
 
 def _checked(chunk: Chunk, fetched: Fetched) -> bytes:

@@ -58,7 +58,7 @@ class ManycoreTask(Task):
         courier = Courier.for_thread(_local, context)
         with ExitStack() as world:
             try:
-                courier.riding_out(lambda: world.enter_context(context.importing(chunk.code)))
+                courier.riding_out(lambda: world.enter_context(context.importing(chunk)))
                 run, turn = courier.riding_out(
                     lambda: prepare(context, delivery, self.run, world, token=token, queue=queue, shadow=shadow)
                 )

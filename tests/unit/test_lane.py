@@ -14,7 +14,7 @@ from manycore.client.lane import Lane
 from manycore.client.passage import Arrival
 from manycore.client.sinks import FutureSink
 from manycore.client.sources import SubmitSource
-from manycore.errors import BatchCancelled, InitializerFailed
+from manycore.errors import BatchCancelled, InitializerFailed, ManycoreError, PackagesFailed
 from manycore.protocol.message import Block
 from tests.lanes import PROGRAM, SLOTS, Record, block_of, open_lane, send
 
@@ -47,13 +47,13 @@ def test_durations_and_worker_reach_the_sink() -> None:
     ]
 
 
-def test_a_failed_initializer_ends_all_that_is_unanswered_with_one_error() -> None:
+@pytest.mark.parametrize("error", [InitializerFailed("load", "OSError: no"), PackagesFailed("a", "host", "no")])
+def test_what_keeps_a_batch_from_beginning_ends_all_that_is_unanswered(error: ManycoreError) -> None:
     sink = Record()
     lane = open_lane(9, sink, chunksize=3)
     send(lane)
     send(lane)
     lane.arrived(block_of([0]), ["done"], {})
-    error = InitializerFailed("load", "OSError: no")
     lane.arrived(block_of([3, 4, 5]), [None] * 3, dict.fromkeys(range(3), error))
     assert lane.over
     assert sink.outcomes == {0: "done"} | dict.fromkeys(range(1, 9), error)

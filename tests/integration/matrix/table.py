@@ -2,7 +2,7 @@
 
 "value" is the item's own result: what went wrong did not touch it. "client ends" is what it says: the caller itself
 was told to end, and the cluster goes on. "TimeoutError" is the caller's own, who waits no longer; what hung has its
-value when it is over.
+value when it is over. An initializer is its process's, not an item's: `test_initializer` has what goes wrong there.
 """
 
 from __future__ import annotations

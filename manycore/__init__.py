@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from manycore.client.future import Future
     from manycore.client.outcome import Outcome
     from manycore.client.progress import Progress
+    from manycore.protocol.refs import Ref
     from manycore.protocol.retry import Backoff
     from manycore.state import worker_state
 
 __version__ = "0.1.0"
-__all__ = ["Backoff", "Batch", "Cluster", "Code", "Future", "Outcome", "Progress", "task", "worker_state"]
+__all__ = ["Backoff", "Batch", "Cluster", "Code", "Future", "Outcome", "Progress", "Ref", "task", "worker_state"]
 
 _HOMES = {
     "Backoff": "protocol.retry",
@@ -32,6 +33,7 @@ _HOMES = {
     "Future": "client.future",
     "Outcome": "client.outcome",
     "Progress": "client.progress",
+    "Ref": "protocol.refs",
     "worker_state": "state",
 }
 

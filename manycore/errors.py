@@ -33,10 +33,7 @@ class SettingsError(ManycoreError, ValueError):
 class SigningKeyMissing(SettingsError):
     """A cluster was addressed without the key that signs its messages."""
 
-    summary = (
-        "There is no signing key for {0}. Its workers accept signed messages only. "
-        "Set MANYCORE_KEY_FILE (or MANYCORE_KEY) to the key that the workers use."
-    )
+    summary = "There is no signing key for {0}. Set MANYCORE_KEY_FILE (or MANYCORE_KEY) to that of its workers."
 
 
 class SigningKeyMismatch(ManycoreError):
@@ -102,10 +99,7 @@ class LocalClusterFailed(ManycoreError):
 class ForkedCluster(ManycoreError, RuntimeError):
     """A cluster that was used in a forked child of the process that made it."""
 
-    summary = (
-        "This Cluster was made by process {0} and belongs to it: a forked child has neither its threads nor its "
-        "connections. Make a Cluster of its own in the child."
-    )
+    summary = "This Cluster belongs to process {0}, not to a forked child of it: make a Cluster of its own there."
 
 
 class ClientBroken(ManycoreError, RuntimeError):
@@ -146,9 +140,20 @@ class PayloadTooLarge(ManycoreError, ValueError):
     """An item, a function or a result above the size limit."""
 
     summary = (
-        "{0} has {1:,} bytes, the limit is {2:,}. "
-        "Send a path or a key instead of the data, or raise MANYCORE_MAX_ITEM_BYTES on both ends."
+        "{0} has {1:,} bytes, the limit is {2:,}. Use cluster.put(), or raise MANYCORE_MAX_ITEM_BYTES on both ends."
     )
+
+
+class ObjectStoreFull(ManycoreError, MemoryError):
+    """There is no room for a large object, and none came free in time."""
+
+    summary = "No room in {0} for {1:,} bytes, {2:,} of {3:,} taken: let go of refs, or raise MANYCORE_OBJECTS_BYTES."
+
+
+class ObjectGone(ManycoreError, LookupError):
+    """An object that was put is no longer there."""
+
+    summary = "The object {0} is gone: it lives as long as its Ref, the batches that it was passed to, and its cluster."
 
 
 class CodeTooLarge(ManycoreError, ValueError):
@@ -231,10 +236,7 @@ class NoWorkerState(ManycoreError, LookupError):
 class NotInQuarantine(ManycoreError, LookupError):
     """The quarantine has no entry of this id."""
 
-    summary = (
-        "The quarantine has no entry {0!r}: it was retried or purged, or its time was over. "
-        "See what there is: manycore quarantine list."
-    )
+    summary = "The quarantine has no entry {0!r} (any more). See what there is: manycore quarantine list."
 
 
 class NotRetryable(ManycoreError):
@@ -264,10 +266,7 @@ class BatchHalted(BatchCancelled):
 class UnknownBatch(ManycoreError, LookupError):
     """No batch of this id is known to the cluster."""
 
-    summary = (
-        "There is no batch {0!r}. Only batches that were given an id can be attached to, and their record goes after "
-        "MANYCORE_BATCH_TTL_SECONDS."
-    )
+    summary = "There is no batch {0!r}: none was given that id, or not within MANYCORE_BATCH_TTL_SECONDS."
 
 
 class BatchIncomplete(ManycoreError):

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from manycore.local.cluster import LocalCluster
     from manycore.protocol.account import Account
     from manycore.protocol.record import Record
+    from manycore.protocol.refs import Ref
     from manycore.protocol.settings import Settings
 
 T = TypeVar("T")
@@ -208,6 +209,12 @@ class Cluster(Executor):
         Raises `ConnectionFailed`.
         """
         return self._session.batches.accounts(limit)
+
+    def put(self, obj: T) -> Ref[T]:
+        """Send an object once: the `Ref` may be an argument of any number of items. Waits for room.
+
+        Raises `ObjectStoreFull` or `ServerFull`, `NotPicklable`, `RuntimeError` after `shutdown`."""
+        return self._session.put(obj)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more work; with `wait`, return when what is out is done and a local cluster has ended.

@@ -14,8 +14,10 @@ from collections.abc import Callable
 from manycore.client import chunking
 from manycore.client.lane import Lane
 from manycore.client.locks import Rank, RankedLock
+from manycore.client.objects import Objects
 from manycore.client.passage import Cut
 from manycore.client.sender import Sender
+from manycore.client.sharing import Sharing
 from manycore.errors import ConnectionFailed, ManycoreError, ServerFull
 from manycore.protocol import packing
 from manycore.protocol.broker import BRIEF_SECONDS, RECONNECT_SECONDS
@@ -35,8 +37,12 @@ class Dispatcher:
     `announce` tells the reader of new lanes: from this thread, for it is a round trip, and `submit` makes none.
     """
 
-    def __init__(self, sender: Sender, roster: Roster, settings: Settings, announce: Callable[[], object]) -> None:
+    def __init__(
+        self, sender: Sender, roster: Roster, settings: Settings, objects: Objects, announce: Callable[[], object]
+    ) -> None:
         self._sender = sender
+        self._objects = objects
+        self._sharing = Sharing(objects)
         self._roster = roster
         self._settings = settings
         self._announce = announce
@@ -66,6 +72,7 @@ class Dispatcher:
     def remove(self, lane: Lane) -> None:
         with self._changed:
             self._lanes = tuple(other for other in self._lanes if other is not lane)
+        self._sharing.forget(lane)
 
     def wake(self) -> None:
         """Let the thread look again. Cheap while it is busy: it looks before it waits anyway."""
@@ -130,13 +137,14 @@ class Dispatcher:
             lane.fail(exc)
 
     def _send_cut(self, lane: Lane, cut: Cut) -> None:
+        other = cut.program.other_python
         runs, errors = packing.pack_runs(
-            cut.items,
+            self._sharing.shared(lane, cut).items,
             "The argument",
             max_bytes=chunking.MAX_CHUNK_BYTES,
             max_item_bytes=self._settings.max_item_bytes,
             rows=cut.options.form == "star",
-            other_python=cut.program.other_python,
+            pickled=lambda value: self._objects.pickled(value, "The argument", other),
         )
         begin = {run.start: run for run in runs}
         position = 0
@@ -162,8 +170,10 @@ class Dispatcher:
     def _send(self, lane: Lane, cut: Cut, run: Run) -> None:
         parcel = self._sender.parcel(lane, cut, run)
         chunk = parcel.chunk
-        if not lane.sending(chunk.id, len(chunk), len(run.body), chunk.payload_token, parcel):
+        if not lane.sending(chunk.id, len(chunk), len(run.body) + run.held_bytes, chunk.payload_token, parcel):
             return
+        if lane.record is not None:
+            self._patience.ride_out(lambda: self._objects.keep_long(parcel.refs))
         gaps = lane.gaps(range(chunk.first, chunk.first + len(chunk)))
         try:
             self._patience.ride_out(lambda: self._sender.send(parcel, gaps, lane.record))

@@ -9,6 +9,7 @@ from typing import Any
 from manycore.client.code import CodeShipper
 from manycore.client.editions import Editions
 from manycore.client.initializer import Initializer
+from manycore.client.objects import Objects, may_be_large
 from manycore.client.packages import Packages
 from manycore.errors import FunctionsNotAllowed, UnknownTask
 from manycore.fleet import DEFAULT_QUEUE
@@ -17,6 +18,9 @@ from manycore.protocol.archive import Archive
 from manycore.protocol.broker import FUNCTION_TASK
 from manycore.protocol.codec import Keyring
 from manycore.protocol.parcel import Program
+from manycore.protocol.pickling import check_size, dumps
+from manycore.protocol.python import Python
+from manycore.protocol.refs import Ref, noted
 from manycore.protocol.requirements import world_of
 from manycore.protocol.roster import Roster
 from manycore.protocol.settings import Settings
@@ -32,6 +36,7 @@ class FunctionShipper:
         roster: Roster,
         settings: Settings,
         code: CodeShipper,
+        objects: Objects | None = None,
         *,
         only_fleet: str | None = None,
         initializer: Initializer | None = None,
@@ -39,6 +44,7 @@ class FunctionShipper:
     ) -> None:
         self._keyring = keyring
         self._code = code
+        self._objects = objects
         self._roster = roster
         self._editions = Editions(roster, strict=settings.strict_code)
         self._limit = settings.max_item_bytes
@@ -134,17 +140,47 @@ class FunctionShipper:
     ) -> Program:
         key = world_of(code.digest if code else None, packages) or ""
         setup = initializer.digest(key) if initializer else None
-        # Together: what an initializer sets by `global`, a function of the same script finds.
-        parts = (function, kwargs, initializer.function, initializer.args) if initializer else (function, kwargs)
         other = self._roster.other_python(queue)
-        blob = packing.dumps(parts, f"The function {name}", other_python=other)
-        packing.check_size(len(blob), self._limit, f"The function {name} with what it refers to")
+        blob, refs = _packed(function, self._lightened(kwargs, name), initializer, f"The function {name}", other)
+        check_size(len(blob), self._limit, f"The function {name} with what it refers to")
         # The same function with other modules is another one.
         digest = blake2b(blob, digest_size=16, key=key.encode()).hexdigest()
         if self._packages is not None and not packages:  # else who knows what modules they bring
             self._packages.check(name, function, digest, blob, queue, self._code.files)
         sealed = self._keyring.seal(codec.FUNCTION, {"digest": digest, "name": name, "setup": setup}, blob)
-        return Program(task, queue, name, digest, sealed, code, packages, other)
+        return Program(task, queue, name, digest, sealed, code, packages, other, refs)
+
+    def _lightened(self, kwargs: dict[str, Any], name: str) -> dict[str, Any]:
+        """Keyword arguments with a `Ref` in the place of each that is large and cheap to rebuild from where it lies."""
+        objects, what = self._objects, f"The keyword arguments of {name}"
+        if objects is None:
+            return kwargs
+        found = {key: objects.shared(value, what, cheap=True) for key, value in kwargs.items() if may_be_large(value)}
+        return kwargs | {key: ref for key, ref in found.items() if ref is not None}
+
+
+def _packed(
+    function: Callable[..., Any] | None,
+    kwargs: dict[str, Any],
+    initializer: Initializer | None,
+    what: str,
+    other: Python | None,
+) -> tuple[bytes, tuple[Ref[Any], ...]]:
+    """Function, keyword arguments and initializer as one pickle, and the large objects that are named in it.
+
+    Together: what an initializer sets by `global`, a function of the same script finds. But keyword arguments in which
+    large objects stand are a pickle in the pickle: those are rebuilt as the objects, a `Ref` in a closure stays one.
+    """
+    setup = (initializer.function, initializer.args) if initializer else ()
+    with noted(as_objects=False) as found:
+        blob = dumps((function, kwargs, *setup), what, other_python=other)
+    if not found:
+        return blob, ()
+    with noted(as_objects=True) as arguments:
+        added = dumps(kwargs, what, other_python=other)
+    if not arguments:
+        return blob, tuple(found)
+    return dumps((function, added, *setup), what, other_python=other), tuple(found)
 
 
 def _package(name: str) -> str:

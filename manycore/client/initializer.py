@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import Any
 
 from manycore.protocol import packing
+from manycore.protocol.pickling import dumps
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,5 +33,5 @@ class Initializer:
 
     def digest(self, code: str) -> str:
         """What it is known by on the workers, where its modules come from the archive `code`. Raises `NotPicklable`."""
-        blob = packing.dumps((self.function, self.args), f"The initializer {self.name} with its initargs")
+        blob = dumps((self.function, self.args), f"The initializer {self.name} with its initargs")
         return blake2b(blob, digest_size=16, key=code.encode()).hexdigest()

@@ -134,7 +134,7 @@ class Lane:
                 return False
             self._in_hand -= count
             self.ledger.send(chunk_id, count, size_bytes, payload_token, parcel)
-            self._bytes_per_item = size_bytes / count
+            self._bytes_per_item = (size_bytes if parcel is None else parcel.weight) / count
             self.window.left(self.ledger.sent_items)
             self._check_finished()  # an earlier run may have answered it
             return True

@@ -22,13 +22,16 @@ from manycore.protocol.settings import Settings
 class Sender:
     """Raises redis-py's errors when the server is away or full; what arrived is then unknown."""
 
-    def __init__(self, client: redis.Redis, publisher: Publisher, settings: Settings) -> None:
+    def __init__(self, client: redis.Redis, publisher: Publisher, settings: Settings, home: str | None = None) -> None:
+        """`home` is where the client and its workers share memory, if they do."""
         self._redis = client
+        self._home = home
         self._parcels = Parcels(client, publisher, settings.batch_ttl_seconds)
         self._settings = settings
 
     def parcel(self, lane: Lane, cut: Cut, run: Run) -> Parcel:
         """One run of a cut as a chunk, with all that it takes to send it."""
+        refs = cut.program.refs + run.refs
         beside = lane.record is not None or len(run.body) > self._settings.inline_bytes
         chunk = Chunk(
             id=new_chunk_id(lane.id),
@@ -45,8 +48,10 @@ class Sender:
             ephemeral=lane.ephemeral,
             code=cut.program.code.digest if cut.program.code else None,
             packages=cut.program.packages,
+            home=self._home if lane.ephemeral else None,  # a named batch's outcomes can be read more than once
+            objects=tuple({ref.name for ref in refs}) if lane.record is not None else (),
         )
-        return Parcel(chunk, cut.program, run.body)
+        return Parcel(chunk, cut.program, run.body, refs, run.held_bytes)
 
     def send(self, parcel: Parcel, gaps: list[range], record: Record | None) -> None:
         """Send these items of a parcel, by index; `record` notes it for who goes on with the batch."""

@@ -14,6 +14,9 @@ import os
 import secrets
 import threading
 from collections.abc import Sequence
+from typing import TypeVar
+
+import redis
 
 from manycore.client.batches import Batches
 from manycore.client.bookkeeper import Bookkeeper
@@ -26,6 +29,7 @@ from manycore.client.initializer import Initializer
 from manycore.client.lane import Lane
 from manycore.client.locks import Rank, RankedLock
 from manycore.client.lookout import Lookout
+from manycore.client.objects import Objects
 from manycore.client.packages import Packages
 from manycore.client.reader import Reader
 from manycore.client.sender import Sender
@@ -40,10 +44,12 @@ from manycore.protocol.audit import Auditor
 from manycore.protocol.broker import BRIEF_SECONDS, QUEUES, check_server_kind, connect, create_app, typed_errors
 from manycore.protocol.ledger import Sent
 from manycore.protocol.publisher import Publisher
+from manycore.protocol.refs import Ref
 from manycore.protocol.roster import Roster
 from manycore.protocol.settings import Settings, redacted
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 AFTER_SHUTDOWN = "cannot schedule new futures after shutdown"
 """The standard library's words."""
 
@@ -86,6 +92,8 @@ class Session:
             if local is None:
                 check_server_kind(self.redis, settings)
         self._brief = connect(settings, BRIEF_SECONDS)
+        home = local.home if local is not None else None
+        self.objects = Objects(home, self.redis, self._keyring, settings, f"session-{self.id}")
         self.roster = Roster(self.redis, self._keyring, expected_slots=local.slots if local else None)
         self.roster.workers()
         self._publisher = Publisher(create_app(settings, "manycore.client"), self._keyring)
@@ -100,17 +108,18 @@ class Session:
             self.roster,
             settings,
             shipped,
+            self.objects,
             only_fleet=only,
             initializer=self.initializer,
             packages=Packages(self.redis, self.roster) if compared else None,
         )
         self.stream = OutcomeStream(self.redis, keyring)
         self.reader = Reader(self.redis, self._brief, self.stream, settings, f"session-{self.id}")
-        sender = Sender(self.redis, self._publisher, settings)
-        self.dispatcher = Dispatcher(sender, self.roster, settings, self.reader.wake)
+        sender = Sender(self.redis, self._publisher, settings, self.local.home.id if self.local else None)
+        self.dispatcher = Dispatcher(sender, self.roster, settings, self.objects, self.reader.wake)
         auditor = Auditor(self._brief, keyring)
         lookout = Lookout(auditor, sender, self.roster, settings, self.local)
-        self._tidier = Tidier(self._brief, auditor, lambda batch: self.batches.record(batch), settings)
+        self._tidier = Tidier(self._brief, auditor, lambda batch: self.batches.record(batch), self.objects, settings)
         self.housekeeper = Housekeeper(
             self, self._brief, self._tidier, lookout, self.roster, Bookkeeper(self._brief, settings), settings
         )
@@ -127,6 +136,11 @@ class Session:
             raise self._broken
         if self._closing:
             raise RuntimeError(AFTER_SHUTDOWN)
+
+    def put(self, value: T) -> Ref[T]:
+        """Keep a large object."""
+        self.check_open()
+        return self.objects.put(value)
 
     def check_owner(self) -> None:
         """Raise `ForkedCluster` in a child that this process has forked: nobody there reads outcomes."""
@@ -246,6 +260,8 @@ class Session:
         self.reader.close()
         self.housekeeper.later(lambda: self._tidier.discard(keys.owned_by(f"session-{self.id}")))
         self.housekeeper.close()
+        with contextlib.suppress(redis.RedisError):  # then the TTL does it
+            self.objects.close()
         self.redis.close()
         self._brief.close()
         self._publisher.close()

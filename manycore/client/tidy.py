@@ -14,6 +14,7 @@ from time import monotonic
 import redis
 
 from manycore.client.lane import Lane
+from manycore.client.objects import Objects
 from manycore.protocol import account, keys
 from manycore.protocol.audit import Auditor
 from manycore.protocol.custody import refresh
@@ -29,8 +30,14 @@ class Tidier:
     """Of one session; the housekeeper's thread alone uses it."""
 
     def __init__(
-        self, client: redis.Redis, auditor: Auditor, record: Callable[[str], Record], settings: Settings
+        self,
+        client: redis.Redis,
+        auditor: Auditor,
+        record: Callable[[str], Record],
+        objects: Objects,
+        settings: Settings,
     ) -> None:
+        self._objects = objects
         self._redis = client
         self._auditor = auditor
         self._record = record
@@ -57,6 +64,7 @@ class Tidier:
         """Delete what a lane that is over leaves; a named batch keeps its record, its outcomes and its payloads."""
         if not lane.ephemeral:
             return
+        self._objects.forget_results(lane.id)
         self._gone |= {keys.payload(lane.id, token) for token in lane.abandoned()}
         if lane.id in self._told:
             self._told.discard(lane.id)
@@ -81,7 +89,7 @@ class Tidier:
         Flags come first: whoever misses a payload must find why. A server too full for them gets room by what is
         deleted next, and the flags with the next look.
         """
-        for duty in (self._set_flags, self._delete, self._look_for_the_last):
+        for duty in (self._set_flags, self._delete, self._look_for_the_last, self._objects.tidy):
             try:
                 duty()
             except redis.RedisError:
@@ -93,6 +101,7 @@ class Tidier:
             return
         kept = {lane.id: lane.custody for lane in lanes if not lane.over}
         refresh(self._redis, kept, self._settings.batch_ttl_seconds)
+        self._objects.refresh()
         self._next_refresh = monotonic() + self._settings.batch_ttl_seconds / REFRESHES_PER_TTL
 
     def _delete(self) -> None:
@@ -119,6 +128,7 @@ class Tidier:
                 if batch in self._forgotten:
                     account.remove(self._redis, batch)
                     self._forgotten.discard(batch)
+                self._objects.forget_results(batch)
                 del self._draining[batch]
             else:
                 self._draining[batch] = not len(items)

@@ -22,7 +22,9 @@ from manycore.errors import LocalClusterFailed
 from manycore.local import interpreter
 from manycore.local.cpus import granted_cpus
 from manycore.local.server import LocalServer, write_private
+from manycore.protocol import home
 from manycore.protocol.codec import generate_key
+from manycore.protocol.home import Home
 
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
@@ -40,6 +42,7 @@ class LocalCluster:
         self.slots = workers if workers is not None else granted_cpus()
         self._owner = os.getpid()
         self._folder = _make_folder()
+        self.home = _make_home(self._folder)
         try:
             self.key_file = self._folder / "key"
             write_private(self.key_file, generate_key())
@@ -49,6 +52,7 @@ class LocalCluster:
             self._supervisor = self._start_supervisor()
         except BaseException as exc:
             shutil.rmtree(self._folder, ignore_errors=True)
+            self.home.remove()
             if isinstance(exc, OSError):  # no file descriptor, no process, no memory, no disk
                 raise LocalClusterFailed(f"{_reason(exc)}. Next: free some, or raise the limit (ulimit -a)") from exc
             raise
@@ -90,6 +94,7 @@ class LocalCluster:
             self._supervisor.kill()  # its children die with it, by the kernel's hand
             self._supervisor.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
+        self.home.remove()
 
     def _let_go(self, word: bytes = b"") -> None:
         """Close our end of the lifeline. The word tells of it also where another process has inherited this end."""
@@ -105,6 +110,7 @@ class LocalCluster:
     def _configure_supervisor(self) -> None:
         config = {
             "client": os.getpid(),
+            "home": str(self.home.path),
             "server": self._server.command,
             "worker": interpreter.command("manycore.worker.boot", str(self._folder)),
             "slots": self.slots,
@@ -115,6 +121,7 @@ class LocalCluster:
                 "MANYCORE_KEY_FILE": str(self.key_file),
                 "MANYCORE_LEASE_SECONDS": os.environ.get("MANYCORE_LEASE_SECONDS") or str(LEASE_SECONDS),
                 "MANYCORE_RUN_FOLDER": str(self._folder),
+                "MANYCORE_OBJECTS_FOLDER": str(self.home.path),
             },
         }
         write_private(self._folder / "cluster.json", json.dumps(config))
@@ -152,6 +159,19 @@ def _make_folder() -> Path:
             f"there is no folder for its files: {_reason(exc)}. Next: make room there, or set TMPDIR to a folder that "
             "can be written to"
         ) from exc
+
+
+def _make_home(folder: Path) -> Home:
+    """Where large objects live: in shared memory, or where a setting says; at the worst in the cluster's own folder."""
+    place = os.environ.get("MANYCORE_OBJECTS_FOLDER")
+    said = os.environ.get("MANYCORE_OBJECTS_BYTES", "")
+    limit = int(said) if said.isdecimal() else None  # what is wrong with it, the settings say
+    wanted = Path(place) if place else home.default_place()
+    home.sweep(wanted)
+    try:
+        return Home.make("local", wanted, limit)
+    except OSError:
+        return Home.make("local", folder, limit)
 
 
 def _reason(exc: OSError) -> str:

@@ -10,6 +10,7 @@ everything stops. This imports neither Celery nor redis: it must be there first 
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
@@ -17,6 +18,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -28,6 +30,8 @@ POLL_SECONDS = 0.1
 MIN_LIFE_SECONDS = 3.0
 """A worker that lives shorter than this did not start properly."""
 MAX_FAILED_STARTS = 3
+LOCK = ".alive"
+"""Of a home, as `protocol.home` has it; not from there, which costs more imports than all of this."""
 PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)
 """Python ignores these itself, and gives them back to the programs that it starts."""
 
@@ -89,18 +93,20 @@ def main() -> int:
     os.environ.pop(STARTING, None)  # an item may start a cluster of its own
     _forget_signals()
     adopt_orphans()
+    home = _hold_home(folder)
     keeper = os.getpid()
     supervisor = os.fork()
     if supervisor == 0:
-        os._exit(_supervise(folder, keeper))
+        os._exit(_supervise(folder, keeper, home))
     status = _wait_for(supervisor)
     end_descendants()
+    shutil.rmtree(home, ignore_errors=True)  # both do it: one of them may have been killed
     if status == 0:
         shutil.rmtree(folder, ignore_errors=True)
     return status
 
 
-def _supervise(folder: Path, keeper: int) -> int:
+def _supervise(folder: Path, keeper: int, home: Path) -> int:
     adopt_orphans()  # a fork does not inherit it
     try:
         ended = Supervisor(folder, keeper).run()
@@ -109,10 +115,20 @@ def _supervise(folder: Path, keeper: int) -> int:
         return 1
     # Everything is gathered or given up by now, and Celery's own shutdown would take seconds.
     end_descendants()
+    shutil.rmtree(home, ignore_errors=True)
     if ended is None:
         return 0
     (folder / "ended").write_text(ended)
     return 1
+
+
+def _hold_home(folder: Path) -> Path:
+    """Where the large objects are: in shared memory, which outlives all processes. It is ours as long as we live."""
+    config: dict[str, Any] = json.loads((folder / "cluster.json").read_text())
+    home = Path(config["home"])
+    with suppress(OSError):  # the client is gone, and has taken it along
+        fcntl.flock(os.open(home / LOCK, os.O_RDONLY), fcntl.LOCK_SH)
+    return home
 
 
 def _wait_for(pid: int) -> int:

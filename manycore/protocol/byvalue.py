@@ -26,6 +26,7 @@ _OURS = {
     wrappers.CACHED: lambda cached: _cached(cached),
     functools.cached_property: wrappers.cached_property_apart,
     NewType: lambda kind: _new_type(kind),
+    memoryview: lambda view: _view(view),
     CodeType: lambda code: _code(code),
     ForwardRef: lambda ref: (ForwardRef, (ref.__forward_arg__,)),  # it may hold code, which it makes by itself
     type(dataclasses.MISSING): lambda _: "MISSING",  # a field's: it is looked for by identity
@@ -75,6 +76,17 @@ def _code(code: CodeType) -> Any:
 def _cached(cached: Any) -> Any:
     apart = None if _importable(cached) else wrappers.cached_apart(cached)
     return cached.__reduce__() if apart is None else apart
+
+
+def _view(view: memoryview) -> Any:
+    """A view's bytes, which need not be copied. Raises for a view that is not in one piece, or of foreign types."""
+    memoryview(bytes(view.itemsize)).cast(view.format)  # type: ignore[call-overload]
+    return view_again, (pickle.PickleBuffer(view), view.format, view.shape)
+
+
+def view_again(held: Any, form: str, shape: tuple[int, ...]) -> memoryview:
+    found = memoryview(held).cast("B")
+    return found if form == "B" and len(shape) == 1 else found.cast(form, shape)  # type: ignore[call-overload]
 
 
 def _new_type(kind: Any) -> Any:

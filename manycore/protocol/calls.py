@@ -15,7 +15,8 @@ from typing import Any
 from manycore.errors import MessageRefused
 from manycore.protocol import codec
 from manycore.protocol.codec import Keyring
-from manycore.protocol.packing import ATOMIC, dumps
+from manycore.protocol.packing import ATOMIC
+from manycore.protocol.pickling import dumps
 
 VOUCHED = "manycore"
 """The entry of a call's options that says its task's name and id, on the way to being sealed."""

@@ -25,9 +25,9 @@ _DIGEST_BYTES = 32
 _PREFIX = Struct(f">3s1s{_KEY_ID_BYTES}s{_DIGEST_BYTES}sI")
 _SIGNED_FROM = _PREFIX.size - 4
 
-CHUNK, CALL, RESULT, OUTCOMES, FUNCTION, POISON, CODE = b"C", b"P", b"R", b"O", b"F", b"Q", b"A"
+CHUNK, CALL, RESULT, OUTCOMES, FUNCTION, POISON, CODE, OBJECT = b"C", b"P", b"R", b"O", b"F", b"Q", b"A", b"B"
 """The kinds of message: a chunk, a plain Celery call, its result, outcomes, a shipped function, a quarantined item, an
-archive of source."""
+archive of source, the list of the pieces of a large object."""
 
 
 class Opened(NamedTuple):

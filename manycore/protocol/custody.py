@@ -69,6 +69,7 @@ class Custody:
         chunks = [sent.parcel.chunk for sent in self.ledger.open if sent.parcel is not None]
         found = {keys.payload(batch, token) for token in self.ledger.open_payloads()}
         found |= {keys.reference(digest) for chunk in chunks for digest in (chunk.function, chunk.code) if digest}
+        found |= {keys.object_pieces(name) for chunk in chunks for name in chunk.objects}
         return found | set(keys.owned_by(batch))
 
     def _skip_to(self, index: int) -> None:

@@ -28,6 +28,7 @@ from types import (
 from typing import Any
 
 from manycore.protocol import bytecode
+from manycore.protocol.refs import Ref
 
 DEEPEST = 60
 PIECE_ITEMS = 10_000
@@ -79,6 +80,7 @@ class _Walker:
             CodeType: lambda held: map(self.token, bytecode.parts(held)),
             CellType: lambda cell: [self.token(cell.cell_contents)],
             ModuleType: lambda module: [_plain(module.__name__)],
+            Ref: lambda ref: [_plain(ref.digest)],
         }
 
     def piece(self, items: list[Any]) -> bytes:

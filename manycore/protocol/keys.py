@@ -18,6 +18,8 @@
 |                      |        |                  | the last word                                              |
 | `mc:accounts`        | zset   | client, workers  | batch -> when it was last told of, bounded; as the longest |
 | `mc:told:<teller>`   | string | worker children  | the last report of a slot, so that it counts once; minutes |
+| `mc:obj:<name>`      | hash   | client           | a large object in pieces: as long as its client needs it,  |
+|                      |        |                  | `OBJECT_TTL_SECONDS` refreshed; of a named batch batch TTL |
 | `mc:worker:<name>`   | hash   | worker parent    | slots, tasks, versions; `WORKER_TTL_SECONDS`, refreshed    |
 | `mc:activity:<name>` | string | worker parent    | what its slots do; as above, refreshed                     |
 | `mc:inventory:<digest>` | string | worker parent | what workers can import; `WORKER_TTL_SECONDS`, refreshed   |
@@ -42,6 +44,8 @@ HEARTBEAT_SECONDS = 2.0
 WORKER_TTL_SECONDS = 15
 EPHEMERAL_TTL_SECONDS = 3_600
 """How long outcomes that only their client can want wait for it: it reads them at once, or is gone."""
+OBJECT_TTL_SECONDS = 3_600
+"""How long a large object outlives a client that was killed."""
 WORKERS = "mc:workers"
 ACCOUNTS = "mc:accounts"
 DETACHED, WATCH = "mc:detached", "mc:watch"
@@ -59,7 +63,7 @@ def stream_ttl(ephemeral: bool, batch_ttl_seconds: int) -> int:
 
 
 _OF_BATCHES = ("account", "accounts", "batch", "detached", "quarantine", "told", "watch")
-_OF_OTHERS = ("activity", "inventory", "plain", "ref", "worker", "workers")
+_OF_OTHERS = ("activity", "inventory", "obj", "plain", "ref", "worker", "workers")
 _TAKEN = frozenset((*_OF_BATCHES, *_OF_OTHERS))
 """What stands behind `mc:` in the names of other things."""
 
@@ -106,6 +110,10 @@ def plain_executions(task_id: str) -> str:
 
 def reference(digest: str) -> str:
     return f"mc:ref:{digest}"
+
+
+def object_pieces(name: str) -> str:
+    return f"mc:obj:{name}"
 
 
 def quarantined(item_id: str) -> str:

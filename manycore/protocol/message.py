@@ -40,7 +40,8 @@ class Chunk:
     payload that this message still has to run. The payload travels inline or, when it is large, under a Redis key of
     its own (`payload_token`), vouched for by `payload_digest`. The items of a `suspect` chunk may have died unseen: its
     message got lost, perhaps with the process that ran it, or it is the next try of such items. `code` names the
-    archive of the caller's modules, `packages` what is installed for the batch.
+    archive of the caller's modules, `packages` what is installed for the batch, `objects` the large objects that its
+    arguments stand for, `home` where its client would find large results.
     """
 
     id: str
@@ -60,6 +61,8 @@ class Chunk:
     postponed: int = 0
     code: str | None = None
     packages: tuple[str, ...] = ()
+    home: str | None = None
+    objects: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return self.stop - self.start

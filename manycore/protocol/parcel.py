@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from manycore.protocol.archive import Archive
 from manycore.protocol.message import Chunk
+from manycore.protocol.packing import HELD_PER_BYTE
 from manycore.protocol.python import Python
+from manycore.protocol.refs import Ref
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +17,7 @@ class Program:
     """What the chunks of a batch run: a task, and perhaps a function (with keyword arguments) shipped to it.
 
     `code` is the archive of the caller's own modules, from which the function is imported. With `other_python`, which
-    workers have, what goes by value goes as source.
+    workers have, what goes by value goes as source. To hold `refs` keeps what the function names where it is.
     """
 
     task: str
@@ -25,6 +28,7 @@ class Program:
     code: Archive | None = None
     packages: tuple[str, ...] = ()
     other_python: Python | None = None
+    refs: tuple[Ref[Any], ...] = ()
 
     @property
     def name(self) -> str:
@@ -40,11 +44,21 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """A chunk, the program that it runs, and its payload."""
+    """A chunk, the program that it runs, and its payload.
+
+    To hold `refs` keeps what the payload names where it is: `held_bytes` of it are this chunk's alone.
+    """
 
     chunk: Chunk
     program: Program
     body: bytes
+    refs: tuple[Ref[Any], ...] = ()
+    held_bytes: int = 0
+
+    @property
+    def weight(self) -> float:
+        """In bytes: of what travels, and a little of what does not."""
+        return len(self.body) + self.held_bytes / HELD_PER_BYTE
 
     @property
     def inline(self) -> bytes:
@@ -54,7 +68,7 @@ class Parcel:
     def part(self, start: int, stop: int) -> Parcel:
         """The items `[start, stop)`, by index, as a chunk of its own."""
         first = self.chunk.first
-        return Parcel(self.chunk.part(start - first, stop - first), self.program, self.body)
+        return replace(self, chunk=self.chunk.part(start - first, stop - first))
 
     def again(self, start: int, stop: int) -> Parcel:
         """The same items, to be sent once more since their message got lost."""

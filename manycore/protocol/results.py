@@ -11,7 +11,7 @@ from typing import Any
 from manycore.errors import NotPicklable
 from manycore.protocol import codec
 from manycore.protocol.codec import Keyring
-from manycore.protocol.packing import dumps, reason_of
+from manycore.protocol.pickling import dumps, reason_of
 
 WHAT = "A task's result"
 

@@ -48,6 +48,8 @@ class Settings(BaseSettings):
     batch_ttl_seconds: int = Field(86_400, ge=60, description="how long a batch's keys outlive their last use")
     connection_seconds: float = Field(60.0, gt=0, description="how long a lost server is waited for")
     run_folder: Path | None = Field(None, description="where a worker keeps its children's black boxes")
+    objects_folder: Path | None = Field(None, description="where large objects are kept instead of shared memory")
+    objects_bytes: int | None = Field(None, ge=MIB, description="bytes that large objects may take there")
     lease_seconds: float = Field(30.0, ge=2, description="a worker silent for so long has its items run elsewhere")
     stop_seconds: float = Field(25.0, gt=0, description="how long a stopping worker waits for its running items")
     audit_seconds: float = Field(5.0, gt=0, description="how long a batch is silent before lost items are looked for")

@@ -31,7 +31,8 @@ MAX_TEXT = 256
 class Poison:
     """One item: when it got its verdict (epoch), what it is, and how often and how it killed its process.
 
-    `chunk` is the item alone, position 0 of `payload`, which is None if it was too large to be kept. `function` is
+    `chunk` is the item alone, position 0 of `payload`, which is None if it cannot be kept: it is too large, or
+    names a large object. `function` is
     the sealed function of `chunk.function`; None for a registered task, and for one that is too large: that one is
     left under its own key.
     """
@@ -68,6 +69,8 @@ class Poison:
         """Why it cannot be retried; None if it can."""
         if self.payload is not None:
             return None
+        if self.payload_bytes <= MAX_PART_BYTES:
+            return "its arguments name a large object, which was freed with its batch"
         return f"its arguments have {self.payload_bytes:,} bytes, up to {MAX_PART_BYTES:,} are kept"
 
     def sealed(self, keyring: Keyring) -> bytes:

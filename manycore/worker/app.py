@@ -119,6 +119,7 @@ def _connect_signals(app: Celery) -> None:
     signals.task_unknown.connect(unknown_task, weak=False)
     signals.worker_process_init.connect(child_started, weak=False)
     # After the finalizers of whatever is kept in the folder, multiprocessing's own (-100) among them.
+    Finalize(None, context.objects.close, exitpriority=-101)
     Finalize(None, shutil.rmtree, args=(context.folder,), kwargs={"ignore_errors": True}, exitpriority=-101)
 
 

@@ -40,6 +40,7 @@ from manycore.worker import blackbox
 from manycore.worker.blackbox import BlackBox
 from manycore.worker.code import CodeStore, Imports
 from manycore.worker.functions import Function, FunctionCache
+from manycore.worker.objects import WorkerObjects
 from manycore.worker.outage import outlast
 from manycore.worker.packages import PackageStore, packages_folder
 from manycore.worker.states import Setup, States
@@ -89,6 +90,7 @@ class WorkerContext:
         # Empty until a child, whose own they are, runs something.
         self.imports = Imports(CodeStore(self.folder / "code"), self._forget, PackageStore(packages_folder(settings)))
         self.states = States()
+        self.objects = WorkerObjects(settings, keyring, lambda: self.redis)
         self._functions = FunctionCache()
         self._loading = threading.Lock()
         self._local = threading.local()
@@ -98,6 +100,7 @@ class WorkerContext:
     def begin_items(self, **_: Any) -> None:
         """Say that this process runs items from now on; takes what Celery's signals tell."""
         self.runs_items = True
+        self.objects.begin()
 
     @cached_property
     def redis(self) -> redis.Redis:
@@ -187,7 +190,8 @@ class WorkerContext:
         except Exception as exc:  # importing a user's module may raise anything
             where = f"worker {self.name} ({shown(here())})"
             raise NotUnpicklable(f"The function {head['name']}", where, f"{type(exc).__name__}: {exc}") from exc
-        return Function(function, kwargs, Setup(head["setup"], setup[0], setup[1], world) if setup else None)
+        made = Setup(head["setup"], setup[0], setup[1], world) if setup else None
+        return Function(function, {}, made, kwargs) if type(kwargs) is bytes else Function(function, kwargs, made)
 
 
 def _own_folder(place: Path | None) -> Path:

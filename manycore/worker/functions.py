@@ -15,11 +15,16 @@ MAX_BYTES = 64 << 20
 
 
 class Function(NamedTuple):
-    """A shipped function (None for a task that workers know by name), its keyword arguments, and its initializer."""
+    """A shipped function (None for a task that workers know by name), its keyword arguments, and its initializer.
+
+    With `late`, keyword arguments in which large objects stand: they are rebuilt from it for each chunk, so that none
+    is held when it was freed.
+    """
 
     call: Callable[..., Any] | None
     kwargs: dict[str, Any]
     setup: Setup | None = None
+    late: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,7 +141,7 @@ def workers_of(server: Server, home: Path) -> Iterator[Callable[..., subprocess.
     def start(
         *options: str, slots: int = 1, wait: bool = True, ahead: float = 0.0, **settings: str
     ) -> subprocess.Popen[bytes]:
-        chosen = {"url": server.url, "key": server.key, "run_folder": str(home)} | settings
+        chosen = {"url": server.url, "key": server.key, "run_folder": str(home), "objects_folder": str(home)} | settings
         env = os.environ | {f"MANYCORE_{name.upper()}": value for name, value in chosen.items()}
         name = f"test{len(started)}@{secrets.token_hex(3)}"
         command = [sys.executable, "-m", "manycore.worker", "--slots", str(slots), "--name", name, *options]

@@ -66,11 +66,14 @@ def test_an_exception_that_cannot_be_rebuilt(cluster: Cluster) -> None:
     assert "raise_needs_two" in str(caught.value.__cause__)
 
 
-def test_a_payload_above_the_limit(cluster: Cluster) -> None:
+def test_a_payload_above_the_limit(start_worker: Callable[..., object], connect: Callable[..., Cluster]) -> None:
+    """Of what goes through the server; between processes of one host there is none but that of their memory."""
+    start_worker(max_item_bytes=str(1 << 20))
+    cluster = connect(max_item_bytes=str(1 << 20))
     with pytest.raises(PayloadTooLarge, match="MANYCORE_MAX_ITEM_BYTES"):
-        cluster.submit(len, bytes(65 << 20)).result(timeout=10)
+        cluster.submit(len, bytes(2 << 20)).result(timeout=10)
     with pytest.raises(PayloadTooLarge, match="The result"):
-        cluster.submit(bytes, 65 << 20).result(timeout=20)
+        cluster.submit(bytes, 2 << 20).result(timeout=20)
 
 
 def test_a_task_name_that_no_worker_knows(cluster: Cluster) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from manycore import errors
-from manycore.errors import ManycoreError, RemoteTraceback
+from manycore.errors import ManycoreError
+from manycore.protocol.failure import RemoteTraceback
 
 
 def descendants(cls: type[ManycoreError]) -> list[type[ManycoreError]]:

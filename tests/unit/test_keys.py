@@ -19,7 +19,8 @@ OURS = {
     keys.QUARANTINE_ITEMS,
 }
 words = sorted(
-    {part for name in OURS for part in name.split(":")} | {"account", "batch", "ref", "worker", "plain", "told", "item"}
+    {part for name in OURS for part in name.split(":")}
+    | {"account", "batch", "ref", "obj", "worker", "plain", "told", "item"}
 )
 suffixes = st.sampled_from(["", ":out", ":in", ":claims", ":strikes", "%3Aout", "{a}", "\n", "\ud800"])
 names = st.builds(str.__add__, st.sampled_from(words) | st.text(min_size=1, max_size=12), suffixes)
@@ -32,7 +33,7 @@ def held_by(batch: str, token: str = "0" * 16) -> list[str]:
 
 def others(name: str) -> set[str]:
     shared = {keys.worker(name), keys.reference(name), keys.plain_executions(name), keys.quarantined(name)}
-    return OURS | shared | {keys.account(name), keys.told(name)}
+    return OURS | shared | {keys.account(name), keys.told(name), keys.object_pieces(name)}
 
 
 @given(names, tokens)

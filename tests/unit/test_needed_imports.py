@@ -14,7 +14,7 @@ import pytest
 
 from manycore.client.imports import in_body, named_in, needed_by, outside, sure
 from manycore.client.modules import stamp_of
-from manycore.protocol import packing
+from manycore.protocol import pickling
 
 ODD = "click"
 """A string that is the name of a module, and no import."""
@@ -50,7 +50,7 @@ def by_value(source: str) -> Callable[..., Any]:
     ],
 )
 def test_the_modules_that_a_function_by_value_refers_to(source: str, expected: set[str]) -> None:
-    named = named_in(packing.dumps(by_value(source)))
+    named = named_in(pickling.dumps(by_value(source)))
     assert {name for name in named if not name.startswith(("cloudpickle", "builtins", "manycore", "types"))} == expected
 
 
@@ -121,4 +121,4 @@ def test_nothing_of_the_standard_library_or_ours_is_needed() -> None:
     def shipped(number: int) -> str:
         return json.dumps(number)
 
-    assert needed_by(shipped, packing.dumps(shipped), {}) <= {"tests"}
+    assert needed_by(shipped, pickling.dumps(shipped), {}) <= {"tests"}

@@ -13,7 +13,7 @@ import redis
 
 from manycore.client.packages import Packages
 from manycore.errors import PackageMissing
-from manycore.protocol import keys, packing
+from manycore.protocol import keys, pickling
 from manycore.protocol.inventory import Inventory, take_stock, version_of
 from manycore.protocol.roster import Worker
 
@@ -55,7 +55,7 @@ def packages(*workers: Worker, server: Server | None = None) -> Packages:
 
 
 def check(packages: Packages) -> None:
-    packages.check("work", click.echo, "d", packing.dumps((click.echo, {})), "cpu", {})
+    packages.check("work", click.echo, "d", pickling.dumps((click.echo, {})), "cpu", {})
 
 
 def test_one_worker_that_lacks_it_is_enough_and_is_named() -> None:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manycore.errors import NotPicklable, NotUnpicklable, PayloadTooLarge
-from manycore.protocol import packing
+from manycore.protocol import packing, pickling
 from manycore.protocol.packing import Run, pack, pack_runs, unpack, unpack_each
 
 atoms = (
@@ -97,7 +97,7 @@ def test_each_position_travels_or_has_its_error(values: list[Any], max_bytes: in
 def test_a_run_keeps_its_size_unless_one_value_is_larger(values: list[bytes], max_bytes: int) -> None:
     items = [[value] for value in values]
     for run in pack_runs(items, "", max_bytes=max_bytes, max_item_bytes=10**6)[0]:
-        size = sum(len(packing.dumps(item)) for item in items[run.start : run.stop])
+        size = sum(len(pickling.dumps(item)) for item in items[run.start : run.stop])
         assert size <= max_bytes or run.stop - run.start == 1
 
 
@@ -176,12 +176,12 @@ def deep() -> list[Any]:
 @pytest.mark.parametrize("value", [Unpicklable(), threading.Lock(), deep()], ids=["reduce", "lock", "deep"])
 def test_what_has_no_pickled_form_is_named(value: Any) -> None:
     with pytest.raises(NotPicklable, match="The thing cannot be pickled"):
-        packing.dumps(value, "The thing")
+        pickling.dumps(value, "The thing")
 
 
 @pytest.mark.parametrize("function", [lambda value: value + 1, partial(max, 2)])
 def test_functions_travel_by_value(function: Callable[[int], int]) -> None:
-    assert pickle.loads(packing.dumps(function))(1) == 2
+    assert pickle.loads(pickling.dumps(function))(1) == 2
 
 
 @pytest.mark.parametrize(
@@ -199,9 +199,9 @@ def test_a_function_is_called_by_its_place(function: Callable[..., Any] | str, n
 
 
 def test_the_size_limit_itself_is_allowed() -> None:
-    packing.check_size(10, 10, "It")
+    pickling.check_size(10, 10, "It")
     with pytest.raises(PayloadTooLarge, match="It has 11 bytes, the limit is 10"):
-        packing.check_size(11, 10, "It")
+        pickling.check_size(11, 10, "It")
 
 
 @given(st.lists(anything, min_size=1, max_size=8), st.data())

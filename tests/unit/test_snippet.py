@@ -18,7 +18,7 @@ import cloudpickle
 import pytest
 
 from manycore.errors import VersionMismatch
-from manycore.protocol import byvalue, packing, snippet
+from manycore.protocol import byvalue, packing, pickling, snippet
 from manycore.protocol.byvalue import ByValue, Portable
 from manycore.protocol.fingerprint import digest_of
 from tests.unit import program_of_a_script as script
@@ -106,13 +106,13 @@ def test_a_file_that_was_edited_is_not_taken_for_the_source(text: str, tmp_path:
 
 def test_byte_code_of_another_python_is_refused_and_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(byvalue, "here", lambda: (3, 99))
-    other = packing.dumps(lambda: 1)
+    other = pickling.dumps(lambda: 1)
     with pytest.raises(VersionMismatch, match=r"<lambda> .* byte code of Python 3\.99, which Python 3\."):
         packing.rebuilt(other)
 
 
 def test_a_class_that_comes_back_is_the_own_one_as_it_is_now() -> None:
-    held = packing.dumps(script.Counter())
+    held = pickling.dumps(script.Counter())
     script.Counter.total = 5
     try:
         assert type(packing.rebuilt(held)) is script.Counter

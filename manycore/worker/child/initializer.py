@@ -11,9 +11,9 @@ from typing import Any
 
 from redis import RedisError
 
-from manycore.errors import InitializerFailed, ItemTimeout, RemoteTraceback
-from manycore.protocol.failure import traceback_text
-from manycore.protocol.packing import reason_of
+from manycore.errors import InitializerFailed, ItemTimeout
+from manycore.protocol.failure import RemoteTraceback, traceback_text
+from manycore.protocol.pickling import reason_of
 from manycore.worker import strikes
 from manycore.worker.blackbox import SETUP
 from manycore.worker.child import copies

@@ -64,7 +64,7 @@ def prepare(
     claims = Claims(context.redis, chunk, token, settings.max_executions, settings.batch_ttl_seconds, struck, put_aside)
     context.box.begin(chunk, token)
     before = Preliminaries(context, chunk, deaths, claims, careful=bool(start.unseen))
-    function = known or _load_function(before, fetched)
+    function = known if known and known.late is None else _load_function(before, fetched, known)
     if not fetched.cancelled:
         world.enter_context(initialized(function.setup, before))
     payload = delivery.payload if chunk.payload_token is None else _checked(chunk, fetched)
@@ -82,6 +82,7 @@ def prepare(
         before=start.unseen,
         careful=start.careful,
         claims=claims,
+        pickled=lambda value: context.objects.pickled(value, chunk, settings.max_item_bytes),
     )
     if start.lost:
         run.careful_until = monotonic() + CAREFUL_SECONDS
@@ -102,14 +103,18 @@ def prepare(
     return run, turn.shortest
 
 
-def _load_function(before: Preliminaries, fetched: Fetched) -> Function:
+def _load_function(before: Preliminaries, fetched: Fetched, known: Function | None) -> Function:
     """Rebuild the chunk's function under a note of its own: if that kills the process, the function is to blame."""
     context, chunk = before.context, before.chunk
     strike = before.strike(FUNCTION)
     if strike is not None and strike.count >= context.settings.max_executions:
         raise WorkerCrashed(strike.count, f"{strike.cause}, each time that its function was rebuilt")
     with before.noted(FUNCTION):
-        return context.function(chunk.function or "", fetched.function, chunk.world)
+        function = known or context.function(chunk.function or "", fetched.function, chunk.world)
+        if function.late is None:
+            return function
+        kwargs = packing.rebuilt(function.late, "A keyword argument", f"worker {context.name}")
+        return function._replace(kwargs=kwargs)
 
 
 def _checked(chunk: Chunk, fetched: Fetched) -> bytes:

@@ -22,7 +22,8 @@ from redis import RedisError
 from manycore.errors import ItemTimeout, MessageRefused, NotUnpicklable, RemoteError, WorkerCrashed
 from manycore.protocol.calls import PlainCall
 from manycore.protocol.message import Chunk, ItemOptions, new_chunk_id
-from manycore.protocol.packing import Opened, reason_of, text_of
+from manycore.protocol.packing import Opened
+from manycore.protocol.pickling import reason_of, text_of
 from manycore.worker import executions
 from manycore.worker.child import copies
 from manycore.worker.child.limits import time_limit

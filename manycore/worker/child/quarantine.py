@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from manycore.protocol import keys, packing
+from manycore.protocol import keys, packing, refs
 from manycore.protocol.message import Chunk, new_chunk_id
 from manycore.protocol.packing import Opened
 from manycore.quarantine.poison import MAX_PART_BYTES, Poison, PoisonItems
@@ -53,7 +53,7 @@ def _items(
             executions=strike.count,
             trace=strike.trace,
             payload_bytes=len(body),
-            payload=body if len(body) <= MAX_PART_BYTES else None,
+            payload=body if len(body) <= MAX_PART_BYTES and not refs.in_pickle(body) else None,
             function=function,
         )
 

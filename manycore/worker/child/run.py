@@ -8,7 +8,8 @@ from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any
 
 from manycore.protocol.message import Chunk
-from manycore.protocol.packing import Opened
+from manycore.protocol.packing import Opened, Pickled
+from manycore.protocol.pickling import dumps
 from manycore.worker.blackbox import BlackBox
 from manycore.worker.child import copies
 from manycore.worker.child.ahead import items_ahead
@@ -42,6 +43,7 @@ class ChunkRun:
         before: str = "",
         careful: int = 0,
         claims: Claims | None = None,
+        pickled: Callable[[Any], Pickled] | None = None,
     ) -> None:
         self.chunk = chunk
         self.items = Items(chunk, items)
@@ -52,6 +54,7 @@ class ChunkRun:
         self.queue = queue
         self.shadow = shadow
         self.max_item_bytes = max_item_bytes
+        self.pickled = pickled or (lambda value: Pickled(dumps(value, "The result", max_item_bytes)))
         self.started = monotonic()
         self.token = token
         """Which run of the chunk it is."""
@@ -140,7 +143,7 @@ class ChunkRun:
             try:
                 value = turn(item)
                 if kind(value) not in as_it_is:
-                    value = kept(value, self.max_item_bytes)
+                    value = kept(value, self.pickled)
             except NotBegun:
                 raise
             except BaseException as exc:  # SystemExit and KeyboardInterrupt too: they are the item's, not ours

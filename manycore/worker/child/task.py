@@ -67,6 +67,7 @@ class ManycoreTask(Task):
             except ManycoreError as exc:
                 return self._refuse(courier, chunk, exc)
             run.repeated = bool(delivered.get("redelivered")) or chunk.suspect
+            world.callback(context.objects.end_chunk)
             self._execute(context, courier, run, turn)
         return run.summary()
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from manycore.errors import ConnectionFailed, ItemTimeout, ManycoreError, WorkerCrashed
 from manycore.protocol.failure import class_name, dump_error, traceback_text
 from manycore.protocol.message import CallForm, ItemOptions
-from manycore.protocol.packing import ATOMIC, Pickled, dumps, rebuilt
+from manycore.protocol.packing import ATOMIC, Pickled, rebuilt
 from manycore.worker.child.limits import hard_limit, time_limit
 from manycore.worker.child.memory import memory_limit
 from manycore.worker.child.suspects import MAX_WAITS, alone
@@ -62,12 +62,12 @@ def bind(function: Callable[..., Any], kwargs: dict[str, Any], form: CallForm) -
     return lambda item: function(*item[0], **item[1], **kwargs)
 
 
-def kept(value: Any, max_bytes: int) -> Any:
+def kept(value: Any, pickled: Callable[[Any], Pickled]) -> Any:
     """A result in the form in which it waits for the courier: later changes of the object do not reach it."""
     kind = type(value)
     if kind in AS_IT_IS or (kind in TEXTS and len(value) <= LARGE):
         return value
-    return Pickled(dumps(value, "The result", max_bytes))
+    return pickled(value)
 
 
 def described(exc: BaseException, max_bytes: int) -> bytes:
@@ -154,5 +154,11 @@ class Turn:
                 raise Ended(described(exc, self._run.max_item_bytes), name_of_error(exc)) from None  # within its limits
 
     def _outcome(self, item: Any) -> Any:
-        argument = rebuilt(item, "The argument", self._where) if self._pickled else item
-        return kept(self._call(argument), self._run.max_item_bytes)
+        argument = self._rebuilt(item) if self._pickled else item
+        return kept(self._call(argument), self._run.pickled)
+
+    def _rebuilt(self, item: Any) -> Any:
+        try:
+            return rebuilt(item, "The argument", self._where)
+        except ConnectionFailed as exc:  # what it names could not be fetched
+            raise NotBegun from exc

@@ -1,0 +1,231 @@
+"""A client's large objects: keeps them where workers find them, once each, and frees them when nobody needs them.
+
+1. On one host with its workers (a local cluster) an object is a file in shared memory, and never passes through Redis.
+   Elsewhere it goes through Redis in pieces.
+2. `put` waits for room; what goes this way without being asked goes as everything else does where there is none.
+3. Its `Ref` frees it: the caller's, and those that the chunks hold which name it. A finalizer only takes a note.
+"""
+
+from __future__ import annotations
+
+import pickle
+import secrets
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from time import monotonic
+from typing import Any
+from weakref import WeakValueDictionary, finalize
+
+import redis
+
+from manycore.errors import ManycoreError, ObjectStoreFull
+from manycore.protocol import keys, pieces, refs
+from manycore.protocol.codec import Keyring
+from manycore.protocol.flat import Flat, flatten, restored
+from manycore.protocol.home import Home
+from manycore.protocol.packing import ATOMIC, Pickled
+from manycore.protocol.patience import Patience
+from manycore.protocol.pickling import Sink, check_size, dump_into, dumps
+from manycore.protocol.python import Python
+from manycore.protocol.refs import Ref
+from manycore.protocol.settings import Settings
+
+PUT_ASIDE_BYTES = 4 * 1024
+"""Smaller buffers of what is put are pickled: to map each of many costs more than to copy it."""
+ASIDE_BYTES = 256 * 1024
+"""A larger argument or result lies in shared memory, where that is shared: a file costs less than a round trip."""
+SHARED_BYTES = 1024 * 1024
+"""A value that many items share is kept once if it is larger."""
+CHEAP_BYTES = 64 * 1024
+"""What of a shared keyword value has to be rebuilt, each time that it is: no more than this."""
+LOOK_SECONDS = 0.02
+_COPIED = (str, bytes)
+_SMALL = ATOMIC - set(_COPIED)
+
+
+class Objects:
+    """Of one session. Threads may share it; it is a `Plane`."""
+
+    def __init__(
+        self, home: Home | None, client: redis.Redis, keyring: Keyring, settings: Settings, place: str
+    ) -> None:
+        self.home = home
+        self._place = home.id if home is not None else place
+        self._redis = client
+        self._keyring = keyring
+        self._settings = settings
+        self._closed = threading.Event()
+        self._patience = Patience(settings, self._closed.wait)
+        self._by_content: WeakValueDictionary[str, Ref[Any]] = WeakValueDictionary()
+        self._names: set[str] = set()
+        self._lasting: set[str] = set()
+        self._released: deque[str] = deque()
+        refs.serve(self._place, self)
+
+    def put(self, value: Any) -> Ref[Any]:
+        """Keep an object until nobody refers to it. Raises `NotPicklable`, `ObjectStoreFull`, or `ServerFull`."""
+        with refs.noted(as_objects=False):
+            flat = flatten(value, "The object", PUT_ASIDE_BYTES)
+        digest = flat.digest()
+        known = self._by_content.get(digest)
+        if known is not None:
+            return known
+        name = secrets.token_hex(16)
+        self._await_room(lambda: self._keep(name, flat))
+        ref = self._by_content[digest] = self._owned(name, flat.size, digest)
+        return ref
+
+    def shared(self, value: Any, what: str, *, cheap: bool = False) -> Ref[Any] | None:
+        """A `Ref` for a value that many items share; None if it is too small, cannot travel, or there is no room.
+
+        With `cheap`, None also if to rebuild it takes more than a moment.
+        """
+        sink = (
+            _Cheap(self._most(), SHARED_BYTES)
+            if cheap and type(value) not in _COPIED
+            else Sink(self._most(), SHARED_BYTES)
+        )
+        try:
+            dump_into(sink, value, what)
+            sink.check(what)
+        except ManycoreError:
+            return None  # who sends the value itself will say so
+        return self._stowed(Flat(sink)) if sink.size >= SHARED_BYTES else None
+
+    def pickled(self, value: Any, what: str, other_python: Python | None) -> Pickled:
+        """An argument as it travels: what is large lies in shared memory, if the workers share that.
+
+        Raises what `dumps` does.
+        """
+        limit = self._settings.max_item_bytes
+        with refs.noted(as_objects=True) as found:
+            if self.home is None:
+                return Pickled(dumps(value, what, limit, other_python=other_python), found)
+            sink = Sink(self._most(), ASIDE_BYTES)
+            dump_into(sink, value, what, other_python)
+            if sink.size < ASIDE_BYTES:
+                check_size(sink.size, limit, what)
+                return Pickled(sink.taken(what), found)
+            ref = self._stowed(Flat(sink)) if sink.size <= sink.limit else None
+            if ref is None:
+                return Pickled(dumps(value, what, limit, other_python=other_python), found)
+            return Pickled(pickle.dumps(ref, protocol=5), found, ref.size)
+
+    def keep_long(self, found: Iterable[Ref[Any]]) -> None:
+        """Let these outlive this client, for batches that do. Raises redis-py's errors."""
+        names = {ref.name for ref in found if ref.home == self._place} - self._lasting
+        self._lasting |= names
+        if self.home is None and names:
+            pipe = self._redis.pipeline(transaction=False)
+            for name in names:
+                pipe.expire(keys.object_pieces(name), self._settings.batch_ttl_seconds)
+            pipe.execute()
+
+    def tidy(self) -> None:
+        """Free what nobody refers to any more. Raises redis-py's errors, and then does it the next time."""
+        names = [self._released.popleft() for _ in range(len(self._released))]
+        gone = [name for name in names if name not in self._lasting]
+        self._names.difference_update(names)
+        try:
+            self._drop(gone)
+        except redis.RedisError:
+            self._released.extend(gone)
+            raise
+
+    def forget_results(self, batch: str) -> None:
+        """Free what workers kept for this batch and nobody took."""
+        if self.home is not None:
+            self.home.drop_all(f"{batch}.")
+
+    def refresh(self) -> None:
+        """Let nothing that is referred to run into its TTL. Raises redis-py's errors."""
+        if self.home is None and self._names:
+            pipe = self._redis.pipeline(transaction=False)
+            for name in self._names - self._lasting:
+                pipe.expire(keys.object_pieces(name), keys.OBJECT_TTL_SECONDS)
+            pipe.execute()
+
+    def close(self) -> None:
+        """Free everything but what has to last. Raises redis-py's errors."""
+        self._closed.set()
+        self._drop(list(self._names - self._lasting))
+        if self.home is not None:
+            self.home.close()
+
+    def value(self, _home: str, name: str, size: int, *, private: bool) -> Any:
+        """The object of this name. Raises `ObjectGone`, `MessageRefused`, or redis-py's errors."""
+        if self.home is not None:
+            return restored(self.home.mapped(name, size, private=private))
+        content = b"".join(pieces.fetch(self._redis, self._keyring, name, size))
+        return restored(memoryview(content), copied=private)
+
+    def taken(self, home: str, name: str, size: int) -> Any:
+        """A result that a worker kept. Raises as `value` does."""
+        if self.home is None:
+            return self.value(home, name, size, private=True)
+        try:
+            # Copied: what a caller holds of its results must not fill shared memory.
+            return restored(self.home.mapped(name, size, private=False), copied=True)
+        finally:
+            self.home.drop(name)
+
+    def _stowed(self, flat: Flat) -> Ref[Any] | None:
+        """A `Ref` that no caller sees; None if there is no room."""
+        name = secrets.token_hex(16)
+        try:
+            self._keep(name, flat)
+        except ObjectStoreFull:
+            return None
+        return self._owned(name, flat.size, "", private=True)
+
+    def _keep(self, name: str, flat: Flat) -> None:
+        if self.home is not None:
+            if self._released:
+                self.tidy()
+            self.home.write(name, flat)
+            return
+        ttl = keys.OBJECT_TTL_SECONDS
+        self._patience.ride_out(lambda: pieces.store(self._redis, self._keyring, name, flat, ttl))
+
+    def _owned(self, name: str, size: int, digest: str, *, private: bool = False) -> Ref[Any]:
+        ref: Ref[Any] = Ref(self._place, name, size, digest, private=private)
+        self._names.add(name)
+        finalize(ref, self._released.append, name).atexit = False
+        return ref
+
+    def _await_room(self, keep: Callable[[], None]) -> None:
+        deadline = monotonic() + self._settings.connection_seconds
+        while True:
+            try:
+                return keep()
+            except ObjectStoreFull as exc:
+                if exc.args[1] > exc.args[3] or monotonic() > deadline or self._closed.wait(LOOK_SECONDS):
+                    raise
+
+    def _most(self) -> int | None:
+        return self.home.max_bytes if self.home is not None else None
+
+    def _drop(self, names: list[str]) -> None:
+        if self.home is not None:
+            for name in names:
+                self.home.drop(name)
+        elif names:
+            self._redis.unlink(*map(keys.object_pieces, names))
+
+
+class _Cheap(Sink):
+    """Stops a pickle that becomes long: what has to be rebuilt so often should lie in buffers."""
+
+    __slots__ = ()
+
+    def write(self, part: Any) -> int:
+        if self.size - sum(buffer.nbytes for buffer in self.buffers) > CHEAP_BYTES:
+            raise pickle.PicklingError("it is long")
+        return super().write(part)
+
+
+def may_be_large(value: Any) -> bool:
+    """Whether a value is one that could be worth sharing, at a glance."""
+    kind = type(value)
+    return kind not in _SMALL and (kind not in _COPIED or len(value) >= SHARED_BYTES)

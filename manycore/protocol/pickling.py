@@ -1,0 +1,152 @@
+"""One value into its pickle: plain ones at C speed, what the other side cannot import by value.
+
+A pickler writes to a `Sink`. That one bounds what it keeps, and can leave large buffers (NumPy's, Arrow's) out of the
+pickle: protocol 5, PEP 574.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from typing import Any
+
+from manycore.errors import ItemTimeout, NotPicklable, PayloadTooLarge, VersionMismatch
+from manycore.protocol.python import Python, here, shown
+
+PICKLING_ERRORS = (
+    pickle.PicklingError,
+    TypeError,
+    AttributeError,
+    ValueError,
+    RecursionError,
+    NotImplementedError,
+    MemoryError,
+)
+"""What pickle and cloudpickle raise for an object that has no pickled form; objects may raise others of their own."""
+MAX_TEXT = 10_000
+"""Characters of an exception's text that are shown where the exception itself cannot be."""
+
+
+class _BuiltinsOnly(pickle.Pickler):
+    """Pickles built-in containers and values at C speed and gives up on anything that needs cloudpickle's care."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        raise _NeedsCloudpickle
+
+
+class _NeedsCloudpickle(Exception):
+    pass
+
+
+class Sink:
+    """What a pickler writes to. Beyond `limit` bytes it counts and keeps nothing: no value takes the memory twice.
+
+    Buffers of at least `aside_bytes` are left out of the pickle, without a copy (`buffers`); by default none is.
+    """
+
+    __slots__ = ("aside_bytes", "buffers", "limit", "parts", "size")
+
+    def __init__(self, limit: int | None = None, aside_bytes: int | None = None) -> None:
+        self.limit = sys.maxsize if limit is None else limit
+        self.aside_bytes = sys.maxsize if aside_bytes is None else aside_bytes
+        self.clear()
+
+    def clear(self) -> None:
+        self.parts: list[Any] = []
+        self.buffers: list[memoryview] = []
+        self.size = 0
+
+    def write(self, part: Any) -> int:
+        self._count(len(part))
+        if self.size <= self.limit:
+            self.parts.append(part)
+        return len(part)
+
+    def aside(self, buffer: pickle.PickleBuffer) -> bool:
+        """Take a buffer that the pickle leaves out; True if it belongs into the pickle."""
+        try:
+            raw = buffer.raw()
+        except BufferError:
+            return True  # not in one piece: pickle has its own words for that
+        if raw.nbytes < self.aside_bytes:
+            return True
+        self._count(raw.nbytes)
+        self.buffers.append(raw)
+        return False
+
+    def taken(self, what: str) -> bytes:
+        """All that was written. Raises `PayloadTooLarge`."""
+        self.check(what)
+        return self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
+
+    def check(self, what: str) -> None:
+        """Raise `PayloadTooLarge` if it was more than the limit."""
+        check_size(self.size, self.limit, what)
+
+    def _count(self, size: int) -> None:
+        self.size += size
+        if self.size > self.limit:
+            self.parts.clear()
+
+
+def dumps(
+    value: Any, what: str = "The value", max_bytes: int | None = None, *, other_python: Python | None = None
+) -> bytes:
+    """Pickle one object, by value what the other side cannot import; so that an `other_python` can rebuild it, too.
+
+    Raises `NotPicklable`, `PayloadTooLarge`, or `VersionMismatch` for what only this Python can rebuild.
+    """
+    sink = Sink(max_bytes)
+    dump_into(sink, value, what, other_python)
+    return sink.taken(what)
+
+
+def dump_into(sink: Sink, value: Any, what: str, other_python: Python | None = None) -> None:
+    """The same, into a sink. Raises what `dumps` does, but for `PayloadTooLarge`."""
+    try:
+        _BuiltinsOnly(sink, protocol=5, buffer_callback=sink.aside).dump(value)
+    except _NeedsCloudpickle:
+        sink.clear()
+        _cloudpickle_into(sink, value, what, other_python)
+    except PICKLING_ERRORS as exc:
+        raise NotPicklable(what, reason_of(exc)) from exc
+
+
+def _cloudpickle_into(sink: Sink, value: Any, what: str, other_python: Python | None) -> None:
+    # Here, because cloudpickle costs import time and few values need it.
+    from manycore.protocol.byvalue import ByValue, Portable
+    from manycore.protocol.snippet import NoSource
+
+    try:
+        (Portable if other_python else ByValue)(sink, protocol=5, buffer_callback=sink.aside).dump(value)
+    except NoSource as exc:
+        name, reason = exc.args
+        raise VersionMismatch(f"The function {name} ({reason})", shown(here()), shown(other_python or here())) from exc
+    except (KeyboardInterrupt, ItemTimeout):
+        raise  # they do not come from the value
+    except BaseException as exc:  # a user's __reduce__ may raise anything
+        raise NotPicklable(what, reason_of(exc)) from exc
+
+
+def reason_of(exc: BaseException) -> str:
+    """`KeyError: 'x'`, whatever the exception is: describing it runs its own code, which may fail too."""
+    try:
+        name = "".join([type(exc).__name__])
+    except BaseException:
+        name = "an exception"
+    return f"{name}: {text_of(exc)}"
+
+
+def text_of(thing: object) -> str:
+    """Its `str()`, cut to a length that can be read; never raises."""
+    try:
+        # exactly a str, past what a subclass makes of it
+        return str.__getitem__(str(thing), slice(MAX_TEXT))
+    except BaseException as exc:  # a user's __str__ may raise anything
+        return f"<its str() raised {type(exc).__name__}>"
+
+
+def check_size(size: int, limit: int, what: str) -> None:
+    """Raise `PayloadTooLarge` when `size` bytes are more than `limit`."""
+    if size > limit:
+        raise PayloadTooLarge(what, size, limit)

@@ -1,0 +1,71 @@
+"""A large object on its way through Redis to hosts that have no part in its client's shared memory: in pieces.
+
+One hash holds an object: its pieces, none above `PIECE_BYTES`, and a sealed list of their digests, written last. So the
+size of a value is no limit, no read takes long, and each piece is checked before it is used.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterator
+from typing import Any
+
+import redis
+
+from manycore.errors import MessageRefused, ObjectGone
+from manycore.protocol import codec, keys
+from manycore.protocol.codec import Keyring, content_digest
+from manycore.protocol.flat import Flat
+
+PIECE_BYTES = 8 * 1024 * 1024
+LIST = b"list"
+
+
+def store(client: redis.Redis, keyring: Keyring, name: str, flat: Flat, ttl_seconds: int) -> None:
+    """Write an object. Raises redis-py's errors; what was written until then goes with its TTL."""
+    key = keys.object_pieces(name)
+    digests: list[bytes] = []
+    for piece in _cut(flat):
+        pipe = client.pipeline(transaction=False)
+        pipe.hset(key, str(len(digests)), piece)
+        pipe.expire(key, ttl_seconds)
+        pipe.execute()
+        digests.append(content_digest(piece))
+    client.hset(key, LIST.decode(), keyring.seal(codec.OBJECT, (name, flat.size, digests)))
+
+
+def fetch(client: redis.Redis, keyring: Keyring, name: str, size: int) -> Iterator[bytes]:
+    """The pieces of an object of `size` bytes, each checked.
+
+    Raises `ObjectGone`, `MessageRefused`, or redis-py's errors.
+    """
+    key = keys.object_pieces(name)
+    sealed: Any = client.hget(key, LIST.decode())
+    if sealed is None:
+        raise ObjectGone(name)
+    whose, claimed, digests = keyring.open(codec.OBJECT, sealed).header
+    if (whose, claimed) != (name, size):
+        raise MessageRefused(f"its object is {whose!r:.60} of {claimed!r:.20} bytes, it names {name} of {size:,}")
+    for place, digest in enumerate(digests):
+        piece: Any = client.hget(key, str(place))
+        if piece is None:
+            raise ObjectGone(name)
+        if not hmac.compare_digest(content_digest(piece), digest):
+            raise MessageRefused(f"a piece of its object {name} is not the one that was signed")
+        yield piece
+
+
+def _cut(flat: Flat) -> Iterator[bytes]:
+    """The bytes of a value as pieces, the last one shorter."""
+    held = bytearray()
+    for part in flat.pieces():
+        view = memoryview(part).cast("B")
+        while view:
+            room = PIECE_BYTES - len(held)
+            held += view[:room]
+            view = view[room:]
+            if len(held) == PIECE_BYTES:
+                yield bytes(held)
+                held.clear()
+    if held:
+        yield bytes(held)

@@ -1,0 +1,159 @@
+"""Large objects on a worker's host: mapped by all its processes from one copy, and the large results that they leave.
+
+The parent makes the home, or joins the one that it is told (a local cluster's, which its client shares); its children
+inherit it. An object that is not there yet is fetched by one process, checked, and then found by all the others.
+"""
+
+from __future__ import annotations
+
+import pickle
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from time import sleep
+from typing import Any
+
+import redis
+
+from manycore.errors import MessageRefused, ObjectStoreFull, SettingsError
+from manycore.protocol import pieces, refs
+from manycore.protocol.codec import Keyring
+from manycore.protocol.flat import Flat, restored
+from manycore.protocol.home import LOCK, Home, default_place, sweep
+from manycore.protocol.message import Chunk
+from manycore.protocol.packing import Pickled
+from manycore.protocol.patience import OF_WORKERS, Patience
+from manycore.protocol.pickling import Sink, check_size, dump_into, dumps
+from manycore.protocol.settings import Settings
+
+ASIDE_BYTES = 256 * 1024
+"""A larger result lies in shared memory, where its client shares that."""
+KEPT_BYTES = 128 * 1024 * 1024
+"""An immutable object of at most this size, the last one used, is not copied out of its file again."""
+WHAT = "The result"
+
+
+class WorkerObjects:
+    """Of one worker: made in the parent, used in each child; threads share it. It is a `Plane`."""
+
+    def __init__(self, settings: Settings, keyring: Keyring, connect: Callable[[], redis.Redis]) -> None:
+        self.home = _home_of(settings, keyring)
+        self._settings = settings
+        self._keyring = keyring
+        self._connect = connect
+        self._patience = Patience(settings, _pause, OF_WORKERS)
+        self._lock = threading.Lock()
+        self._views: dict[str, memoryview] = {}
+        self._last: tuple[str, Any] = "", None
+
+    def begin(self) -> None:
+        """Give the objects of this process's items."""
+        refs.serve_others(self)
+
+    def value(self, home: str, name: str, size: int, *, private: bool) -> Any:
+        """The object. Raises `ObjectGone`, `MessageRefused`, `ObjectStoreFull`, or `ConnectionFailed`."""
+        kept, value = self._last
+        if kept == name:
+            return value
+        if home != self.home.id:
+            self._bring(name, size)
+        value = restored(self._view(name, size, private=private))
+        if type(value) in (bytes, str) and size <= KEPT_BYTES:
+            self._last = name, value
+        return value
+
+    def taken(self, home: str, name: str, size: int) -> Any:
+        """As `value`: results are their client's to take."""
+        return self.value(home, name, size, private=True)
+
+    def end_chunk(self) -> None:
+        """Let go of what was mapped for the items of a chunk: it may have been freed."""
+        with self._lock:
+            self._views = {}
+
+    def pickled(self, value: Any, chunk: Chunk, max_bytes: int) -> Pickled:
+        """A result as it travels. Raises `NotPicklable` or `PayloadTooLarge`."""
+        if chunk.home != self.home.id:
+            return Pickled(dumps(value, WHAT, max_bytes))
+        sink = Sink(self.home.max_bytes, ASIDE_BYTES)
+        dump_into(sink, value, WHAT)
+        if sink.size < ASIDE_BYTES:
+            check_size(sink.size, max_bytes, WHAT)
+            return Pickled(sink.taken(WHAT))
+        name = f"{chunk.batch}.{secrets.token_hex(8)}"
+        try:
+            sink.check(WHAT)
+            flat = Flat(sink)
+            self.home.write(name, flat)
+        except (ObjectStoreFull, ValueError):
+            return Pickled(dumps(value, WHAT, max_bytes))
+        return Pickled(pickle.dumps(refs.Result(self.home.id, name, flat.size), protocol=5))
+
+    def close(self) -> None:
+        """Let go of the home; the last one of this host's workers frees it."""
+        self.home.close()
+
+    def _view(self, name: str, size: int, *, private: bool) -> memoryview:
+        if private:
+            return self.home.mapped(name, size, private=True)
+        with self._lock:
+            view = self._views.get(name)
+        if view is None:
+            view = self.home.mapped(name, size, private=False)
+            with self._lock:
+                self._views[name] = view
+        return view
+
+    def _bring(self, name: str, size: int) -> None:
+        """Have an object on this host. Who comes while another process fetches it waits for that one."""
+        if self.home.has(name):
+            return
+        with self.home.alone():
+            if not self.home.has(name):
+                self.home.drop_least_used(size)
+                self._patience.ride_out(lambda: self.home.write(name, _Fetched(self._fetch(name, size), size)))
+
+    def _fetch(self, name: str, size: int) -> Iterator[bytes]:
+        return pieces.fetch(self._connect(), self._keyring, name, size)
+
+
+class _Fetched:
+    """An object on its way from Redis into a file."""
+
+    def __init__(self, content: Iterator[bytes], size: int) -> None:
+        self._content = content
+        self.size = size
+
+    def write_to(self, descriptor: int) -> None:
+        """Raises what fetching does, and `MessageRefused` for another size."""
+        left = self.size
+        with open(descriptor, "wb", buffering=0, closefd=False) as file:
+            for piece in self._content:
+                left -= len(piece)
+                view = memoryview(piece)
+                while view:
+                    view = view[file.write(view) :]
+        if left:
+            raise MessageRefused("an object has another size than its message says")
+
+
+def _home_of(settings: Settings, keyring: Keyring) -> Home:
+    """The home that the settings name, or one of this host's workers with this key. Raises `SettingsError`."""
+    place, limit = settings.objects_folder, settings.objects_bytes
+    try:
+        if place is not None and (place / LOCK).exists():
+            return Home(place, limit)
+        sweep(place)
+        kind = f"worker-{keyring.ids[0]}"
+        return Home.join(kind, place, limit) or Home.make(kind, place, limit)
+    except OSError as exc:
+        where = place or default_place()
+        raise SettingsError(
+            f"Large objects are to be kept in {where}, and cannot: {exc.strerror or exc}. Make room there, or set "
+            "MANYCORE_OBJECTS_FOLDER to another folder."
+        ) from exc
+
+
+def _pause(seconds: float) -> bool:
+    sleep(seconds)
+    return False

@@ -140,6 +140,7 @@ def test_the_globals_of_a_script_are_there_as_in_the_standard_library(tmp_path: 
     script = tmp_path / "script.py"
     script.write_text(
         "from manycore import Cluster\n"
+        "shared = 'of the client'\n"
         "def init(value):\n    global shared\n    shared = value\n"
         "def read(_):\n    return shared\n"
         "if __name__ == '__main__':\n"

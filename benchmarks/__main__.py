@@ -27,6 +27,7 @@ MEASURES: dict[str, Measure] = {
     "tail": efficiency.tail,
     "safety": safety.safety,
     "payload": throughput.payload,
+    "broadcast": throughput.broadcast,
     "cold": latency.cold_start,
     "import": latency.imports,
 }

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
+from itertools import repeat
 from time import perf_counter
 
 from benchmarks.figure import Figure, take_turns
 from benchmarks.peers import Peers
-from benchmarks.workloads import MIB, echo, noop, payloads
+from benchmarks.workloads import MIB, echo, noop, payloads, size_of
 
 SUBMITS = 30_000
 ITEMS = 1_000_000
 POOL_CHUNKSIZES = (1_000, 10_000, 62_500)
 PAYLOADS = 64
 PAYLOAD_BYTES = 4 * MIB
+BROADCAST_ITEMS, BROADCAST_BYTES = 32, 64_000_000
 
 
 def submit(peers: Peers) -> Iterator[Figure]:
@@ -59,6 +61,20 @@ def payload(peers: Peers) -> Iterator[Figure]:
 
     samples = take_turns(peers.rounds, lambda: rate(peers.cluster), lambda: rate(peers.pool))
     yield Figure("payload", "MB/s", *samples, note=f"{PAYLOADS} x {PAYLOAD_BYTES // MIB} MiB, there and back")
+
+
+def broadcast(peers: Peers) -> Iterator[Figure]:
+    """One large value for many items, as a plain argument of each."""
+    (value,), expected = payloads(1, BROADCAST_BYTES), [BROADCAST_BYTES + item for item in range(BROADCAST_ITEMS)]
+
+    def seconds(executor: Executor) -> float:
+        start = perf_counter()
+        _check(list(executor.map(size_of, repeat(value, BROADCAST_ITEMS), range(BROADCAST_ITEMS))), expected)
+        return perf_counter() - start
+
+    samples = take_turns(peers.rounds, lambda: seconds(peers.cluster), lambda: seconds(peers.pool))
+    note = f"{BROADCAST_BYTES // 1_000_000} MB to {BROADCAST_ITEMS} items, as plain arguments"
+    yield Figure("broadcast", "s", *samples, lower_is_better=True, note=note)
 
 
 def _all_equal(results: Iterable[bytes], sent: Sequence[bytes]) -> bool:

@@ -24,6 +24,11 @@ def echo(item: bytes) -> bytes:
     return item
 
 
+def size_of(value: bytes, item: int) -> int:
+    """Next to nothing, of a value that many items share."""
+    return len(value) + item
+
+
 def spin(seconds: float) -> float:
     """Keep the core busy for so much wall time."""
     end = perf_counter() + seconds
@@ -53,7 +58,7 @@ def pareto_seconds(count: int, seed: int) -> list[float]:
 
 
 def payloads(count: int, size_bytes: int) -> list[bytes]:
-    """Random bytes, which do not compress; eight different ones, to spare the memory of the one who sends them."""
+    """Random bytes, which do not compress, and of which no two are one object."""
     draw = Random(8).randbytes
     distinct = [draw(size_bytes) for _ in range(8)]
-    return [distinct[index % 8] for index in range(count)]
+    return [distinct[index % 8][:-1] + bytes([index % 256]) for index in range(count)]

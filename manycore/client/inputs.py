@@ -7,10 +7,13 @@ through must stay as it is meanwhile. Items themselves are pickled when they lea
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections import OrderedDict, UserList, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import repeat
+from operator import length_hint
 from typing import Any
 
 from manycore.client.pulled import PulledSource
@@ -18,6 +21,7 @@ from manycore.client.sources import ReadySource
 from manycore.protocol.message import ItemOptions
 from manycore.protocol.parcel import Program
 
+ENDLESS = sys.maxsize
 _FIXED = (tuple, range, str, bytes, frozenset)
 _CHANGING = (list, dict, set, bytearray, deque, array, OrderedDict, memoryview)
 _DICTS: tuple[dict[Any, Any], ...] = ({}, OrderedDict())
@@ -39,11 +43,11 @@ class Input:
     def of(cls, *iterables: Iterable[Any], chunksize: int | None = None, buffersize: int | None = None) -> Input:
         """The items of one iterable, or those of several side by side. Raises what `iter` raises for one of them."""
         taken = [_taken(iterable) for iterable in iterables]
-        lengths = [len(items) for items in taken if items is not None]
+        lengths = [_length(items, mine) for items, mine in zip(taken, iterables, strict=True)]
         feeds = [iter(mine) if items is None else items for items, mine in zip(taken, iterables, strict=True)]
         items: Iterable[Any] = feeds[0] if len(feeds) == 1 else zip(*feeds, strict=False)
-        in_memory = len(lengths) == len(taken)
-        return cls(items, min(lengths, default=0) if in_memory else None, chunksize, buffersize)
+        length = None if None in lengths else min((found for found in lengths if found is not None), default=0)
+        return cls(items, length if length != ENDLESS else None, chunksize, buffersize)
 
     def source(
         self, program: Program, options: ItemOptions, *, wake: Callable[[], None], limit: Callable[[], int]
@@ -53,6 +57,13 @@ class Input:
         if self.length is None:
             return PulledSource(iter(self.items), program, options, wake=wake, chunksize=self.chunksize, limit=bound)
         return ReadySource(iter(self.items), self.length, program, options, chunksize=self.chunksize, limit=bound)
+
+
+def _length(taken: Any, items: Any) -> int | None:
+    """How many there are, None if nobody knows. A `repeat`, the usual way to pass a constant, waits for nothing."""
+    if taken is not None:
+        return len(taken)
+    return length_hint(items, ENDLESS) if type(items) is repeat else None
 
 
 def _taken(items: Any) -> Any:

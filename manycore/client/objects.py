@@ -19,7 +19,7 @@ from weakref import WeakValueDictionary, finalize
 
 import redis
 
-from manycore.errors import ManycoreError, ObjectStoreFull
+from manycore.errors import ManycoreError, ObjectStoreFull, ServerFull
 from manycore.protocol import keys, pieces, refs
 from manycore.protocol.codec import Keyring
 from manycore.protocol.flat import Flat, flatten, restored
@@ -40,6 +40,7 @@ SHARED_BYTES = 1024 * 1024
 CHEAP_BYTES = 64 * 1024
 """What of a shared keyword value has to be rebuilt, each time that it is: no more than this."""
 LOOK_SECONDS = 0.02
+REFRESHES_PER_TTL = 4
 _COPIED = (str, bytes)
 _SMALL = ATOMIC - set(_COPIED)
 
@@ -61,6 +62,7 @@ class Objects:
         self._names: set[str] = set()
         self._lasting: set[str] = set()
         self._released: deque[str] = deque()
+        self._next_refresh = 0.0
         refs.serve(self._place, self)
 
     def put(self, value: Any) -> Ref[Any]:
@@ -140,11 +142,12 @@ class Objects:
 
     def refresh(self) -> None:
         """Let nothing that is referred to run into its TTL. Raises redis-py's errors."""
-        if self.home is None and self._names:
+        if self.home is None and self._names and monotonic() >= self._next_refresh:
             pipe = self._redis.pipeline(transaction=False)
             for name in self._names - self._lasting:
                 pipe.expire(keys.object_pieces(name), keys.OBJECT_TTL_SECONDS)
             pipe.execute()
+            self._next_refresh = monotonic() + keys.OBJECT_TTL_SECONDS / REFRESHES_PER_TTL
 
     def close(self) -> None:
         """Free everything but what has to last. Raises redis-py's errors."""
@@ -175,7 +178,7 @@ class Objects:
         name = secrets.token_hex(16)
         try:
             self._keep(name, flat)
-        except ObjectStoreFull:
+        except (ObjectStoreFull, ServerFull, OSError):  # as no descriptor is left
             return None
         return self._owned(name, flat.size, "", private=True)
 

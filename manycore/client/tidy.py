@@ -97,11 +97,11 @@ class Tidier:
 
     def refresh(self, lanes: list[Lane]) -> None:
         """Let nothing that these batches still need run into its TTL. Raises redis-py's errors."""
+        self._objects.refresh()
         if monotonic() < self._next_refresh:
             return
         kept = {lane.id: lane.custody for lane in lanes if not lane.over}
         refresh(self._redis, kept, self._settings.batch_ttl_seconds)
-        self._objects.refresh()
         self._next_refresh = monotonic() + self._settings.batch_ttl_seconds / REFRESHES_PER_TTL
 
     def _delete(self) -> None:

@@ -114,7 +114,10 @@ class Home:
         Raises `ObjectGone`, or `MessageRefused` for what is not such a file.
         """
         with self._opened(name, size) as descriptor:
-            held = mmap.mmap(descriptor, size, access=mmap.ACCESS_COPY if private else mmap.ACCESS_READ)
+            try:
+                held = mmap.mmap(descriptor, size, access=mmap.ACCESS_COPY if private else mmap.ACCESS_READ)
+            except OSError as exc:  # beyond a limit of the process's memory
+                raise MemoryError(f"{size:,} bytes cannot be mapped: {exc.strerror}") from exc
         if not private or size <= MAPPED_AT_ONCE_BYTES:
             with suppress(OSError):
                 held.madvise(MADV_POPULATE_READ)

@@ -57,6 +57,8 @@ class Sink:
         self.size = 0
 
     def write(self, part: Any) -> int:
+        if type(part) is pickle.PickleBuffer:  # of a large array, which belongs into the pickle
+            part = part.raw()
         self._count(len(part))
         if self.size <= self.limit:
             self.parts.append(part)

@@ -15,8 +15,8 @@ from typing import Any
 
 import redis
 
-from manycore.errors import MessageRefused, ObjectStoreFull, SettingsError
-from manycore.protocol import pieces, refs
+from manycore.errors import MessageRefused, ObjectStoreFull, PayloadTooLarge, SettingsError
+from manycore.protocol import keys, pieces, refs
 from manycore.protocol.codec import Keyring
 from manycore.protocol.flat import Flat, restored
 from manycore.protocol.home import LOCK, Home, default_place, sweep
@@ -85,9 +85,15 @@ class WorkerObjects:
             sink.check(WHAT)
             flat = Flat(sink)
             self.home.write(name, flat)
-        except (ObjectStoreFull, ValueError):
+        except (ObjectStoreFull, PayloadTooLarge, OSError):  # then as everything else
             return Pickled(dumps(value, WHAT, max_bytes))
         return Pickled(pickle.dumps(refs.Result(self.home.id, name, flat.size), protocol=5))
+
+    def sweep(self) -> None:
+        """Free what processes that died have left: halves of files, and results that nobody took in all this time."""
+        self.home.drop_drafts()
+        for batch in ("map-", "submit-", "batch-"):
+            self.home.drop_all(batch, keys.EPHEMERAL_TTL_SECONDS)
 
     def close(self) -> None:
         """Let go of the home; the last one of this host's workers frees it."""

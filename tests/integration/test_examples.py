@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 50
-EXAMPLES = ("quickstart", "errors", "lazy", "crashes", "asyncio_await", "initializer")
+EXAMPLES = ("quickstart", "errors", "lazy", "crashes", "asyncio_await", "initializer", "shared")
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

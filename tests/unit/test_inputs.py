@@ -267,3 +267,15 @@ def test_without_a_thread_to_pull_it_an_input_fails(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(threading.Thread, "start", refuse)
     assert all_of(source) == []
     assert "can't start new thread" in str(source.error)
+
+
+def test_a_constant_beside_what_is_in_memory_needs_no_thread() -> None:
+    value = object()
+    for constant in (itertools.repeat(value), itertools.repeat(value, 3), itertools.repeat(value, 9)):
+        feed = Input.of(constant, [1, 2, 3])
+        assert feed.length == 3
+        assert list(feed.items) == [(value, 1), (value, 2), (value, 3)]
+    assert Input.of(itertools.repeat(value, 2)).length == 2
+    assert Input.of(itertools.repeat(value)).length is None
+    assert Input.of(itertools.repeat(value), iter([1])).length is None
+    assert Input.of(itertools.repeat(value, 10**12)).length == 10**12  # without a list of them

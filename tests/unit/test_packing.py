@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -216,3 +217,12 @@ def test_taking_an_item_out_rebuilds_none() -> None:
     with pytest.raises(NotUnpicklable):
         unpack(packing.repacked(held, 1, 2))
     assert unpack(packing.repacked(held, 0, 1)) == [1]
+
+
+def test_a_large_array_is_an_argument_like_any_other() -> None:
+    value = np.arange(50_000)
+    (run,), errors = pack_runs([value], "", max_bytes=10**6, max_item_bytes=10**6)
+    assert errors == {}
+    (again,) = unpack(run.body)
+    assert np.array_equal(again, value)
+    assert again.flags.writeable

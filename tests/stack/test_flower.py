@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from manycore import Cluster
+from manycore.errors import BatchCancelled
 from ops.flower import extension
 from tests.stack.stack import Stack
 from tests.waiting import wait_until
@@ -94,6 +96,25 @@ def test_it_is_read_only(stack: Stack) -> None:
         assert ask(stack, path, token, method="POST")[0] == 403, path
 
 
+def test_its_own_user_on_the_server_may_do_what_the_buttons_do(connected: Cluster, stack: Stack) -> None:
+    stack.compose("up", "-d", "--wait", "--no-deps", "flower", MANYCORE_FLOWER_READ_ONLY="0")
+    try:
+        token = "Basic " + base64.b64encode(f"admin:{stack.flower_password}".encode()).decode()
+        batch = connected.batch(NOTE, range(20_000), id="unwanted", kwargs={"batch": "unwanted", "seconds": 0.05})
+        wait_until(lambda: batch.progress.done, "it runs")
+        wait_until(lambda: ask(stack, "/api/batches/unwanted", token)[0] == 200, "Flower knows it")
+        found = json.loads(ask(stack, "/api/batches?search=unwanted", token)[1])["batches"][0]
+        assert (found["task"], found["total"], found["fleet"]) == (NOTE, 20_000, "cpu")
+        for path in ("/api/slots", "/api/queues", "/api/quarantine"):
+            assert ask(stack, path, token)[0] == 200, path
+        assert ask(stack, "/api/batches/unwanted/cancel", token, method="POST")[0] == 200
+        with pytest.raises(BatchCancelled):
+            batch.gather()
+        assert json.loads(ask(stack, "/api/batches/unwanted", token)[1])["state"] == "cancelled"
+    finally:
+        stack.compose("up", "-d", "--wait", "--no-deps", "flower")
+
+
 def test_what_it_knows_survives_a_restart(connected: Cluster, page: Page, stack: Stack) -> None:
     connected.batch(NOTE, [1], id="kept", kwargs={"batch": "kept", "seconds": 0.0}).gather()
 
@@ -127,7 +148,8 @@ def path_of(handler: Any) -> str:
 
 def ask(stack: Stack, path: str, authorization: str, *, method: str = "GET") -> tuple[int, bytes]:
     connection = HTTPConnection(stack.flower.removeprefix("http://"), timeout=20)
-    connection.request(method, path, headers={"Authorization": authorization} if authorization else {})
+    headers = {"X-Requested-With": "XMLHttpRequest"} | ({"Authorization": authorization} if authorization else {})
+    connection.request(method, path, headers=headers)
     response = connection.getresponse()
     try:
         return response.status, response.read()

@@ -10,8 +10,8 @@ from tornado.web import StaticFileHandler, url
 from ops.flower import api, inside, pages, quarantine_api
 from ops.flower.board import Board
 from ops.flower.desk import Desk
+from ops.flower.loader import Templates
 from ops.flower.queues import Queues
-from ops.flower.templates import Templates
 
 STATIC = Path(__file__).parent / "static"
 

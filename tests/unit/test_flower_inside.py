@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ops.flower import inside
-from ops.flower.templates import CHANGES, OURS, TABS, Templates
+from ops.flower.loader import CHANGES, OURS, TABS, Templates
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,7 +10,10 @@ import pickle
 import threading
 from array import array
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import frexp
+from time import monotonic
 from typing import Any
 
 from manycore import errors
@@ -27,26 +30,65 @@ SHORTEST = -24
 """The bucket of what took no time that could be measured. Others are powers of two seconds, from a microsecond on."""
 
 
+MERGE_SECONDS = 0.04
+"""What comes sooner after the last telling waits for the next: the first reports of a chunk come closely."""
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """What came of the positions `[start, stop)` of a chunk and was not yet told."""
+
+    chunk: str
+    start: int
+    stop: int
+    counts: Mapping[str, int] = field(default_factory=dict)
+    errors: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+
+    def plus(self, run: ChunkRun, report: Report) -> Untold:
+        counts = Counter(self.counts)
+        counts.update(counts_of(run, report))
+        failed = dict(self.errors)
+        for name, (count, text) in errors_of(report).items():
+            before, first = failed.get(name, (0, text))
+            failed[name] = before + count, first
+        return Untold(self.chunk, self.start, report.start + len(report.values), counts, failed)
+
+
 class Accountant:
-    """Of one reporter. Not thread-safe."""
+    """Of one reporter. Not thread-safe. A report that could not be written comes again, perhaps longer: so what was
+    gathered before it is kept beside what was gathered with it."""
 
     def __init__(self, context: WorkerContext) -> None:
         self._settings = context.settings
         self._teller = f"{context.name}-{threading.get_native_id()}"
+        self._told_at = float("-inf")
+        self._before = self._latest = Untold("", 0, 0)
 
-    def count(self, pipe: Any, run: ChunkRun, report: Report | None) -> list[Told]:
-        """Queue what a report says, if there is anything."""
-        if report is None or run.cancelled is not None:
+    def count(self, pipe: Any, run: ChunkRun, report: Report | None, *, last: bool) -> list[Told]:
+        """Queue what a report says, and what those before it left to say."""
+        if run.cancelled is not None:
             return []
-        chunk, stop = run.chunk, report.start + len(report.values)
-        told: dict[str, Any] = {
-            "report": f"{chunk.id} {report.start}-{stop}",
+        untold = self._gather(run, report)
+        if not untold.counts or (not last and monotonic() - self._told_at < MERGE_SECONDS):
+            return []
+        self._told_at = monotonic()
+        self._latest = Untold(untold.chunk, untold.stop, untold.stop)
+        chunk = run.chunk
+        told = {
+            "report": f"{chunk.id} {untold.start}-{untold.stop}",
             "facts": account.facts(chunk, run.shadow or chunk.task, run.queue),
-            "counts": counts_of(run, report),
-            "errors": errors_of(report),
+            "counts": untold.counts,
+            "errors": untold.errors,
         }
         ttl = keys.stream_ttl(chunk.ephemeral, self._settings.batch_ttl_seconds)
         return [account.tell(pipe, chunk.batch, ttl, told, self._teller)]
+
+    def _gather(self, run: ChunkRun, report: Report | None) -> Untold:
+        start = run.tally.reported if report is None else report.start
+        fitting = (each for each in (self._latest, self._before) if (each.chunk, each.stop) == (run.chunk.id, start))
+        self._before = next(fitting, None) or Untold(run.chunk.id, start, start)
+        self._latest = self._before if report is None else self._before.plus(run, report)
+        return self._latest
 
 
 def counts_of(run: ChunkRun, report: Report) -> dict[str, int]:

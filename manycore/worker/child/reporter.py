@@ -70,7 +70,7 @@ class Reporter:
         pipe = self._context.redis.pipeline(transaction=False)
         chunk, last = run.chunk, resume.start == resume.stop
         self._write(pipe, run, report, last=last)
-        told = self._accountant.count(pipe, run, report)
+        told = self._accountant.count(pipe, run, report, last=last)
         asked = len(pipe)
         ttl = self._context.settings.batch_ttl_seconds
         REPORT.queue(pipe, [keys.resume(chunk.batch)], [chunk.id, run.token, str(resume), ttl])

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from time import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from manycore.cli.quarantine import _age, _at_url, _cut, _example, _in_words
+from manycore.cli.terminal import age, at_url, cut, example, in_words
 
 if TYPE_CHECKING:
     from manycore.protocol.account import Account
@@ -20,16 +19,16 @@ if TYPE_CHECKING:
 MAX_NAME = 40
 
 
-@click.command(epilog=_example("manycore batches --limit 5"), short_help="List batches, the newest first.")
+@click.command(epilog=example("manycore batches --limit 5"), short_help="List batches, the newest first.")
 @click.option("--limit", type=click.IntRange(min=1), default=20, help="How many, the newest first.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-@_at_url
+@at_url
 def batches(limit: int, as_json: bool, url: str | None) -> None:
     """List batches, the newest first: those of all clients, with or without a name.
 
     Named ones stay as long as their outcomes, others an hour after their end.
     """
-    with _in_words():
+    with in_words():
         found, fleets, now = _look(url, limit)
     rows = [account.shown(now, fleets) for account in found]
     if as_json:
@@ -44,6 +43,7 @@ def _look(url: str | None, limit: int) -> tuple[Sequence[Account], set[str], flo
     from manycore.errors import SettingsError
     from manycore.protocol.account import Accounts
     from manycore.protocol.broker import connect, typed_errors
+    from manycore.protocol.clock import ServerClock
     from manycore.protocol.roster import live_workers
     from manycore.protocol.settings import load_settings
 
@@ -54,8 +54,9 @@ def _look(url: str | None, limit: int) -> tuple[Sequence[Account], set[str], flo
     with typed_errors(settings):
         found = Accounts(client).newest(limit)
         fleets = {queue for worker in live_workers(client) for queue in worker.queues}
+        now = ServerClock(client).now()
     client.close()
-    return found, fleets, time()
+    return found, fleets, now
 
 
 def _print_table(rows: Sequence[dict[str, Any]], now: float) -> None:
@@ -72,13 +73,13 @@ def _print_table(rows: Sequence[dict[str, Any]], now: float) -> None:
         total = "?" if row["total"] is None else f"{row['total']:,}"
         failed = Text(f"{row['failed']:,}", style="red" if row["failed"] else "")
         texts = (
-            _cut(row["id"], MAX_NAME),
-            _cut(row["task"], MAX_NAME),
+            cut(row["id"], MAX_NAME),
+            cut(row["task"], MAX_NAME),
             row["state"],
             f"{row['done']:,}/{total}",
             failed,
             f"{row['rate']:,.1f}/s",
-            _age(row["started"]),
+            age(now - row["started"]),
         )
         table.add_row(*(text if isinstance(text, Text) else Text(text) for text in texts))
     Console(highlight=False).print(table)

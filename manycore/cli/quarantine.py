@@ -1,28 +1,29 @@
 """`manycore quarantine`: what was put aside, refused messages and poison items, to look at, retry and purge.
 
-It shows what strangers may have written: whatever could steer a terminal is escaped. The work is done by
-`manycore.quarantine`, which is imported when a command runs: `--help` costs nothing.
+It shows what strangers may have written (`terminal`). The work is done by `manycore.quarantine`, which is imported when
+a command runs: `--help` costs nothing.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from reprlib import Repr
 from textwrap import wrap
 from traceback import format_exception_only
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from manycore.cli.terminal import age, at_url, count, cut, example, in_words, printable, say
 
 if TYPE_CHECKING:
     from manycore.client.outcome import Outcome
     from manycore.protocol.again import Retried
     from manycore.quarantine import Entry, Quarantine
 
-F = TypeVar("F", bound=Callable[..., Any])
 WIDTH, LABEL = 80, 12
 MAX_VALUE = 60
 """Characters of a value or a reason that are shown on one line of many."""
@@ -30,19 +31,9 @@ MAX_REASON = 180
 _VALUES = Repr()
 _VALUES.maxother = _VALUES.maxstring = MAX_REASON
 """Shows values of any size, and of classes whose own repr fails."""
-_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
-def _example(text: str) -> str:
-    return f"\b\nExample:\n  {text}"
-
-
-def _at_url(command: F) -> F:
-    option = click.option("--url", envvar="MANYCORE_URL", show_envvar=True, help="Address of the cluster's server.")
-    return option(command)
-
-
-@click.group(epilog=_example("manycore quarantine list"))
+@click.group(epilog=example("manycore quarantine list"))
 def quarantine() -> None:
     """Look at, retry and purge what was put aside.
 
@@ -51,10 +42,10 @@ def quarantine() -> None:
     """
 
 
-@quarantine.command("list", epilog=_example("manycore quarantine list --limit 5"))
+@quarantine.command("list", epilog=example("manycore quarantine list --limit 5"))
 @click.option("--limit", type=click.IntRange(min=1), default=20, help="How many entries, the newest first.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-@_at_url
+@at_url
 def list_entries(limit: int, as_json: bool, url: str | None) -> None:
     """List what was put aside, the newest first."""
     with _opened(url) as found:
@@ -72,24 +63,24 @@ def list_entries(limit: int, as_json: bool, url: str | None) -> None:
     click.echo(f"Poison items here: {_by_queue(counts['poison'])}. Messages refused: {_by_queue(counts['refused'])}.")
 
 
-@quarantine.command(epilog=_example("manycore quarantine show 9f1c02a4b6de"))
+@quarantine.command(epilog=example("manycore quarantine show 9f1c02a4b6de"))
 @click.argument("entry_id", metavar="ID")
-@_at_url
+@at_url
 def show(entry_id: str, url: str | None) -> None:
     """Show all that is known of one entry."""
     with _opened(url) as found:
         (entry,), now = found.find([entry_id]), found.now()
     for name, value in _facts(entry, now):
-        lines = [part for line in value.splitlines() for part in wrap(_printable(line), WIDTH - LABEL) or [""]]
+        lines = [part for line in value.splitlines() for part in wrap(printable(line), WIDTH - LABEL) or [""]]
         for label, line in zip([name, *[""] * len(lines)], lines or ["-"], strict=False):
             click.echo(f"{label:<{LABEL}}{line}")
 
 
-@quarantine.command(epilog=_example("manycore quarantine retry 9f1c02a4b6de --wait"))
+@quarantine.command(epilog=example("manycore quarantine retry 9f1c02a4b6de --wait"))
 @click.argument("ids", metavar="[ID]...", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="All poison items that can be retried.")
 @click.option("--wait", is_flag=True, help="Wait for the outcomes and print them; exit with 1 if one is an error.")
-@_at_url
+@at_url
 def retry(ids: tuple[str, ...], every: bool, wait: bool, url: str | None) -> None:
     """Run poison items again, after their cause is gone.
 
@@ -101,9 +92,9 @@ def retry(ids: tuple[str, ...], every: bool, wait: bool, url: str | None) -> Non
     with _opened(url) as found:
         for items in found.retryable(None if every else ids):
             batch = found.retry(items)
-            _say(f"Batch {batch.batch}: {_count(len(items), 'item')} of {batch.of}")
+            say(f"Batch {batch.batch}: {count(len(items), 'item')} of {batch.of}")
             if not wait:
-                _say(f'  Gather it: Cluster().attach("{batch.batch}").gather()')
+                say(f'  Gather it: Cluster().attach("{batch.batch}").gather()')
             retried.append(batch)
     if not retried:
         click.echo("No item here can be retried.")
@@ -111,40 +102,27 @@ def retry(ids: tuple[str, ...], every: bool, wait: bool, url: str | None) -> Non
         raise SystemExit(1)
 
 
-@quarantine.command(epilog=_example("manycore quarantine purge --all --yes"))
+@quarantine.command(epilog=example("manycore quarantine purge --all --yes"))
 @click.argument("ids", metavar="[ID]...", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="All entries of both kinds.")
 @click.option("--yes", is_flag=True, help="Do not ask before --all.")
-@_at_url
+@at_url
 def purge(ids: tuple[str, ...], every: bool, yes: bool, url: str | None) -> None:
     """Remove entries for good."""
     _check_choice(ids, every)
     with _opened(url) as found:
         if every and not yes and (total := found.total()):
-            click.confirm(f"Remove {_count(total, 'entry')} for good?", abort=True)
+            click.confirm(f"Remove {count(total, 'entry')} for good?", abort=True)
         removed = found.purge(None if every else ids)
-    click.echo(f"Removed {_count(removed, 'entry')}.")
+    click.echo(f"Removed {count(removed, 'entry')}.")
 
 
 @contextmanager
 def _opened(url: str | None) -> Iterator[Quarantine]:
     from manycore.quarantine import Quarantine
 
-    with _in_words(), Quarantine(url) as found:
+    with in_words(), Quarantine(url) as found:
         yield found
-
-
-@contextmanager
-def _in_words() -> Iterator[None]:
-    """Turn what can go wrong with a cluster into a message, and exit code 1."""
-    import redis
-
-    from manycore.errors import ManycoreError
-
-    try:
-        yield
-    except (ManycoreError, redis.RedisError) as exc:
-        raise click.ClickException(_printable(str(exc))) from None
 
 
 def _check_choice(ids: Sequence[str], every: bool) -> None:
@@ -157,7 +135,7 @@ def _wait_for(retried: Sequence[Retried], url: str | None) -> bool:
     try:
         from manycore import Cluster
 
-        with _in_words(), Cluster(url) as cluster:
+        with in_words(), Cluster(url) as cluster:
             followed = [_follow(cluster, batch) for batch in retried]
         return all(followed)
     except KeyboardInterrupt:
@@ -169,14 +147,14 @@ def _follow(cluster: Any, retried: Retried) -> bool:
     good = True
     for outcome in cluster.attach(retried.batch).as_completed():
         good = good and outcome.ok
-        _say(f"item {retried.indices[outcome.index]} of {retried.of}: {_outcome(outcome)}")
+        say(f"item {retried.indices[outcome.index]} of {retried.of}: {_outcome(outcome)}")
     return good
 
 
 def _outcome(outcome: Outcome) -> str:
     if outcome.error is not None:
-        return _cut(format_exception_only(outcome.error)[-1].strip(), MAX_REASON)
-    return _cut(_VALUES.repr(outcome.value), MAX_VALUE)
+        return cut(format_exception_only(outcome.error)[-1].strip(), MAX_REASON)
+    return cut(_VALUES.repr(outcome.value), MAX_VALUE)
 
 
 def _print_table(entries: Sequence[Entry], now: float) -> None:
@@ -190,8 +168,8 @@ def _print_table(entries: Sequence[Entry], now: float) -> None:
     table.add_column("Queue", no_wrap=True, max_width=10)
     table.add_column("Reason", overflow="fold")
     for entry in entries:
-        age, queue, reason = _age(now - entry.when), _cut(entry.queue, MAX_VALUE), _cut(entry.reason, MAX_REASON)
-        table.add_row(*map(Text, (entry.id, age, entry.kind, queue, reason)))
+        queue, reason = cut(entry.queue, MAX_VALUE), cut(entry.reason, MAX_REASON)
+        table.add_row(*map(Text, (entry.id, age(now - entry.when), entry.kind, queue, reason)))
     Console(highlight=False).print(table)
 
 
@@ -202,7 +180,7 @@ def _facts(entry: Entry, now: float) -> Iterator[tuple[str, str]]:
     yield "ID", entry.id
     yield "Kind", "poison item" if entry.kind == "poison" else "refused message"
     when = datetime.fromtimestamp(entry.when).astimezone()
-    yield "When", f"{when:%Y-%m-%d %H:%M:%S %z}, {_age(now - entry.when)} ago"
+    yield "When", f"{when:%Y-%m-%d %H:%M:%S %z}, {age(now - entry.when)} ago"
     yield "Queue", entry.queue
     if isinstance(entry, Poison):
         yield from _item_facts(entry)
@@ -223,37 +201,10 @@ def _item_facts(entry: Any) -> Iterator[tuple[str, str]]:
     yield "Function", entry.name if entry.name == chunk.task else f"{entry.name}, sent to the task {chunk.task}"
     yield "Cause", entry.cause
     yield "Executions", str(entry.executions)
-    yield "Arguments", _printable(arguments(entry))
+    yield "Arguments", printable(arguments(entry))
     if entry.trace:
         yield "Trace", entry.trace
 
 
 def _by_queue(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{_cut(queue, MAX_VALUE)} {count:,}" for queue, count in sorted(counts.items())) or "none"
-
-
-def _age(seconds: float) -> str:
-    seconds = max(0.0, seconds)
-    size, unit = next((step for step in _UNITS if seconds >= step[0]), _UNITS[-1])
-    return f"{seconds // size:.0f} {unit}"
-
-
-def _count(number: int, noun: str) -> str:
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{number:,} {noun if number == 1 else plural}"
-
-
-def _cut(text: str, most: int) -> str:
-    shown = _printable(text)
-    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
-
-
-def _say(line: str) -> None:
-    click.echo(_printable(line))
-
-
-def _printable(text: str) -> str:
-    """With escapes in place of what moves a terminal's cursor, changes its colours, or turns text around."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return ", ".join(f"{cut(queue, MAX_VALUE)} {count:,}" for queue, count in sorted(counts.items())) or "none"

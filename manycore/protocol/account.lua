@@ -2,13 +2,11 @@
 -- server's own (epoch seconds), so that no other clock matters.
 --
 -- KEYS[1] mc:account:<batch>   hash
--- KEYS[2] mc:accounts          zset: batch -> when it was last told of
+-- KEYS[2] mc:accounts          zset: key of an account -> when it was last told
 -- KEYS[3] mc:told:<teller>     string: this teller's last report, so that one that is sent again counts once (optional)
--- ARGV[1] the batch
--- ARGV[2] how many seconds its account stays
--- ARGV[3] how many accounts may be; those that were told of longest ago leave
--- ARGV[4] how the key of every account begins
--- ARGV[5] JSON, each part optional:
+-- ARGV[1] how many seconds the account stays
+-- ARGV[2] how many accounts may be; those that were told of longest ago leave
+-- ARGV[3] JSON, each part optional:
 --   report  what names this report among those of its teller
 --   begins  true: it runs again, whatever its end was
 --   facts   field -> text, written unless it is known
@@ -18,7 +16,7 @@
 --   errors  name -> {number, the first one's traceback}, likewise; of so many names only
 --   end     how it ended
 local account, index = KEYS[1], KEYS[2]
-local told = cjson.decode(ARGV[5])
+local told = cjson.decode(ARGV[3])
 local MOST_NAMES, POINTS = 12, 128
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
@@ -29,18 +27,18 @@ local function get(field)
 end
 
 local function keep(key)
-  local seconds = tonumber(ARGV[2])
+  local seconds = tonumber(ARGV[1])
   if redis.call('TTL', key) < seconds then redis.call('EXPIRE', key, seconds) end
 end
 
 -- Lets the account stay, and others leave for it.
 local function enlist()
   keep(account)
-  redis.call('ZADD', index, stamp, ARGV[1])
+  redis.call('ZADD', index, stamp, account)
   keep(index)
-  local surplus = redis.call('ZCARD', index) - tonumber(ARGV[3])
+  local surplus = redis.call('ZCARD', index) - tonumber(ARGV[2])
   local leaving = surplus > 0 and redis.call('ZPOPMIN', index, surplus) or {}
-  for place = 1, #leaving, 2 do redis.call('UNLINK', ARGV[4] .. leaving[place]) end
+  for place = 1, #leaving, 2 do redis.call('UNLINK', leaving[place]) end
 end
 
 -- `at:<i>` is how many items were done in the `step`s seconds that end with the (i + 1)th; when there are too many such

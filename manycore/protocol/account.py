@@ -10,8 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha1
-from importlib.resources import files
 from math import isfinite
 from typing import Any, Literal, NamedTuple
 
@@ -19,10 +17,9 @@ from redis.exceptions import NoScriptError
 
 from manycore.protocol import keys
 from manycore.protocol.message import Chunk
+from manycore.protocol.script import Script
 
-SCRIPT = files(__package__).joinpath("account.lua").read_text()
-DIGEST = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
-"""By which a server that has met the script knows it."""
+SCRIPT = Script(__package__, "account")
 MAX_ACCOUNTS = 10_000
 MAX_TRACE = 4_000
 """Characters of a traceback that are kept."""
@@ -102,20 +99,20 @@ class Account:
 
 
 class Told(NamedTuple):
-    """What was queued on a pipeline for an account: its place there, and the arguments."""
+    """What was queued on a pipeline for an account: its place there, and what it takes to queue it again."""
 
     place: int
-    arguments: tuple[Any, ...]
+    keys: list[str]
+    args: tuple[Any, ...]
 
 
 def tell(pipe: Any, batch: str, ttl_seconds: int, told: Mapping[str, Any], teller: str | None = None) -> Told:
     """Queue on `pipe` what is to be told (`account.lua` says what can be); `execute` wants to know of it."""
     names = [keys.account(batch), keys.ACCOUNTS, *([keys.told(teller)] if teller else [])]
     text = json.dumps(told, separators=(",", ":"))
-    arguments = (len(names), *names, batch, ttl_seconds, MAX_ACCOUNTS, keys.account(""), text)
-    place = len(pipe)
-    pipe.evalsha(DIGEST, *arguments)
-    return Told(place, arguments)
+    told_as = Told(len(pipe), names, (ttl_seconds, MAX_ACCOUNTS, text))
+    SCRIPT.queue(pipe, told_as.keys, told_as.args)
+    return told_as
 
 
 def execute(pipe: Any, told: Sequence[Told]) -> list[Any]:
@@ -132,7 +129,7 @@ def execute(pipe: Any, told: Sequence[Told]) -> list[Any]:
             raise answer
     unknown = [each for each in told if isinstance(answers[each.place], NoScriptError)]
     for each in unknown:  # a server that has just started knows no script
-        pipe.eval(SCRIPT, *each.arguments)
+        SCRIPT.queue_whole(pipe, each.keys, each.args)
     if unknown:
         pipe.execute(raise_on_error=False)
     return answers
@@ -148,7 +145,7 @@ def remove(client: Any, batch: str) -> None:
     """Forget a batch. Raises redis-py's errors."""
     pipe = client.pipeline(transaction=False)
     pipe.unlink(keys.account(batch))
-    pipe.zrem(keys.ACCOUNTS, batch)
+    pipe.zrem(keys.ACCOUNTS, keys.account(batch))
     pipe.execute()
 
 
@@ -160,13 +157,13 @@ class Accounts:
 
     def newest(self, count: int = MAX_ACCOUNTS) -> list[Account]:
         """Those that were told of last, the one that began last first."""
-        found = self.read(self._redis.zrevrange(keys.ACCOUNTS, 0, count - 1))
+        found = self.read(map(_batch, self._redis.zrevrange(keys.ACCOUNTS, 0, count - 1)))
         return sorted(found, key=lambda account: account.started, reverse=True)
 
     def told_since(self, when: float) -> dict[str, float]:
         """The batches of which something was told since then, and when."""
         found = self._redis.zrangebyscore(keys.ACCOUNTS, when, "+inf", withscores=True)
-        return {name.decode(errors="replace"): score for name, score in found}
+        return {_batch(name): score for name, score in found}
 
     def find(self, batch: str) -> Account | None:
         return next(self.read([batch]), None)
@@ -181,9 +178,9 @@ class Accounts:
         if execute(pipe, [told])[-1] < ttl_seconds:
             self._redis.expire(key, ttl_seconds)
 
-    def read(self, batches: Iterable[str | bytes]) -> Iterator[Account]:
+    def read(self, batches: Iterable[str]) -> Iterator[Account]:
         """These batches, without those that nobody knows any more."""
-        names = [name.decode(errors="replace") if isinstance(name, bytes) else name for name in batches]
+        names = list(batches)
         for start in range(0, len(names), READ_AT_ONCE):
             pipe = self._redis.pipeline(transaction=False)
             some = names[start : start + READ_AT_ONCE]
@@ -192,6 +189,10 @@ class Accounts:
             for name, fields in zip(some, pipe.execute(raise_on_error=False), strict=True):
                 if isinstance(fields, dict) and b"started" in fields:
                     yield parse(name, fields)
+
+
+def _batch(key: bytes) -> str:
+    return keys.batch_of(key.decode(errors="replace"))
 
 
 def parse(batch: str, fields: Mapping[bytes, bytes]) -> Account:

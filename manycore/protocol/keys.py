@@ -16,7 +16,7 @@
 |                      |        |                  | archive of the client's modules; batch TTL                 |
 | `mc:account:<id>`    | hash   | client, workers  | what is shown of a batch; not trusted; `stream_ttl` after  |
 |                      |        |                  | the last word                                              |
-| `mc:accounts`        | zset   | client, workers  | batch -> when it was last told of, bounded; as the longest |
+| `mc:accounts`        | zset   | client, workers  | account's key -> when it was last told; bounded; as the longest |
 | `mc:told:<teller>`   | string | worker children  | the last report of a slot, so that it counts once; minutes |
 | `mc:obj:<name>`      | hash   | client           | a large object in pieces: as long as its client needs it,  |
 |                      |        |                  | `OBJECT_TTL_SECONDS` refreshed; of a named batch batch TTL |
@@ -38,7 +38,7 @@ The broker's own keys (the queues, `manycore-unacked*`, `_kombu.binding.*`) are 
 from __future__ import annotations
 
 from functools import lru_cache
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 HEARTBEAT_SECONDS = 2.0
 WORKER_TTL_SECONDS = 15
@@ -121,7 +121,12 @@ def quarantined(item_id: str) -> str:
 
 
 def account(batch_id: str) -> str:
-    return f"mc:account:{batch_id}"
+    return f"mc:account:{_segment(batch_id)}"
+
+
+def batch_of(account_key: str) -> str:
+    """The batch whose account this is."""
+    return unquote(account_key.rpartition(":")[2], errors="surrogatepass")
 
 
 def told(teller: str) -> str:

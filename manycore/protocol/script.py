@@ -34,6 +34,10 @@ class Script:
         """Queue it on a pipeline whose execution is a step of `knowing`."""
         return pipe.evalsha(self._digest, len(keys), *keys, *args)
 
+    def queue_whole(self, pipe: Any, keys: Sequence[Any], args: Sequence[Any]) -> Any:
+        """Queue it for a server that does not know it."""
+        return pipe.eval(self._text, len(keys), *keys, *args)
+
     def tell(self, client: Redis) -> None:
         """Let the server know it."""
         client.script_load(self._text)

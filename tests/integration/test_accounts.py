@@ -150,9 +150,11 @@ def test_accounts_are_bounded(client: redis.Redis, monkeypatch: pytest.MonkeyPat
     there = int(client.zcard(keys.ACCOUNTS))
     monkeypatch.setattr(account, "MAX_ACCOUNTS", there + 3)
     for number in range(5):
-        tell(client, f"bounded-{number}", {"set": {"task": "t"}})
+        tell(client, f"bounded:{number}", {"set": {"task": "t"}})
     assert client.zcard(keys.ACCOUNTS) == there + 3
-    assert found(client, "bounded-4").task == "t"
+    assert found(client, "bounded:4").task == "t"
+    kept: Any = client.zrange(keys.ACCOUNTS, 0, -1)
+    assert {key.decode() for key in client.scan_iter("mc:account:*")} == {key.decode() for key in kept}
 
 
 def test_a_detached_batch_is_told_of_by_who_watches(
@@ -167,6 +169,7 @@ def test_a_detached_batch_is_told_of_by_who_watches(
     assert [(row["id"], row["state"], row["done"]) for row in shown] == [("away", "done", 300)]
     table = CliRunner().invoke(main, ["batches", "--url", server.url])
     assert "300/300" in table.output
+    assert table.output.rstrip().endswith(" s"), "its age"
 
 
 def tell(client: redis.Redis, batch: str, told: dict[str, Any], teller: str | None = None) -> None:

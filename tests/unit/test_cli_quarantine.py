@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manycore.cli import quarantine as cli
+from manycore.cli import terminal
 from manycore.cli.__main__ import main
 from manycore.errors import ManycoreError
 from manycore.quarantine import Quarantine
@@ -15,7 +16,7 @@ from manycore.quarantine import Quarantine
 
 @given(st.text() | st.text("\x00\x07\x1b\x9b\u202e\u2028\r\n[31mx"))
 def test_nothing_that_steers_a_terminal_gets_through(text: str) -> None:
-    shown = cli._printable(text)
+    shown = terminal.printable(text)
     assert shown.isprintable()
     assert (shown == text) == text.isprintable()
 
@@ -45,12 +46,12 @@ def test_help_has_an_example_and_fits(command: list[str]) -> None:
     ("seconds", "shown"), [(0, "0 s"), (59, "59 s"), (61, "1 min"), (7_300, "2 h"), (180_000, "2 d"), (-5, "0 s")]
 )
 def test_ages_are_short(seconds: float, shown: str) -> None:
-    assert cli._age(seconds) == shown
+    assert terminal.age(seconds) == shown
 
 
 def test_counts_have_their_plural() -> None:
-    assert [cli._count(n, "entry") for n in (1, 2)] == ["1 entry", "2 entries"]
-    assert [cli._count(n, "item") for n in (1, 2000)] == ["1 item", "2,000 items"]
+    assert [terminal.count(n, "entry") for n in (1, 2)] == ["1 entry", "2 entries"]
+    assert [terminal.count(n, "item") for n in (1, 2000)] == ["1 item", "2,000 items"]
 
 
 def test_a_value_whose_repr_fails_is_shown_all_the_same() -> None:

@@ -87,3 +87,9 @@ def test_what_is_not_ours_is_of_no_type() -> None:
     assert not [
         key for key in ("cpu", "manycore-unacked", "celery-task-meta-mc:out", "mc", "mc:a") if keys.type_of(key)
     ]
+
+
+@given(names)
+@example("batch")
+def test_an_account_tells_whose_it_is(name: str) -> None:
+    assert keys.batch_of(keys.account(name)) == name

@@ -6,6 +6,7 @@ import click
 
 from manycore.cli.batches import batches
 from manycore.cli.env import env
+from manycore.cli.exporter import exporter
 from manycore.cli.join import join_token
 from manycore.cli.quarantine import quarantine
 from manycore.cli.up import up
@@ -19,6 +20,7 @@ def main() -> None:
 
 main.add_command(batches)
 main.add_command(env)
+main.add_command(exporter)
 main.add_command(join_token)
 main.add_command(quarantine)
 main.add_command(up)

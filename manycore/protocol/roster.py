@@ -6,7 +6,7 @@ import json
 import logging
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from time import monotonic
 from typing import Any
@@ -36,7 +36,7 @@ class Worker:
     """One worker as its heartbeat described it.
 
     `tasks` gives the queue of each task that it knows, `editions` what it has of their modules. `version` is that of
-    manycore.
+    manycore; `busy` tells how many messages it runs, `counts` what it has counted since it began.
     """
 
     slots: int
@@ -50,6 +50,8 @@ class Worker:
     name: str = ""
     inventory: str = ""
     """The digest of what it can import, empty before it has taken stock."""
+    busy: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
 
 
 class Roster:
@@ -173,6 +175,8 @@ def _parse(name: bytes, fields: dict[bytes, bytes]) -> Worker:
         {module: Edition(*held) for module, held in json.loads(fields[b"editions"]).items()},
         name.decode(errors="replace"),
         fields[b"inventory"].decode(),
+        int(fields.get(b"busy", 0)),
+        {str(what): int(count) for what, count in json.loads(fields.get(b"counts", b"{}")).items()},
     )
 
 

@@ -10,6 +10,7 @@ import os
 import pickle
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cached_property
@@ -94,6 +95,8 @@ class WorkerContext:
         self._functions = FunctionCache()
         self._loading = threading.Lock()
         self._local = threading.local()
+        self.counts: Counter[str] = Counter()
+        """What the parent has counted since it began, for metrics: its heartbeat tells."""
         self.runs_items = False
         """Whether this process runs items and calls: a child does, and a worker of threads."""
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -86,6 +87,14 @@ class Server:
 
     def client(self) -> redis.Redis:
         return redis.Redis.from_url(self.url)
+
+    def as_user(self, name: str) -> str:
+        """The address for a user with the rights that the stack gives to one of this name."""
+        users = [line.split() for line in (ROOT / "ops/redis/users.acl").read_text().splitlines()]
+        rights = next([right for right in rights if right[0] != "#"] for _, user, *rights in users if user == name)
+        admin: Any = self.client()
+        admin.execute_command("ACL", "SETUSER", name, *rights, ">pw")
+        return self.url.replace(f":{self.password}@", f"{name}:pw@")
 
 
 @pytest.fixture

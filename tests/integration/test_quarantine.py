@@ -23,7 +23,7 @@ from manycore.worker.child.claims import MAX_POSTPONEMENTS, Claims
 from manycore.worker.child.turn import Doomed
 from manycore.worker.strikes import Strike
 from tests.functions import hold_the_gil, leave_while, measure
-from tests.integration.conftest import ROOT, Server
+from tests.integration.conftest import Server
 
 StartWorker = Callable[..., Any]
 Connect = Callable[..., Cluster]
@@ -282,11 +282,7 @@ def test_the_stacks_client_may_do_all_of_it(
     """With the rights that ops/redis/users.acl gives to clients."""
     start_worker()
     crash(connect(), flag)
-    users = [line.split() for line in (ROOT / "ops/redis/users.acl").read_text().splitlines()]
-    rights = next([right for right in rights if right[0] != "#"] for _, name, *rights in users if name == "client")
-    admin: Any = server.client()
-    admin.execute_command("ACL", "SETUSER", "client", *rights, ">pw")
-    url = server.url.replace(f":{server.password}@", "client:pw@")
+    url = server.as_user("client")
     flag.unlink()
     with Quarantine(url) as quarantine:
         retried = retry_all(quarantine)

@@ -33,6 +33,7 @@ def report(context: WorkerContext, pid: int, reading: Reading, cause: str) -> No
         logger.warning("A death (%s, batch %s) is reported later: %s", reading.guilty, reading.batch, exc)
         return
     blackbox.remove(context.folder, pid)
+    context.counts["strikes"] += 1
     logger.error(
         "%s of batch %s killed its process (%s), time %d", reading.guilty, reading.batch, strike.cause, strike.count
     )

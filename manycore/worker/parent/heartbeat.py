@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from celery.worker import state
 from redis import RedisError
 
 from manycore import __version__
@@ -80,7 +81,8 @@ class Heartbeat:
         key = keys.worker(self._name)
         self._publish_inventory()
         pipe = self._context.redis.pipeline(transaction=False)
-        pipe.hset(key, mapping=self._facts)
+        told = {"busy": len(state.active_requests), "counts": json.dumps(self._context.counts)}
+        pipe.hset(key, mapping=self._facts | told)
         pipe.expire(key, keys.WORKER_TTL_SECONDS)
         pipe.zadd(keys.WORKERS, {self._name: now})
         pipe.zremrangebyscore(keys.WORKERS, 0, now - keys.WORKER_TTL_SECONDS)

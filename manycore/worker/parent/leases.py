@@ -39,6 +39,7 @@ class Leases:
         """Move the leases to now. One that was restored meanwhile is left alone (`XX`)."""
         try:
             self._score(self._context.clock.now())
+            self._context.counts["leases_renewed"] += len(self.held())
         except RedisError as exc:
             logger.warning("The leases of %d deliveries could not be renewed: %s", len(self.held()), exc)
 

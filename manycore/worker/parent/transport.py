@@ -79,6 +79,9 @@ class QoS(kombu_redis.QoS):
         pipe.execute()
         virtual.QoS.ack(self, delivery_tag)
 
+    _sweeping = False
+    """Whether what is restored now has lost its lease."""
+
     @property
     def visibility_timeout(self) -> float:
         """kombu takes it from this host's time, to find what was delivered before: so it holds what that one is off."""
@@ -96,10 +99,13 @@ class QoS(kombu_redis.QoS):
             virtual.QoS.append(self, message, delivery_tag)
 
     def restore_visible(self, start: int = 0, num: int = 10, interval: int = 10) -> None:
+        self._sweeping = True
         try:
             super().restore_visible(start, num, interval)  # type: ignore[no-untyped-call]
         except UNWRITABLE as exc:
             logger.warning("Lost deliveries cannot be restored now: %s", exc)  # the next sweep tries again
+        finally:
+            self._sweeping = False
 
     def restore_unacked(self, client: Any = None) -> None:
         """On a connection that is gone there is nothing to restore with, and kombu's error would end the worker."""
@@ -111,6 +117,7 @@ class QoS(kombu_redis.QoS):
     def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
         try:
             super().restore_by_tag(tag, client, leftmost)  # type: ignore[no-untyped-call]
+            self.channel.context.counts["leases_expired"] += self._sweeping
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as exc:
             self._put_aside(tag, client, exc)
 

@@ -1,0 +1,60 @@
+"""`manycore exporter`: metrics for Prometheus, over HTTP."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+import click
+
+from manycore.cli.quarantine import _example, _in_words
+
+if TYPE_CHECKING:
+    from manycore.protocol.settings import Settings
+
+PORT = 9540
+
+
+@click.command(epilog=_example("manycore exporter --port 9540"), short_help="Serve metrics for Prometheus.")
+@click.option("--address", default="127.0.0.1", help="Where it listens.")
+@click.option("--port", type=click.IntRange(0, 65_535), default=PORT, help="0: any that is free.")
+@click.option("--url", metavar="ADDRESS", help="The server.  [default: MANYCORE_URL, MANYCORE_URL_FILE]")
+def exporter(address: str, port: int, url: str | None) -> None:
+    """Serve metrics of the cluster at http://ADDRESS:PORT/metrics until Ctrl-C or SIGTERM.
+
+    It reads the server at each scrape, and needs no signing key. A server that is away shows as `manycore_up 0`.
+    """
+    with _in_words():
+        settings = _settings(url)
+    try:
+        from prometheus_client import CollectorRegistry, start_http_server
+    except ImportError as exc:
+        raise click.ClickException(
+            "prometheus-client is not installed here. Next: pip install 'manycore[stack]', or that alone."
+        ) from exc
+    from manycore.metrics.collector import ClusterCollector
+    from manycore.protocol.broker import BRIEF_SECONDS, connect
+
+    stopped = threading.Event()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, lambda *_: stopped.set())
+    registry = CollectorRegistry()
+    registry.register(ClusterCollector(connect(settings, BRIEF_SECONDS)))
+    try:
+        server, _ = start_http_server(port, address, registry)
+    except OSError as exc:
+        raise click.ClickException(f"{address}:{port} cannot be listened at: {exc.strerror or exc}.") from exc
+    click.echo(f"Metrics at http://{address}:{server.server_port}/metrics. Ctrl-C ends it.", err=True)
+    stopped.wait()
+    server.shutdown()
+
+
+def _settings(url: str | None) -> Settings:
+    from manycore.errors import SettingsError
+    from manycore.protocol.settings import load_settings
+
+    settings = load_settings(url=url)
+    if settings.url is None:
+        raise SettingsError("There is no cluster to look into. Set MANYCORE_URL to the address of its server.")
+    return settings

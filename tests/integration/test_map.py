@@ -148,7 +148,7 @@ def _input_threads() -> list[threading.Thread]:
 
 
 def test_results_that_were_read_are_held_no_more(cluster: Cluster) -> None:
-    things: Iterator[set[int]] = cluster.map(set, [[n] for n in range(200)], timeout=20)
+    things: Iterator[set[int]] = cluster.map(set, [[n] for n in range(20)], timeout=20)
     for thing in things:
         gone = weakref.ref(thing)
         del thing

@@ -41,7 +41,8 @@ def test_most_functions_are_short(folder: str) -> None:
 
 def test_the_map_names_every_folder_of_the_library_and_nothing_else() -> None:
     assert len(HOUSE.splitlines()) < 80
-    named = set(re.findall(r"^\| `(?:manycore/)?([a-z/]*)`", HOUSE, re.MULTILINE)) - {""}
+    rows = [line.split("|")[1] for line in HOUSE.splitlines() if line.startswith("| `")]
+    named = {folder for row in rows for folder in re.findall(r"`(?:manycore/)?([a-z/]*)`", row)} - {""}
     there = {f"{path.parent.relative_to(ROOT / 'manycore')}/" for path in files("manycore")} - {"./", "worker/"}
     assert named == there
 

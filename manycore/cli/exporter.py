@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from manycore.cli.quarantine import _example, _in_words
+from manycore.cli.terminal import example, in_words
 
 if TYPE_CHECKING:
     from manycore.protocol.settings import Settings
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PORT = 9540
 
 
-@click.command(epilog=_example("manycore exporter --port 9540"), short_help="Serve metrics for Prometheus.")
+@click.command(epilog=example("manycore exporter --port 9540"), short_help="Serve metrics for Prometheus.")
 @click.option("--address", default="127.0.0.1", help="Where it listens.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=PORT, help="0: any that is free.")
 @click.option("--url", metavar="ADDRESS", help="The server.  [default: MANYCORE_URL, MANYCORE_URL_FILE]")
@@ -25,7 +25,7 @@ def exporter(address: str, port: int, url: str | None) -> None:
 
     It reads the server at each scrape, and needs no signing key. A server that is away shows as `manycore_up 0`.
     """
-    with _in_words():
+    with in_words():
         settings = _settings(url)
     try:
         from prometheus_client import CollectorRegistry, start_http_server

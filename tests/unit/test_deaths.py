@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -39,7 +40,9 @@ class Scene:
         monkeypatch.setattr(deaths, "monotonic", lambda: self.now)
         monkeypatch.setattr("manycore.worker.strikes.record", self._record)
         settings = SimpleNamespace(batch_ttl_seconds=60)
-        self.context = cast(WorkerContext, SimpleNamespace(folder=folder, redis=None, settings=settings))
+        self.context = cast(
+            WorkerContext, SimpleNamespace(counts=Counter(), folder=folder, redis=None, settings=settings)
+        )
         self.coroner = Coroner(self.context)
 
     def _record(self, _redis: Any, reading: Any, cause: str, _ttl: int) -> Strike:

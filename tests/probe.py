@@ -12,6 +12,7 @@ from manycore import Cluster
 from manycore.local.cluster import LocalCluster
 from manycore.protocol.audit import Auditor
 from manycore.protocol.parcel import Program
+from manycore.protocol.references import _Held
 from manycore.protocol.roster import Worker, live_workers
 
 
@@ -74,13 +75,13 @@ class Probe:
         """The live workers as the client finds them now."""
         return live_workers(self.redis)
 
-    def program(self, function: Callable[..., Any]) -> Program:
+    def program(self, function: Callable[..., Any], kwargs: dict[str, Any] | None = None) -> Program:
         """How the client would send a function."""
-        return self._session.shipper.program(function)
+        return self._session.shipper.program(function, kwargs)
 
     def believe_stored(self, digest: str) -> None:
         """Let the client take what this digest names for stored already."""
-        self._session.dispatcher._sender._parcels._stored[digest] = float("inf")
+        self._session.dispatcher._sender._references._held["probe"] = _Held({digest: float("inf")})
 
     def stop_sending_and_reading(self) -> None:
         """As after a crash: nothing more is sent, and no stream is read."""

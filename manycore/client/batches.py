@@ -155,7 +155,7 @@ class Batches:
             self._housekeeper.later(lambda: self._tidier.drain(lane, account_too=True))
             return
         with typed_errors(self._settings):
-            self._redis.unlink(*self.record(lane.id).all_keys())
+            self.record(lane.id).erase(self._redis)
             account.remove(self._redis, lane.id)
         self._housekeeper.later(lambda: account.remove(self._redis, lane.id))  # its end may be told after that
 

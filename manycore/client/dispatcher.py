@@ -176,7 +176,7 @@ class Dispatcher:
             self._patience.ride_out(lambda: self._objects.keep_long(parcel.refs))
         gaps = lane.gaps(range(chunk.first, chunk.first + len(chunk)))
         try:
-            self._patience.ride_out(lambda: self._sender.send(parcel, gaps, lane.record))
+            self._patience.ride_out(lambda: self._sender.send(parcel, gaps, lane))
         except ServerFull as exc:
             lane.reject(chunk.id, exc, unsent=True)
         if lane.over and (lane.stop_error or lane.failure):  # given up meanwhile: nobody else would delete it
@@ -184,5 +184,5 @@ class Dispatcher:
 
     def _pause(self, seconds: float) -> bool:
         """Wait; True once this is closed."""
-        self._sender.forget_references()  # a server that was away may have lost what it held
+        self._sender.doubt_references()  # a server that was away may have lost what it held
         return self._ended.wait(seconds)

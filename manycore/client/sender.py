@@ -15,18 +15,27 @@ from manycore.protocol.packing import Run
 from manycore.protocol.parcel import Parcel
 from manycore.protocol.parcels import Parcels
 from manycore.protocol.publisher import Publisher
-from manycore.protocol.record import Record, covers
+from manycore.protocol.record import covers
+from manycore.protocol.references import References
 from manycore.protocol.settings import Settings
 
 
 class Sender:
     """Raises redis-py's errors when the server is away or full; what arrived is then unknown."""
 
-    def __init__(self, client: redis.Redis, publisher: Publisher, settings: Settings, home: str | None = None) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        publisher: Publisher,
+        references: References,
+        settings: Settings,
+        home: str | None = None,
+    ) -> None:
         """`home` is where the client and its workers share memory, if they do."""
         self._redis = client
         self._home = home
-        self._parcels = Parcels(client, publisher, settings.batch_ttl_seconds)
+        self._references = references
+        self._parcels = Parcels(client, publisher, references, settings.batch_ttl_seconds)
         self._settings = settings
 
     def parcel(self, lane: Lane, cut: Cut, run: Run) -> Parcel:
@@ -53,22 +62,24 @@ class Sender:
         )
         return Parcel(chunk, cut.program, run.body, refs, run.held_bytes)
 
-    def send(self, parcel: Parcel, gaps: list[range], record: Record | None) -> None:
-        """Send these items of a parcel, by index; `record` notes it for who goes on with the batch."""
+    def send(self, parcel: Parcel, gaps: list[range], lane: Lane) -> None:
+        """Send these items of a parcel, by index; the lane's record notes it for who goes on with the batch."""
         whole = gaps == [covers(parcel.chunk)]
-        self._parcels.send([parcel], () if whole else [parcel.part(gap.start, gap.stop) for gap in gaps], record)
+        self._parcels.send([parcel], () if whole else [parcel.part(gap.start, gap.stop) for gap in gaps], lane.record)
+        self._references.prune(lane.id, lane.custody.references)
 
     def send_again(self, parcel: Parcel, indices: range) -> None:
         """Send the items of these indices once more: their message is gone."""
-        self._parcels.forget(parcel.program.references)  # they may be gone too
+        self._references.doubt(parcel.program.references)  # they may be gone too
         self._parcels.send([parcel], [parcel.again(indices.start, indices.stop)])
 
     def take_back(self, parcel: Parcel) -> None:
-        """Delete the payload of a chunk that nobody waits for."""
+        """Delete what a chunk has brought along that nobody waits for."""
+        self._references.release(self._redis, parcel.chunk.batch)
         token = parcel.chunk.payload_token
         if token is not None:
             self._redis.delete(keys.payload(parcel.chunk.batch, token))
 
-    def forget_references(self) -> None:
+    def doubt_references(self) -> None:
         """Store functions and code again with the next chunk."""
-        self._parcels.forget()
+        self._references.doubt()

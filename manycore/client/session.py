@@ -44,6 +44,7 @@ from manycore.protocol.audit import Auditor
 from manycore.protocol.broker import BRIEF_SECONDS, QUEUES, check_server_kind, connect, create_app, typed_errors
 from manycore.protocol.ledger import Sent
 from manycore.protocol.publisher import Publisher
+from manycore.protocol.references import References
 from manycore.protocol.refs import Ref
 from manycore.protocol.roster import Roster
 from manycore.protocol.settings import Settings, redacted
@@ -68,6 +69,7 @@ class Session:
         self.initializer = initializer
         self.local = local
         self.id = secrets.token_hex(6)
+        self._control = f"session-{self.id}"
         self._owner = os.getpid()
         self._idle = threading.Event()
         self._closing = self._closed = False
@@ -93,7 +95,7 @@ class Session:
                 check_server_kind(self.redis, settings)
         self._brief = connect(settings, BRIEF_SECONDS)
         home = local.home if local is not None else None
-        self.objects = Objects(home, self.redis, self._keyring, settings, f"session-{self.id}")
+        self.objects = Objects(home, self.redis, self._keyring, settings, self._control)
         self.roster = Roster(self.redis, self._keyring, expected_slots=local.slots if local else None)
         self.roster.workers()
         self._publisher = Publisher(create_app(settings, "manycore.client"), self._keyring)
@@ -114,12 +116,16 @@ class Session:
             packages=Packages(self.redis, self.roster) if compared else None,
         )
         self.stream = OutcomeStream(self.redis, keyring)
-        self.reader = Reader(self.redis, self._brief, self.stream, settings, f"session-{self.id}")
-        sender = Sender(self.redis, self._publisher, settings, self.local.home.id if self.local else None)
+        self.reader = Reader(self.redis, self._brief, self.stream, settings, self._control)
+        references = References(self.redis, settings.batch_ttl_seconds, keeper=self._control)
+        home = self.local.home.id if self.local else None
+        sender = Sender(self.redis, self._publisher, references, settings, home)
         self.dispatcher = Dispatcher(sender, self.roster, settings, self.objects, self.reader.wake)
         auditor = Auditor(self._brief, keyring)
         lookout = Lookout(auditor, sender, self.roster, settings, self.local)
-        self._tidier = Tidier(self._brief, auditor, lambda batch: self.batches.record(batch), self.objects, settings)
+        self._tidier = Tidier(
+            self._brief, auditor, lambda batch: self.batches.record(batch), references, self.objects, settings
+        )
         self.housekeeper = Housekeeper(
             self, self._brief, self._tidier, lookout, self.roster, Bookkeeper(self._brief, settings), settings
         )
@@ -258,7 +264,7 @@ class Session:
             lane.fail(BatchCancelled(lane.id))
         self.dispatcher.close()
         self.reader.close()
-        self.housekeeper.later(lambda: self._tidier.discard(keys.owned_by(f"session-{self.id}")))
+        self.housekeeper.later(lambda: self._tidier.end(self._control))
         self.housekeeper.close()
         with contextlib.suppress(redis.RedisError):  # then the TTL does it
             self.objects.close()

@@ -8,7 +8,7 @@ server is away or full, is tried again; if this process ends before, the TTL doe
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
 
 import redis
@@ -20,6 +20,7 @@ from manycore.protocol.audit import Auditor
 from manycore.protocol.custody import refresh
 from manycore.protocol.ledger import Sent
 from manycore.protocol.record import Record
+from manycore.protocol.references import References
 from manycore.protocol.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ class Tidier:
         client: redis.Redis,
         auditor: Auditor,
         record: Callable[[str], Record],
+        references: References,
         objects: Objects,
         settings: Settings,
     ) -> None:
@@ -41,7 +43,9 @@ class Tidier:
         self._redis = client
         self._auditor = auditor
         self._record = record
+        self._references = references
         self._settings = settings
+        self._over: set[str] = set()
         self._flags: dict[str, bytes] = {}
         self._told: set[str] = set()
         """Batches whose workers were told that they are stopped, and that are not over."""
@@ -70,7 +74,7 @@ class Tidier:
             self._told.discard(lane.id)
             self.drain(lane)
         else:
-            self._gone |= set(keys.of_callers(lane.id))
+            self.end(lane.id)
 
     def drain(self, lane: Lane, *, account_too: bool = False) -> None:
         """Delete all that Redis holds of a batch once its last message is gone; its account stays to be looked at."""
@@ -79,9 +83,10 @@ class Tidier:
         self._draining[lane.id] = False
         self._queues |= lane.ledger.queues
 
-    def discard(self, names: Iterable[str]) -> None:
-        """Delete these keys."""
-        self._gone |= set(names)
+    def end(self, batch: str) -> None:
+        """Delete all that Redis holds of a batch that is over, but payloads."""
+        self._gone |= set(keys.of_callers(batch))
+        self._over.add(batch)
 
     def work(self) -> None:
         """Do what is to be done and can be.
@@ -89,7 +94,7 @@ class Tidier:
         Flags come first: whoever misses a payload must find why. A server too full for them gets room by what is
         deleted next, and the flags with the next look.
         """
-        for duty in (self._set_flags, self._delete, self._look_for_the_last, self._objects.tidy):
+        for duty in (self._set_flags, self._delete, self._look_for_the_last, self._release, self._objects.tidy):
             try:
                 duty()
             except redis.RedisError:
@@ -109,6 +114,12 @@ class Tidier:
             self._redis.unlink(*self._gone)
             self._gone.clear()
 
+    def _release(self) -> None:
+        """Let go of the functions and the code of batches that are over."""
+        for batch in list(self._over):
+            self._references.release(self._redis, batch)
+            self._over.discard(batch)
+
     def _set_flags(self) -> None:
         for batch, flag in list(self._flags.items()):
             pipe = self._redis.pipeline(transaction=False)
@@ -124,7 +135,8 @@ class Tidier:
         self._next_look = monotonic() + self._settings.audit_seconds
         for batch, items in self._auditor.in_flight(self._draining, self._queues).items():
             if not len(items) and self._draining[batch]:
-                self._redis.unlink(*self._record(batch).all_keys())
+                self._record(batch).erase(self._redis)
+                self._over.add(batch)
                 if batch in self._forgotten:
                     account.remove(self._redis, batch)
                     self._forgotten.discard(batch)

@@ -28,6 +28,7 @@ from manycore.protocol.parcels import Parcels
 from manycore.protocol.publisher import Publisher
 from manycore.protocol.ranges import RangeSet
 from manycore.protocol.record import ENTRIES_PER_READ, Identity, Record, covers
+from manycore.protocol.references import References
 
 _RETRY_SUFFIX = re.compile(r":retry-[0-9a-f]{8}$")
 MAX_STEM = 100
@@ -60,7 +61,7 @@ class Resender:
         self._redis: Any = client
         self._keyring = keyring
         self._ttl = ttl_seconds
-        self._parcels = Parcels(client, publisher, ttl_seconds)
+        self._parcels = Parcels(client, publisher, References(client, ttl_seconds), ttl_seconds)
 
     def send(self, of: str, names: Sequence[str], total: int, parts: Iterator[Part]) -> Retried:
         """Send these parts of the batch `of`, which have `total` items in all, as a new batch."""

@@ -66,11 +66,15 @@ class Custody:
 
     def keys_in_use(self, batch: str) -> set[str]:
         """The keys without which the rest of the batch could not run, or could not be gathered."""
-        chunks = [sent.parcel.chunk for sent in self.ledger.open if sent.parcel is not None]
         found = {keys.payload(batch, token) for token in self.ledger.open_payloads()}
-        found |= {keys.reference(digest) for chunk in chunks for digest in (chunk.function, chunk.code) if digest}
+        found |= {name for digest in self.references() for name in (keys.reference(digest), keys.holders(digest))}
+        chunks = [sent.parcel.chunk for sent in self.ledger.open if sent.parcel is not None]
         found |= {keys.object_pieces(name) for chunk in chunks for name in chunk.objects}
         return found | set(keys.owned_by(batch))
+
+    def references(self) -> set[str]:
+        """The functions and archives that the rest of the batch needs, by digest."""
+        return {digest for sent in self.ledger.open if sent.parcel for digest in sent.parcel.chunk.references}
 
     def _skip_to(self, index: int) -> None:
         """Items that are in no chunk have their outcomes in the stream: refused, or answered before the last run."""

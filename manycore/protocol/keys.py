@@ -13,7 +13,8 @@
 |                      |        |                  | a suspect runs now (`strike.lua`); batch TTL               |
 | `mc:plain:<task id>` | hash   | workers          | execution of a plain Celery call -> how it ended; batch TTL |
 | `mc:ref:<digest>`    | string | client           | a shipped function with its keyword arguments, or an       |
-|                      |        |                  | archive of the client's modules; batch TTL                 |
+|                      |        |                  | archive of the client's modules: while it is held, or TTL  |
+| `mc:holders:<digest>`| set    | client, workers  | the batches that need it; the last one takes it along      |
 | `mc:account:<id>`    | hash   | client, workers  | what is shown of a batch; not trusted; `stream_ttl` after  |
 |                      |        |                  | the last word                                              |
 | `mc:accounts`        | zset   | client, workers  | account's key -> when it was last told; bounded; as the longest |
@@ -63,7 +64,7 @@ def stream_ttl(ephemeral: bool, batch_ttl_seconds: int) -> int:
 
 
 _OF_BATCHES = ("account", "accounts", "batch", "detached", "quarantine", "told", "watch")
-_OF_OTHERS = ("activity", "inventory", "obj", "plain", "ref", "worker", "workers")
+_OF_OTHERS = ("activity", "holders", "inventory", "obj", "plain", "ref", "worker", "workers")
 _TAKEN = frozenset((*_OF_BATCHES, *_OF_OTHERS))
 """What stands behind `mc:` in the names of other things."""
 
@@ -112,6 +113,10 @@ def reference(digest: str) -> str:
     return f"mc:ref:{digest}"
 
 
+def holders(digest: str) -> str:
+    return f"mc:holders:{digest}"
+
+
 def object_pieces(name: str) -> str:
     return f"mc:obj:{name}"
 
@@ -148,6 +153,7 @@ def inventory(digest: str) -> str:
 _TYPES = {
     **dict.fromkeys((ACCOUNTS, WORKERS, DETACHED), b"zset"),
     **dict.fromkeys(("out", QUARANTINE), b"stream"),
+    "holders": b"set",
     **dict.fromkeys((WATCH, "activity", "inventory", "ref", "told", "quarantine", "in", "val"), b"string"),
     **dict.fromkeys(("account", "batch", "worker", "plain", "chunks", "resume", "strikes", "claims"), b"hash"),
     **dict.fromkeys((QUARANTINE_COUNTS, QUARANTINE_ITEMS), b"hash"),

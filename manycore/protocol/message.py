@@ -68,6 +68,11 @@ class Chunk:
         return self.stop - self.start
 
     @property
+    def references(self) -> list[str]:
+        """What it names by its digest: its function, and the archive of the caller's modules."""
+        return [digest for digest in (self.function, self.code) if digest]
+
+    @property
     def world(self) -> str | None:
         """What its items import from beside what their worker has, by one name."""
         return world_of(self.code, self.packages)

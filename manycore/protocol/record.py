@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pickle
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, cast
@@ -25,6 +25,7 @@ from manycore.protocol.fingerprint import digest_of, digest_of_items
 from manycore.protocol.message import Block, Chunk, open_chunk, seal_block, seal_chunk
 from manycore.protocol.packing import module_of, name_of, pack
 from manycore.protocol.parcel import Parcel, Program
+from manycore.protocol.references import release
 from manycore.protocol.script import Script
 
 ENTRIES_PER_READ = 32
@@ -129,17 +130,23 @@ class Record:
         pipe.expire(keys.DETACHED, self._ttl)
         account.execute(pipe, [account.tell(pipe, self._id, self._ttl, {"set": {"detached": 1}})])
 
-    def all_keys(self) -> set[str]:
-        """Every key of the batch, those whose names only its chunks and its outcomes tell among them."""
-        found = set(keys.owned_by(self._id))
+    def erase(self, client: redis.Redis) -> None:
+        """Delete every key of the batch, and let go of what it shares with others. Raises redis-py's errors."""
+        chunks = list(self._chunks())
+        found = {keys.payload(self._id, chunk.payload_token) for chunk in chunks if chunk.payload_token}
+        client.unlink(*keys.owned_by(self._id), *found, *self._values())
+        release(client, self._id, {digest for chunk in chunks for digest in chunk.references})
+
+    def _chunks(self) -> Iterator[Chunk]:
+        """The chunks that were noted, as far as they can be read."""
         sealed: Any = self._redis.hvals(keys.chunks(self._id))
-        for chunk in sealed:
-            with suppress(MessageRefused):  # it names nothing that is ours
-                found |= {
-                    keys.payload(self._id, token)
-                    for token in [open_chunk(self._keyring, chunk)[0].payload_token]
-                    if token
-                }
+        for text in sealed:
+            with suppress(MessageRefused):
+                yield open_chunk(self._keyring, text)[0]
+
+    def _values(self) -> set[str]:
+        """The keys of outcomes that lie beside the stream."""
+        found: set[str] = set()
         last = "-"
         while entries := cast(Any, self._redis.xrange(keys.outcomes(self._id), min=last, count=ENTRIES_PER_READ)):
             found |= {keys.values(self._id, _text(fields[b"k"])) for _, fields in entries if b"k" in fields}

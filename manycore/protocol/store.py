@@ -16,6 +16,7 @@ from redis.client import Pipeline
 
 from manycore.protocol import keys
 
+ENDS = ("EXPIRE", "PEXPIRE")
 logger = logging.getLogger(__name__)
 
 
@@ -59,9 +60,11 @@ class StorePipeline(Pipeline):
     def execute(self, raise_on_error: bool = True) -> list[Any]:
         commands = [(args, options) for args, options in self.command_stack]
         replies: list[Any] = super().execute(raise_on_error=False)
-        for place, reply in enumerate(replies):
-            if _is_junk(reply):
-                replies[place] = self._again(*commands[place])
+        met = {place for place, reply in enumerate(replies) if _is_junk(reply)}
+        cleared = {key for place in met for key in _keys_of(commands[place][0])}
+        for place, (args, options) in enumerate(commands):
+            if place in met or (args[0] in ENDS and args[1] in cleared):  # what is made anew needs its end anew
+                replies[place] = self._again(args, options)
         if raise_on_error:
             self.raise_first_error(commands, replies)  # type: ignore[no-untyped-call]
         return replies

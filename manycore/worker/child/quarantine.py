@@ -13,6 +13,7 @@ from typing import Any
 from manycore.protocol import keys, packing, refs
 from manycore.protocol.message import Chunk, new_chunk_id
 from manycore.protocol.packing import Opened
+from manycore.protocol.references import hold
 from manycore.quarantine.poison import MAX_PART_BYTES, Poison, PoisonItems
 from manycore.worker.context import WorkerContext
 from manycore.worker.strikes import Strike
@@ -84,5 +85,5 @@ def _function(redis: Any, digest: str | None) -> bytes | None:
 
 def _keep(redis: Any, digest: str | None) -> None:
     """Let what a chunk names by this digest last as long as the quarantine."""
-    if digest is not None and redis.ttl(keys.reference(digest)) < keys.QUARANTINE_TTL_SECONDS:
-        redis.expire(keys.reference(digest), keys.QUARANTINE_TTL_SECONDS)
+    if digest is not None:
+        hold(redis, "quarantine", digest, keys.QUARANTINE_TTL_SECONDS)

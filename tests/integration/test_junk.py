@@ -126,7 +126,10 @@ OWN = ["record", "outcomes", "chunks", "resume", "strikes"]
 
 def of_the_batch(scene: Scene, batch: Batch) -> dict[str, str]:
     """The keys that a running batch concerns."""
-    chunk, function = (next(scene.client.scan_iter(found)).decode() for found in (f"mc:{batch.id}:in:*", "mc:ref:*"))
+    client = scene.client
+    chunk = next(client.scan_iter(f"mc:{batch.id}:in:*")).decode()
+    held = [key.decode() for key in client.scan_iter("mc:holders:*") if client.sismember(key, batch.id)]
+    function = keys.reference(held[0].rpartition(":")[2])
     own = dict(zip(OWN, keys.owned_by(batch.id), strict=True))
     return own | {"account": keys.account(batch.id), "payload": chunk, "function": function}
 

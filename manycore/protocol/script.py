@@ -23,10 +23,6 @@ class Script:
         self._text = (files(package or "") / f"{noun}.lua").read_text()
         self._digest = sha1(self._text.encode(), usedforsecurity=False).hexdigest()  # the server's own name for it
 
-    def queue_whole(self, pipe: Any, keys: Sequence[Any], args: Sequence[Any]) -> None:
-        """Queue it with its text on any pipeline: for what is seldom done."""
-        pipe.eval(self._text, len(keys), *keys, *args)
-
     def run(self, client: Redis, keys: Sequence[Any], args: Sequence[Any]) -> Any:
         """What the script returns. Raises redis-py's errors: after a lost connection it may have run all the same."""
         try:

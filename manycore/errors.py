@@ -140,7 +140,8 @@ class PayloadTooLarge(ManycoreError, ValueError):
     """An item, a function or a result above the size limit."""
 
     summary = (
-        "{0} has {1:,} bytes, the limit is {2:,}. Use cluster.put(), or raise MANYCORE_MAX_ITEM_BYTES on both ends."
+        "{0} has {1:,} bytes, the limit is {2:,}. Use cluster.put(), or raise MANYCORE_MAX_ITEM_BYTES on both ends. "
+        "For a plain Celery call use Cluster.submit, or raise MANYCORE_MAX_MESSAGE_BYTES."
     )
 
 

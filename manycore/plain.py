@@ -26,6 +26,8 @@ def celery_app() -> Celery:
     settings = load_settings()
     if settings.url is None:
         raise SettingsError("There is no cluster to call. Set MANYCORE_URL to the address of its server.")
-    serializer.install(settings.keyring(), max_message_bytes=settings.max_message_bytes)
+    serializer.install(
+        settings.keyring(), max_message_bytes=settings.max_message_bytes, max_result_bytes=settings.max_item_bytes
+    )
     backend = Address.parse(settings.url).backend_by("manycore.protocol.backend:ResultBackend")
     return create_app(settings, "manycore.plain", backend=backend)

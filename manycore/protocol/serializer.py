@@ -16,6 +16,7 @@ from manycore.protocol import codec
 from manycore.protocol.calls import VOUCHED, open_call, seal_call
 from manycore.protocol.codec import Keyring
 from manycore.protocol.message import Chunk, open_chunk
+from manycore.protocol.pickling import check_size
 from manycore.protocol.results import open_result, seal_result
 
 NAME, RESULT_NAME = "manycore", "manycore-result"
@@ -29,14 +30,16 @@ class Delivery:
     payload: bytes
 
 
-def install(keyring: Keyring, *, max_message_bytes: int) -> None:
+def install(keyring: Keyring, *, max_message_bytes: int, max_result_bytes: int) -> None:
     """Register the serializers for this process. One keyring a process: kombu knows serializers by name.
 
     What a message is decoded to has the form of a Celery message's body, its one argument a `Delivery` or `PlainCall`.
     """
 
     def encode(body: Any) -> bytes:
-        return seal_call(keyring, body)
+        sealed = seal_call(keyring, body)
+        check_size(len(sealed), max_message_bytes, "The message of the call")
+        return sealed
 
     def decode(message: Any) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
         data = bytes(message)
@@ -47,10 +50,12 @@ def install(keyring: Keyring, *, max_message_bytes: int) -> None:
         return [call], {}, options
 
     def encode_result(meta: Any) -> bytes:
-        return seal_result(keyring, meta)
+        sealed = seal_result(keyring, meta)
+        check_size(len(sealed), max_result_bytes, "The result of the call")
+        return sealed
 
     def decode_result(message: Any) -> Any:
-        return open_result(keyring, bytes(message), max_bytes=max_message_bytes)
+        return open_result(keyring, bytes(message), max_bytes=max_result_bytes)
 
     serialization.register(NAME, encode, decode, content_type=codec.CONTENT_TYPE, content_encoding="binary")
     serialization.register(

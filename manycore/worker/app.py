@@ -42,7 +42,7 @@ def create_worker_app(settings: Settings | None = None) -> WorkerApp:
     if settings.url is None:
         raise SettingsError("There is no server to work for. Set MANYCORE_URL_FILE or MANYCORE_URL to its address.")
     keyring = settings.keyring()
-    serializer.install(keyring, max_message_bytes=settings.max_message_bytes)
+    serializer.install(keyring, max_message_bytes=settings.max_message_bytes, max_result_bytes=settings.max_item_bytes)
     address = Address.parse(settings.url)
     options = {
         "task_cls": "manycore.worker.child.task:ManycoreTask",

@@ -83,7 +83,7 @@ def test_what_is_wrong_is_said_without_a_part_of_the_password(text: str, said: s
 def test_the_client_and_celery_mean_the_same_server_and_database(text: str, database: int) -> None:
     address = Address.parse(text)
     ours = redis.ConnectionPool.from_url(address.redis_url).connection_kwargs
-    serializer.install(Keyring([b"k" * 16]), max_message_bytes=1_000_000)
+    serializer.install(Keyring([b"k" * 16]), max_message_bytes=1_000_000, max_result_bytes=1_000_000)
     app = create_app(load_settings(url=text), backend=address.backend_url)
     theirs: dict[str, Any] = _connection_of_kombu(app)
     results: dict[str, Any] = app.backend.connparams

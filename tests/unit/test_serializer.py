@@ -28,7 +28,7 @@ CHUNK = Chunk("b.c", "b", "t", None, ItemOptions(), 0, 0, 2, None, b"")
 
 @pytest.fixture(autouse=True)
 def _installed() -> None:
-    serializer.install(RING, max_message_bytes=MAX_BYTES)
+    serializer.install(RING, max_message_bytes=MAX_BYTES, max_result_bytes=MAX_BYTES)
 
 
 def encoded(value: Any, name: str = serializer.NAME) -> bytes:

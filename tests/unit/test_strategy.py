@@ -23,7 +23,7 @@ CHUNK = Chunk("b.c", "b", "t", None, ItemOptions(), 0, 0, 2, None, b"")
 
 @pytest.fixture(autouse=True)
 def _installed() -> None:
-    serializer.install(RING, max_message_bytes=10_000)
+    serializer.install(RING, max_message_bytes=10_000, max_result_bytes=10_000)
 
 
 def message(body: bytes, content_type: str = CONTENT_TYPE, encoding: str = "binary") -> Message:

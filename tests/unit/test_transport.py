@@ -73,7 +73,7 @@ def test_tls_is_not_lost_and_is_checked() -> None:
     address = Address.parse("rediss://example")
     settings = load_settings(url=address.redis_url)
     app = create_app(settings, transport=transport.__name__, backend=address.backend_url)
-    serializer.install(Keyring([b"k" * 16]), max_message_bytes=1_000_000)
+    serializer.install(Keyring([b"k" * 16]), max_message_bytes=1_000_000, max_result_bytes=1_000_000)
     connection = app.connection_for_read()
     assert connection.get_transport_cls() is transport.Transport
     channel = transport.Channel.__new__(transport.Channel)

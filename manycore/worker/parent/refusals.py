@@ -2,7 +2,8 @@
 
 Where the message is genuine, the refusal is a signed outcome for each of its items. Where its signature does not hold,
 nothing in it can be believed: then a short unsigned record goes to the stream of the batch that it claims. Such a
-record can end a batch, never give it a result. Either way it is counted and kept in the quarantine.
+record can end a batch, never give it a result; a plain call likewise fails, unless it has succeeded. Either way it is
+counted and kept in the quarantine.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from base64 import b64decode
 from contextlib import suppress
 from typing import Any
 
+from celery.states import FAILURE
 from redis import RedisError
 
 from manycore.errors import ManycoreError, MessageRefused
@@ -21,6 +23,7 @@ from manycore.protocol import keys
 from manycore.protocol.message import Chunk, open_chunk
 from manycore.quarantine.refused import RefusedMessages
 from manycore.worker.context import WorkerContext
+from manycore.worker.parent.envelope import MAX_TEXT
 from manycore.worker.writer import OutcomeWriter
 
 logger = logging.getLogger(__name__)
@@ -83,6 +86,8 @@ def _claims(raw: bytes, max_message_bytes: int) -> tuple[Any, bytes]:
 def _record(context: WorkerContext, claimed_id: str, error: ManycoreError) -> None:
     match = _CLAIMED_ID.fullmatch(claimed_id)
     if match is None:
+        if 0 < len(claimed_id) <= MAX_TEXT and claimed_id.isprintable():
+            context.app.backend.store_result(claimed_id, error, FAILURE)  # a plain call's; it takes back no success
         return
     stream = keys.outcomes(match[1])
     record = json.dumps({"chunk": claimed_id, "reason": str(error), "keys": context.keyring.ids})

@@ -23,6 +23,7 @@ from manycore.protocol import packing
 from manycore.protocol.broker import BRIEF_SECONDS, RECONNECT_SECONDS
 from manycore.protocol.packing import Run
 from manycore.protocol.patience import Patience
+from manycore.protocol.refs import noted
 from manycore.protocol.roster import Roster
 from manycore.protocol.settings import Settings
 
@@ -138,14 +139,15 @@ class Dispatcher:
 
     def _send_cut(self, lane: Lane, cut: Cut) -> None:
         other = cut.program.other_python
-        runs, errors = packing.pack_runs(
-            self._sharing.shared(lane, cut).items,
-            "The argument",
-            max_bytes=chunking.MAX_CHUNK_BYTES,
-            max_item_bytes=self._settings.max_item_bytes,
-            rows=cut.options.form == "star",
-            pickled=lambda value: self._objects.pickled(value, "The argument", other),
-        )
+        with noted(as_objects=True) as found:
+            runs, errors = packing.pack_runs(
+                self._sharing.shared(lane, cut).items,
+                "The argument",
+                max_bytes=chunking.MAX_CHUNK_BYTES,
+                max_item_bytes=self._settings.max_item_bytes,
+                rows=cut.options.form == "star",
+                pickled=lambda value: self._objects.pickled(value, "The argument", other, found),
+            )
         begin = {run.start: run for run in runs}
         position = 0
         while position < len(cut.items):

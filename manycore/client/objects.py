@@ -89,30 +89,33 @@ class Objects:
             else Sink(self._most(), SHARED_BYTES)
         )
         try:
-            dump_into(sink, value, what)
+            with refs.noted(as_objects=True) as inside:
+                dump_into(sink, value, what)
             sink.check(what)
         except ManycoreError:
             return None  # who sends the value itself will say so
+        if inside:
+            return None  # it names what its own chunks have to hold
         return self._stowed(Flat(sink)) if sink.size >= SHARED_BYTES else None
 
-    def pickled(self, value: Any, what: str, other_python: Python | None) -> Pickled:
+    def pickled(self, value: Any, what: str, other_python: Python | None, found: list[Ref[Any]]) -> Pickled:
         """An argument as it travels: what is large lies in shared memory, if the workers share that.
 
-        Raises what `dumps` does.
+        Called while refs are `noted` in `found`. Raises what `dumps` does.
         """
-        limit = self._settings.max_item_bytes
-        with refs.noted(as_objects=True) as found:
-            if self.home is None:
-                return Pickled(dumps(value, what, limit, other_python=other_python), found)
-            sink = Sink(self._most(), ASIDE_BYTES)
+        found.clear()
+        limit, home = self._settings.max_item_bytes, self.home
+        if home is not None:
+            sink = Sink(home.max_bytes, ASIDE_BYTES)
             dump_into(sink, value, what, other_python)
             if sink.size < ASIDE_BYTES:
-                check_size(sink.size, limit, what)
-                return Pickled(sink.taken(what), found)
+                if sink.size > limit:
+                    check_size(sink.size, limit, what)
+                return Pickled(sink.taken(what), tuple(found))
             ref = self._stowed(Flat(sink)) if sink.size <= sink.limit else None
-            if ref is None:
-                return Pickled(dumps(value, what, limit, other_python=other_python), found)
-            return Pickled(pickle.dumps(ref, protocol=5), found, ref.size)
+            if ref is not None:
+                return Pickled(pickle.dumps(ref, protocol=5), tuple(found), ref.size)
+        return Pickled(dumps(value, what, limit, other_python=other_python), tuple(found))
 
     def keep_long(self, found: Iterable[Ref[Any]]) -> None:
         """Let these outlive this client, for batches that do. Raises redis-py's errors."""

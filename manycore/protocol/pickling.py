@@ -49,20 +49,24 @@ class Sink:
     def __init__(self, limit: int | None = None, aside_bytes: int | None = None) -> None:
         self.limit = sys.maxsize if limit is None else limit
         self.aside_bytes = sys.maxsize if aside_bytes is None else aside_bytes
-        self.clear()
-
-    def clear(self) -> None:
         self.parts: list[Any] = []
         self.buffers: list[memoryview] = []
         self.size = 0
 
+    def clear(self) -> None:
+        """Begin anew."""
+        self.parts, self.buffers, self.size = [], [], 0
+
     def write(self, part: Any) -> int:
         if type(part) is pickle.PickleBuffer:  # of a large array, which belongs into the pickle
             part = part.raw()
-        self._count(len(part))
+        size = len(part)
+        self.size += size
         if self.size <= self.limit:
             self.parts.append(part)
-        return len(part)
+        else:
+            self.parts.clear()
+        return size
 
     def aside(self, buffer: pickle.PickleBuffer) -> bool:
         """Take a buffer that the pickle leaves out; True if it belongs into the pickle."""
@@ -72,23 +76,19 @@ class Sink:
             return True  # not in one piece: pickle has its own words for that
         if raw.nbytes < self.aside_bytes:
             return True
-        self._count(raw.nbytes)
+        self.size += raw.nbytes
         self.buffers.append(raw)
         return False
 
     def taken(self, what: str) -> bytes:
         """All that was written. Raises `PayloadTooLarge`."""
-        self.check(what)
+        if self.size > self.limit:
+            self.check(what)
         return self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
 
     def check(self, what: str) -> None:
         """Raise `PayloadTooLarge` if it was more than the limit."""
         check_size(self.size, self.limit, what)
-
-    def _count(self, size: int) -> None:
-        self.size += size
-        if self.size > self.limit:
-            self.parts.clear()
 
 
 def dumps(

@@ -77,6 +77,14 @@ def test_a_ref_may_stand_anywhere_in_arguments(cluster: Cluster, big: Any) -> No
     assert list(cluster.map(lambda a, n: float(a[n]), repeat(ref), range(4))) == [0.0, 1.0, 2.0, 3.0]
 
 
+def test_a_ref_inside_a_large_value_that_is_shared(cluster: Cluster, big: Any) -> None:
+    held = [big + 1, cluster.put(big)]
+    rows = cluster.batch(lambda held, n: float(held[1][n]), [(held, n) for n in range(4)], star=True)
+    assert rows.gather() == [0.0, 1.0, 2.0, 3.0]
+    named = cluster.batch(lambda n, held: float(held[1][n]), range(4), kwargs={"held": held})
+    assert named.gather() == [0.0, 1.0, 2.0, 3.0]
+
+
 def test_a_ref_in_a_closure_stays_a_ref(cluster: Cluster, big: Any) -> None:
     ref = cluster.put(big)
     assert cluster.batch(lambda n: float(ref.get()[n]), range(5)).gather() == [0.0, 1.0, 2.0, 3.0, 4.0]

@@ -130,7 +130,7 @@ CELLS = [
     Cell("a child that exits", FORKED.format(end="sys.exit(0)")),
     Cell("a child that ends at once", FORKED.format(end="os._exit(0)")),
     Cell("a child that raises", FORKED.format(end="raise ValueError('in the child')")),
-    Cell("a child that uses it", FORKED.format(end="print(cluster.submit(abs, -1))"), expected="own in the child"),
+    Cell("a child that uses it", FORKED.format(end="print(cluster.submit(abs, -1))"), expected="of its own there"),
     Cell("a pool of forked children", POOLED),
     Cell("another Python in an item", ELSEWHERE, env={"PYTHONWARNINGS": "ignore"}),
     Cell("a frozen program", "import sys\nsys.frozen = True\n" + BATCH, expected="this program is frozen"),

@@ -71,7 +71,7 @@ def test_the_line_that_the_first_machine_prints_runs_on_another(stack: Stack, co
 
 def test_flower_shows_a_fleet_that_came_after_it(stack: Stack, token: Path) -> None:
     login = base64.b64encode(f"admin:{stack.flower_password}".encode()).decode()
-    page = Request(f"{stack.flower}/broker", headers={"Authorization": f"Basic {login}"})
+    page = Request(f"{stack.flower}/api/queues", headers={"Authorization": f"Basic {login}"})
 
     def shows(name: str) -> bool:
         with urlopen(page, timeout=10) as answer:

@@ -91,6 +91,8 @@ def _record(context: WorkerContext, claimed_id: str, error: ManycoreError) -> No
         return
     stream = keys.outcomes(match[1])
     record = json.dumps({"chunk": claimed_id, "reason": str(error), "keys": context.keyring.ids})
-    context.redis.xadd(stream, {b"r": record})
-    if context.redis.ttl(stream) < keys.EPHEMERAL_TTL_SECONDS:  # never shorten a batch's own
-        context.redis.expire(stream, keys.EPHEMERAL_TTL_SECONDS)
+    lives: Any = context.redis.ttl(stream)
+    pipe = context.redis.pipeline(transaction=True)  # at once: who dies in between would leave it without an end
+    pipe.xadd(stream, {b"r": record})
+    pipe.expire(stream, max(lives, keys.EPHEMERAL_TTL_SECONDS))  # never shorten a batch's own
+    pipe.execute()

@@ -59,7 +59,7 @@ def under_way(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     chosen = [
         item.callspec.params["cell"]
         for item in request.session.items
-        if hasattr(item, "callspec") and "cell" in item.callspec.params
+        if hasattr(item, "callspec") and isinstance(item.callspec.params.get("cell"), Cell)
     ]
     folder = tmp_path_factory.mktemp("m")
     with pytest.MonkeyPatch.context() as environment:

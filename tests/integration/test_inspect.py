@@ -63,6 +63,7 @@ def test_every_question_is_answered(
     assert [secret for secret in (server.password, server.key) if secret in json.dumps(replies)] == []
 
 
+@pytest.mark.slow
 def test_the_shell_asks_too(server: Server, start_worker: StartWorker) -> None:
     start_worker()
     command = [sys.executable, "-m", "celery", "--broker", server.url, "inspect", "--json", "--timeout", "10", "stats"]

@@ -204,6 +204,7 @@ def test_a_certificate_ends(front: Front, connect: Connect, tmp_path: Path) -> N
         connect(url=front.open(old), ca_file=str(old / "client/ca.crt"))
 
 
+@pytest.mark.slow
 def test_each_end_is_told_which_port_it_should_have_taken(
     server: Server, front: Front, folder: Path, connect: Connect
 ) -> None:

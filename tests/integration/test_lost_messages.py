@@ -120,6 +120,7 @@ def test_two_copies_of_a_message_do_not_run_a_struck_item_at_once(
     assert (folder / "4").read_text() == "x"
 
 
+@pytest.mark.slow
 def test_a_struck_item_that_stays_postponed_gets_its_verdict(
     server: Server, start_worker: Callable[..., Any], connect: Connect, tmp_path: Path
 ) -> None:

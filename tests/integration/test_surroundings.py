@@ -181,6 +181,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ran]]:
         yield dict(zip((cell.name for cell in CELLS), runs, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
 def test_it_answers_or_says_why_and_leaves_nothing(cell: Cell, ran: dict[str, Ran]) -> None:

@@ -24,13 +24,13 @@ from manycore.protocol.account import Account, Accounts
 from manycore.protocol.again import Resender
 from manycore.protocol.audit import Auditor
 from manycore.protocol.broker import typed_errors
-from manycore.protocol.codec import Keyring
 from manycore.protocol.custody import Custody
 from manycore.protocol.message import ItemOptions
 from manycore.protocol.parcel import Program
 from manycore.protocol.publisher import Publisher
 from manycore.protocol.record import Identity, Record
 from manycore.protocol.settings import Settings
+from manycore.protocol.signing import Keyring
 
 DETACH_POLL_SECONDS = 0.02
 

@@ -17,7 +17,7 @@ from manycore.client.modules import Found, Stamp, find_modules
 from manycore.errors import CodeTooLarge, SettingsError
 from manycore.protocol import archive
 from manycore.protocol.archive import Archive
-from manycore.protocol.codec import Keyring
+from manycore.protocol.signing import Keyring
 
 LARGEST_SHOWN = 5
 FRESH_SECONDS = 1.0

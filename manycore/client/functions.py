@@ -13,10 +13,9 @@ from manycore.client.objects import Objects, may_be_large
 from manycore.client.packages import Packages
 from manycore.errors import FunctionsNotAllowed, UnknownTask
 from manycore.fleet import DEFAULT_QUEUE
-from manycore.protocol import codec, inside, packing
+from manycore.protocol import inside, packing, signing
 from manycore.protocol.archive import Archive
 from manycore.protocol.broker import FUNCTION_TASK
-from manycore.protocol.codec import Keyring
 from manycore.protocol.parcel import Program
 from manycore.protocol.pickling import check_size, dumps
 from manycore.protocol.python import Python
@@ -24,6 +23,7 @@ from manycore.protocol.refs import Ref, noted
 from manycore.protocol.requirements import world_of
 from manycore.protocol.roster import Roster
 from manycore.protocol.settings import Settings
+from manycore.protocol.signing import Keyring
 from manycore.task import task_info
 
 
@@ -147,7 +147,7 @@ class FunctionShipper:
         digest = blake2b(blob, digest_size=16, key=key.encode()).hexdigest()
         if self._packages is not None and not packages:  # else who knows what modules they bring
             self._packages.check(name, function, digest, blob, queue, self._code.files)
-        sealed = self._keyring.seal(codec.FUNCTION, {"digest": digest, "name": name, "setup": setup}, blob)
+        sealed = self._keyring.seal(signing.FUNCTION, {"digest": digest, "name": name, "setup": setup}, blob)
         return Program(task, queue, name, digest, sealed, code, packages, other, refs)
 
     def _lightened(self, kwargs: dict[str, Any], name: str) -> dict[str, Any]:

@@ -21,7 +21,6 @@ import redis
 
 from manycore.errors import ManycoreError, ObjectStoreFull, ServerFull
 from manycore.protocol import keys, pieces, refs
-from manycore.protocol.codec import Keyring
 from manycore.protocol.flat import Flat, flatten, restored
 from manycore.protocol.home import Home
 from manycore.protocol.packing import ATOMIC, Pickled
@@ -30,6 +29,7 @@ from manycore.protocol.pickling import Sink, check_size, dump_into, dumps
 from manycore.protocol.python import Python
 from manycore.protocol.refs import Ref
 from manycore.protocol.settings import Settings
+from manycore.protocol.signing import Keyring
 
 PUT_ASIDE_BYTES = 4 * 1024
 """Smaller buffers of what is put are pickled: to map each of many costs more than to copy it."""

@@ -9,7 +9,6 @@ import redis
 from manycore.client.lane import Lane
 from manycore.client.passage import Cut
 from manycore.protocol import keys
-from manycore.protocol.codec import content_digest
 from manycore.protocol.message import Chunk, new_chunk_id
 from manycore.protocol.packing import Run
 from manycore.protocol.parcel import Parcel
@@ -18,6 +17,7 @@ from manycore.protocol.publisher import Publisher
 from manycore.protocol.record import covers
 from manycore.protocol.references import References
 from manycore.protocol.settings import Settings
+from manycore.protocol.signing import content_digest
 
 
 class Sender:

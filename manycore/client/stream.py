@@ -14,11 +14,11 @@ import redis
 from manycore.client.lane import Lane
 from manycore.errors import MessageRefused
 from manycore.protocol import keys, packing
-from manycore.protocol.codec import Keyring
 from manycore.protocol.entries import NOT_BEGUN, Answered, Fields, Rejected, read_entry
 from manycore.protocol.failure import load_error
 from manycore.protocol.ledger import Sent
 from manycore.protocol.record import ENTRIES_PER_READ
+from manycore.protocol.signing import Keyring
 
 logger = logging.getLogger(__name__)
 Entries = list[tuple[bytes, Fields]]

@@ -23,8 +23,8 @@ from manycore.local import interpreter
 from manycore.local.cpus import granted_cpus
 from manycore.local.server import LocalServer, write_private
 from manycore.protocol import home
-from manycore.protocol.codec import generate_key
 from manycore.protocol.home import Home
+from manycore.protocol.signing import generate_key
 
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0

@@ -17,7 +17,6 @@ from redis import Redis
 
 from manycore.errors import MessageRefused, NotRetryable
 from manycore.protocol import keys, packing
-from manycore.protocol.codec import Keyring, content_digest
 from manycore.protocol.custody import Custody
 from manycore.protocol.entries import Answered, Fields, Rejected, read_entry
 from manycore.protocol.ledger import Ledger
@@ -29,6 +28,7 @@ from manycore.protocol.publisher import Publisher
 from manycore.protocol.ranges import RangeSet
 from manycore.protocol.record import ENTRIES_PER_READ, Identity, Record, covers
 from manycore.protocol.references import References
+from manycore.protocol.signing import Keyring, content_digest
 
 _RETRY_SUFFIX = re.compile(r":retry-[0-9a-f]{8}$")
 MAX_STEM = 100

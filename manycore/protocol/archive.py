@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from manycore.errors import MessageRefused
-from manycore.protocol import codec
-from manycore.protocol.codec import Keyring
+from manycore.protocol import signing
+from manycore.protocol.signing import Keyring
 
 MAX_BYTES = 32 * 1024 * 1024
 """Of all files of an archive, before compression. Source is small: what is larger is data that strayed in."""
@@ -61,12 +61,12 @@ def seal_archive(keyring: Keyring, files: Files) -> bytes:
         "digest": digest_of(files),
         "files": [(path, len(files[path])) for path in paths],
     }
-    return keyring.seal(codec.CODE, head, zlib.compress(b"".join(files[path] for path in paths), _LEVEL))
+    return keyring.seal(signing.CODE, head, zlib.compress(b"".join(files[path] for path in paths), _LEVEL))
 
 
 def open_archive(keyring: Keyring, sealed: bytes, digest: str) -> dict[str, bytes]:
     """The files of a verified archive. Raises `MessageRefused` for one that is not whole, honest and bounded."""
-    head, body = keyring.open(codec.CODE, sealed)
+    head, body = keyring.open(signing.CODE, sealed)
     try:
         version, claimed = head["version"], head["digest"]
         listed = [(path, size) for path, size in head["files"]]

@@ -9,8 +9,8 @@ from typing import Any
 from celery.backends.redis import RedisBackend
 
 from manycore.errors import MessageRefused
-from manycore.protocol.codec import Keyring
 from manycore.protocol.results import head_of
+from manycore.protocol.signing import Keyring
 
 
 class ResultBackend(RedisBackend):

@@ -22,8 +22,8 @@ from redis.retry import Retry
 from manycore.errors import AuthenticationFailed, ConnectionFailed, NotTrusted, ServerFull, SettingsError
 from manycore.protocol import channel
 from manycore.protocol.address import Address
-from manycore.protocol.codec import CONTENT_TYPE, RESULT_TYPE
 from manycore.protocol.settings import Settings, redacted
+from manycore.protocol.signing import CONTENT_TYPE, RESULT_TYPE
 from manycore.protocol.store import Store
 from manycore.protocol.trust import hint, reason_of
 

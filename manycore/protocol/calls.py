@@ -13,10 +13,10 @@ from io import BytesIO
 from typing import Any
 
 from manycore.errors import MessageRefused
-from manycore.protocol import codec
-from manycore.protocol.codec import Keyring
+from manycore.protocol import signing
 from manycore.protocol.packing import ATOMIC
 from manycore.protocol.pickling import dumps
+from manycore.protocol.signing import Keyring
 
 VOUCHED = "manycore"
 """The entry of a call's options that says its task's name and id, on the way to being sealed."""
@@ -69,12 +69,12 @@ def seal_call(keyring: Keyring, body: Any) -> bytes:
     sink = BytesIO()
     _OptionsPickler(sink, protocol=5).dump(options)
     arguments = dumps((tuple(args), dict(kwargs)), "A task's arguments")
-    return keyring.seal(codec.CALL, (task, call_id, sink.getvalue()), arguments)
+    return keyring.seal(signing.CALL, (task, call_id, sink.getvalue()), arguments)
 
 
 def open_call(keyring: Keyring, message: bytes, *, max_bytes: int) -> tuple[PlainCall, dict[str, Any]]:
     """Verify a call; gives it, and its options with `Unbuilt` objects. Raises `MessageRefused`."""
-    head, arguments = keyring.open(codec.CALL, message, max_bytes=max_bytes)
+    head, arguments = keyring.open(signing.CALL, message, max_bytes=max_bytes)
     if not isinstance(head, tuple) or len(head) != 3:
         raise MessageRefused("what was signed is no call")
     task, call_id, options = head

@@ -14,8 +14,8 @@ import redis
 
 from manycore.errors import ManycoreError, MessageRefused, SigningKeyMismatch
 from manycore.protocol import keys
-from manycore.protocol.codec import Keyring
 from manycore.protocol.message import Block, open_block
+from manycore.protocol.signing import Keyring
 
 Fields = dict[bytes, bytes]
 NOT_BEGUN = b"n"

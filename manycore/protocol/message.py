@@ -1,6 +1,6 @@
 """What crosses the wire: a chunk of items on its way out, a block of outcomes on its way back.
 
-Both are frozen, both carry the wire version in their sealed form (`codec`), and neither is read before its signature
+Both are frozen, both carry the wire version in their sealed form (`signing`), and neither is read before its signature
 has been checked. A chunk that is split, resumed or retried keeps its payload and changes only the positions to run.
 """
 
@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from manycore.errors import MessageRefused
-from manycore.protocol import codec
-from manycore.protocol.codec import Keyring
+from manycore.protocol import signing
 from manycore.protocol.requirements import world_of
 from manycore.protocol.retry import Backoff
+from manycore.protocol.signing import Keyring
 
 CallForm = Literal["item", "star", "call"]
 """How an item becomes a call: `f(item)`, `f(*item)`, or `f(*item[0], **item[1])`."""
@@ -146,7 +146,7 @@ def seal_chunk(keyring: Keyring, chunk: Chunk, payload: bytes | memoryview) -> b
     head = {name: getattr(chunk, name) for name in _CHUNK_FIELDS if name != "options"}
     head["options"] = (options.form, options.retries, options.timeout)
     head["backoff"] = (backoff.initial, backoff.factor, backoff.maximum, backoff.jitter)
-    return keyring.seal(codec.CHUNK, head, payload)
+    return keyring.seal(signing.CHUNK, head, payload)
 
 
 def open_chunk(keyring: Keyring, message: bytes, *, max_bytes: int | None = None) -> tuple[Chunk, memoryview]:
@@ -154,7 +154,7 @@ def open_chunk(keyring: Keyring, message: bytes, *, max_bytes: int | None = None
 
     What another version writes beyond what is known here is left out.
     """
-    head, payload = keyring.open(codec.CHUNK, message, max_bytes=max_bytes)
+    head, payload = keyring.open(signing.CHUNK, message, max_bytes=max_bytes)
     form, retries, timeout = head.pop("options")
     options = ItemOptions(form, retries, Backoff(*head.pop("backoff")), timeout)
     return Chunk(options=options, **{name: head[name] for name in _CHUNK_FIELDS if name in head}), payload
@@ -165,7 +165,7 @@ def seal_block(keyring: Keyring, block: Block, values: bytes) -> bytes:
     indices = block.indices
     span: Any = (indices.start, indices.stop) if isinstance(indices, range) else list(indices)
     head = (block.batch, block.chunk, span, block.attempt, block.worker, block.seconds.tobytes(), block.errors)
-    return keyring.seal(codec.OUTCOMES, (*head, block.cancelled), values)
+    return keyring.seal(signing.OUTCOMES, (*head, block.cancelled), values)
 
 
 def open_block(keyring: Keyring, message: bytes, batch: str) -> tuple[Block, memoryview]:
@@ -173,7 +173,7 @@ def open_block(keyring: Keyring, message: bytes, batch: str) -> tuple[Block, mem
 
     Raises `MessageRefused`, also for a genuine block of another batch: a replay.
     """
-    head, values = keyring.open(codec.OUTCOMES, message)
+    head, values = keyring.open(signing.OUTCOMES, message)
     owner, chunk, span, attempt, worker, seconds, errors, cancelled = head
     if owner != batch:
         raise MessageRefused(f"it belongs to batch {owner!r}, and was found in the stream of {batch!r}")

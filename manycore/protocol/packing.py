@@ -1,4 +1,4 @@
-"""Turns items, results and functions into bytes and back. It trusts its input: `codec` checks it first.
+"""Turns items, results and functions into bytes and back. It trusts its input: `signing` checks it first.
 
 Each item is pickled by itself, unless all of them are plain immutable values: so items never share a mutable object,
 however they happen to be chunked, and each can be rebuilt in its own turn. Exceptions travel in `failure`.

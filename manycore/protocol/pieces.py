@@ -13,9 +13,9 @@ from typing import Any
 import redis
 
 from manycore.errors import MessageRefused, ObjectGone
-from manycore.protocol import codec, keys
-from manycore.protocol.codec import Keyring, content_digest
+from manycore.protocol import keys, signing
 from manycore.protocol.flat import Flat
+from manycore.protocol.signing import Keyring, content_digest
 
 PIECE_BYTES = 8 * 1024 * 1024
 LIST = b"list"
@@ -31,7 +31,7 @@ def store(client: redis.Redis, keyring: Keyring, name: str, flat: Flat, ttl_seco
         pipe.expire(key, ttl_seconds)
         pipe.execute()
         digests.append(content_digest(piece))
-    client.hset(key, LIST.decode(), keyring.seal(codec.OBJECT, (name, flat.size, digests)))
+    client.hset(key, LIST.decode(), keyring.seal(signing.OBJECT, (name, flat.size, digests)))
 
 
 def fetch(client: redis.Redis, keyring: Keyring, name: str, size: int) -> Iterator[bytes]:
@@ -43,7 +43,7 @@ def fetch(client: redis.Redis, keyring: Keyring, name: str, size: int) -> Iterat
     sealed: Any = client.hget(key, LIST.decode())
     if sealed is None:
         raise ObjectGone(name)
-    whose, claimed, digests = keyring.open(codec.OBJECT, sealed).header
+    whose, claimed, digests = keyring.open(signing.OBJECT, sealed).header
     if (whose, claimed) != (name, size):
         raise MessageRefused(f"its object is {whose!r:.60} of {claimed!r:.20} bytes, it names {name} of {size:,}")
     for place, digest in enumerate(digests):

@@ -12,8 +12,8 @@ from celery import Celery
 from kombu.exceptions import BatchPublishError
 from kombu.pools import ProducerPool
 
-from manycore.protocol.codec import CONTENT_TYPE, Keyring
 from manycore.protocol.message import Chunk, seal_chunk
+from manycore.protocol.signing import CONTENT_TYPE, Keyring
 
 MAX_PRODUCERS = 10
 SENT = "sent"

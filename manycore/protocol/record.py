@@ -19,7 +19,6 @@ import redis
 from manycore.errors import BatchChanged, BatchIncomplete, ManycoreError, MessageRefused, UnknownBatch
 from manycore.protocol import account, keys
 from manycore.protocol.clock import ServerClock
-from manycore.protocol.codec import Keyring
 from manycore.protocol.failure import dump_error
 from manycore.protocol.fingerprint import digest_of, digest_of_items
 from manycore.protocol.message import Block, Chunk, open_chunk, seal_block, seal_chunk
@@ -27,6 +26,7 @@ from manycore.protocol.packing import module_of, name_of, pack
 from manycore.protocol.parcel import Parcel, Program
 from manycore.protocol.references import release
 from manycore.protocol.script import Script
+from manycore.protocol.signing import Keyring
 
 ENTRIES_PER_READ = 32
 """With blocks of at most 1 MiB in a stream, one read holds 32 MiB at most."""

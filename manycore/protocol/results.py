@@ -9,9 +9,9 @@ import pickle
 from typing import Any
 
 from manycore.errors import NotPicklable
-from manycore.protocol import codec
-from manycore.protocol.codec import Keyring
+from manycore.protocol import signing
 from manycore.protocol.pickling import dumps, reason_of
+from manycore.protocol.signing import Keyring
 
 WHAT = "A task's result"
 
@@ -23,15 +23,15 @@ def seal_result(keyring: Keyring, meta: Any) -> bytes:
         body = dumps(meta, WHAT)
     except KeyboardInterrupt as exc:  # the result's own: none reaches a worker's children from outside
         raise NotPicklable(WHAT, reason_of(exc)) from exc
-    return keyring.seal(codec.RESULT, (named.get("task_id"), named.get("status")), body)
+    return keyring.seal(signing.RESULT, (named.get("task_id"), named.get("status")), body)
 
 
 def open_result(keyring: Keyring, message: bytes, *, max_bytes: int) -> Any:
     """Verify and rebuild what `seal_result` was given. Raises `MessageRefused`, or what rebuilding it does."""
-    return pickle.loads(keyring.open(codec.RESULT, message, max_bytes=max_bytes).body)
+    return pickle.loads(keyring.open(signing.RESULT, message, max_bytes=max_bytes).body)
 
 
 def head_of(keyring: Keyring, message: bytes) -> dict[str, Any]:
     """What a result says of itself, in Celery's form and without the result. Raises `MessageRefused`."""
-    task_id, status = keyring.open(codec.RESULT, message).header
+    task_id, status = keyring.open(signing.RESULT, message).header
     return {"task_id": task_id, "status": status, "result": None, "traceback": None, "children": []}

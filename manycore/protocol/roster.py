@@ -16,9 +16,9 @@ import redis
 from manycore.errors import SigningKeyMismatch, SigningKeyUnknown
 from manycore.protocol import keys, python
 from manycore.protocol.broker import AWAY
-from manycore.protocol.codec import Keyring
 from manycore.protocol.edition import Edition
 from manycore.protocol.python import Python
+from manycore.protocol.signing import Keyring
 
 logger = logging.getLogger(__name__)
 FRESH_SECONDS = 2.0

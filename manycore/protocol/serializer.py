@@ -12,12 +12,12 @@ from typing import Any
 from celery.signals import before_task_publish
 from kombu import serialization
 
-from manycore.protocol import codec
+from manycore.protocol import signing
 from manycore.protocol.calls import VOUCHED, open_call, seal_call
-from manycore.protocol.codec import Keyring
 from manycore.protocol.message import Chunk, open_chunk
 from manycore.protocol.pickling import check_size
 from manycore.protocol.results import open_result, seal_result
+from manycore.protocol.signing import Keyring
 
 NAME, RESULT_NAME = "manycore", "manycore-result"
 
@@ -43,7 +43,7 @@ def install(keyring: Keyring, *, max_message_bytes: int, max_result_bytes: int) 
 
     def decode(message: Any) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
         data = bytes(message)
-        if codec.is_sealed(codec.CHUNK, data):
+        if signing.is_sealed(signing.CHUNK, data):
             chunk, payload = open_chunk(keyring, data, max_bytes=max_message_bytes)
             return [Delivery(chunk, bytes(payload))], {}, {}
         call, options = open_call(keyring, data, max_bytes=max_message_bytes)
@@ -57,9 +57,9 @@ def install(keyring: Keyring, *, max_message_bytes: int, max_result_bytes: int) 
     def decode_result(message: Any) -> Any:
         return open_result(keyring, bytes(message), max_bytes=max_result_bytes)
 
-    serialization.register(NAME, encode, decode, content_type=codec.CONTENT_TYPE, content_encoding="binary")
+    serialization.register(NAME, encode, decode, content_type=signing.CONTENT_TYPE, content_encoding="binary")
     serialization.register(
-        RESULT_NAME, encode_result, decode_result, content_type=codec.RESULT_TYPE, content_encoding="binary"
+        RESULT_NAME, encode_result, decode_result, content_type=signing.RESULT_TYPE, content_encoding="binary"
     )
     before_task_publish.connect(_vouch, weak=False, dispatch_uid="manycore.vouch")
 

@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from manycore.errors import SettingsError, SigningKeyMissing
 from manycore.protocol.address import Address
-from manycore.protocol.codec import Keyring
+from manycore.protocol.signing import Keyring
 from manycore.protocol.trust import with_authority
 
 MIB = 1024 * 1024

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 from redis import Redis
 
 from manycore.errors import MessageRefused
-from manycore.protocol import codec, keys
-from manycore.protocol.codec import Keyring
+from manycore.protocol import keys, signing
 from manycore.protocol.message import Chunk, open_chunk, seal_chunk
+from manycore.protocol.signing import Keyring
 
 MAX_ITEMS = 1000
 MAX_BYTES = 16 * 1024 * 1024
@@ -76,12 +76,12 @@ class Poison:
     def sealed(self, keyring: Keyring) -> bytes:
         texts = self.queue[:MAX_TEXT], self.shadow and self.shadow[:MAX_TEXT], self.cause[:MAX_TEXT]
         head = (self.when, *texts, self.executions, self.trace, self.payload_bytes, self.payload is None, self.function)
-        return keyring.seal(codec.POISON, head, seal_chunk(keyring, self.chunk, self.payload or b""))
+        return keyring.seal(signing.POISON, head, seal_chunk(keyring, self.chunk, self.payload or b""))
 
     @classmethod
     def opened(cls, keyring: Keyring, message: bytes) -> Poison:
         """Verify a kept item. Raises `MessageRefused`."""
-        head, body = keyring.open(codec.POISON, message)
+        head, body = keyring.open(signing.POISON, message)
         when, queue, shadow, cause, executions, trace, size, too_large, function = head
         chunk, payload = open_chunk(keyring, bytes(body))
         kept = None if too_large else bytes(payload)

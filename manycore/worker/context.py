@@ -28,15 +28,15 @@ from manycore.errors import (
     SettingsError,
     VersionMismatch,
 )
-from manycore.protocol import codec, keys
+from manycore.protocol import keys, signing
 from manycore.protocol.archive import open_archive
 from manycore.protocol.broker import OurAMQP, OurCelery, connect
 from manycore.protocol.clock import ServerClock
-from manycore.protocol.codec import Keyring
 from manycore.protocol.message import Chunk
 from manycore.protocol.publisher import Publisher
 from manycore.protocol.python import here, shown
 from manycore.protocol.settings import Settings
+from manycore.protocol.signing import Keyring
 from manycore.worker import blackbox
 from manycore.worker.blackbox import BlackBox
 from manycore.worker.code import CodeStore, Imports
@@ -181,7 +181,7 @@ class WorkerContext:
     def _load(self, digest: str, sealed: bytes | None, world: str | None) -> Function:
         if sealed is None:
             raise MessageRefused(f"its function {digest} is no longer in Redis (MANYCORE_BATCH_TTL_SECONDS)")
-        head, blob = self.keyring.open(codec.FUNCTION, sealed)
+        head, blob = self.keyring.open(signing.FUNCTION, sealed)
         if head["digest"] != digest:
             raise MessageRefused(f"its function is {head['digest']}, the message names {digest}")
         if head["setup"] and not self.settings.allow_functions:

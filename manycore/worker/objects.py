@@ -17,7 +17,6 @@ import redis
 
 from manycore.errors import MessageRefused, ObjectStoreFull, PayloadTooLarge, SettingsError
 from manycore.protocol import keys, pieces, refs
-from manycore.protocol.codec import Keyring
 from manycore.protocol.flat import Flat, restored
 from manycore.protocol.home import LOCK, Home, default_place, sweep
 from manycore.protocol.message import Chunk
@@ -25,6 +24,7 @@ from manycore.protocol.packing import Pickled
 from manycore.protocol.patience import OF_WORKERS, Patience
 from manycore.protocol.pickling import Sink, check_size, dump_into, dumps
 from manycore.protocol.settings import Settings
+from manycore.protocol.signing import Keyring
 
 ASIDE_BYTES = 256 * 1024
 """A larger result lies in shared memory, where its client shares that."""

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
-from manycore.protocol import codec
-from manycore.protocol.codec import CONTENT_TYPE, Keyring
+from manycore.protocol import signing
 from manycore.protocol.message import Chunk, ItemOptions, seal_chunk
+from manycore.protocol.signing import CONTENT_TYPE, Keyring
 
 MIB = 1024 * 1024
 FORGERY = "x\n[2026-01-01 00:00:00,000: ERROR/MainProcess] forged\x1b[31m"
@@ -44,7 +44,7 @@ class Forge:
         return self.call(((), {}, {"manycore": ("manycore.call", "an-id")} | options), id="an-id")
 
     def sealed(self, value: Any) -> bytes:
-        return self.ring.seal(codec.CALL, None, pickle.dumps(value))
+        return self.ring.seal(signing.CALL, None, pickle.dumps(value))
 
     def wrap(self, body: bytes, **headers: Any) -> dict[str, Any]:
         return {
@@ -132,7 +132,7 @@ KINDS: dict[str, Kind] = {
     "an unsigned object": lambda f: f.message(b'{"a":1}'),
     "unsigned JSON": lambda f: f.message(b"[[], {}, {}]"),
     "unsigned pickle": lambda f: f.message(pickle.dumps(((), {}, {}))),
-    "a body signed with another key": lambda f: f.message(Keyring.parse("k" * 32).seal(codec.CALL, None, b"N.")),
+    "a body signed with another key": lambda f: f.message(Keyring.parse("k" * 32).seal(signing.CALL, None, b"N.")),
     "content-type pickle": lambda f: changed(
         f.message(pickle.dumps(1)), "content-type", to="application/x-python-serialize"
     ),
@@ -154,9 +154,9 @@ KINDS: dict[str, Kind] = {
     "a signed call that is an object": lambda f: f.call({"a": 1}),
     "a signed call of two": lambda f: f.call(((), {})),
     "a signed call of other types": lambda f: f.call(("args", [1], 3)),
-    "a signed call that cannot be rebuilt": lambda f: f.message(f.ring.seal(codec.CALL, None, b"cno_module\nx\n.")),
-    "a signed chunk that lacks all": lambda f: f.wrap(f.ring.seal(codec.CHUNK, {"id": 1}, b"")),
-    "a signed chunk that is a list": lambda f: f.wrap(f.ring.seal(codec.CHUNK, [1], b"")),
+    "a signed call that cannot be rebuilt": lambda f: f.message(f.ring.seal(signing.CALL, None, b"cno_module\nx\n.")),
+    "a signed chunk that lacks all": lambda f: f.wrap(f.ring.seal(signing.CHUNK, {"id": 1}, b"")),
+    "a signed chunk that is a list": lambda f: f.wrap(f.ring.seal(signing.CHUNK, [1], b"")),
     "callbacks are text": lambda f: f.embedding(callbacks="x"),
     "callbacks are numbers": lambda f: f.embedding(callbacks=[1]),
     "a chord is a list": lambda f: f.embedding(chord=[1]),

@@ -18,7 +18,7 @@ from typing import Self
 
 from manycore.protocol import keys
 from manycore.protocol.broker import AWAY
-from manycore.protocol.codec import generate_key
+from manycore.protocol.signing import generate_key
 from ops.chaos.fragile import CLIENT
 from ops.chaos.host import Host
 from ops.chaos.items import RUNS

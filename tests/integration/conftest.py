@@ -20,7 +20,7 @@ import redis
 from manycore import Cluster
 from manycore.client.locks import checked
 from manycore.local.server import server_binary
-from manycore.protocol.codec import generate_key
+from manycore.protocol.signing import generate_key
 from ops.chaos.host import CLOCK
 from ops.chaos.rig import CLOCK_FOLDER
 from tests.flower import Flower

@@ -27,7 +27,7 @@ from manycore.errors import (
     SigningKeyMissing,
     UnknownTask,
 )
-from manycore.protocol.codec import generate_key
+from manycore.protocol.signing import generate_key
 from tests.functions import CannotArrive, busy, lock, raise_needs_two, square
 from tests.integration.conftest import ROOT, Server
 from tests.waiting import wait_until

@@ -15,9 +15,9 @@ import pytest
 
 from manycore import Cluster, Code
 from manycore.errors import FunctionsNotAllowed, MessageRefused, NotUnpicklable
-from manycore.protocol import codec, keys
+from manycore.protocol import keys, signing
 from manycore.protocol.archive import Archive
-from manycore.protocol.codec import Keyring
+from manycore.protocol.signing import Keyring
 from tests.integration.conftest import Server
 from tests.probe import Probe
 from tests.programs import PRINTS, PROGRAMS, run, write
@@ -166,7 +166,7 @@ def test_workers_of_registered_tasks_only_refuse_it(
 
 
 def forged(keyring: Keyring, files: Any) -> bytes:
-    return keyring.seal(codec.CODE, {"version": 1, "digest": "d" * 32, "files": files}, b"x")
+    return keyring.seal(signing.CODE, {"version": 1, "digest": "d" * 32, "files": files}, b"x")
 
 
 @pytest.mark.parametrize(

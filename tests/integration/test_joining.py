@@ -16,8 +16,8 @@ import pytest
 
 from manycore import Cluster
 from manycore.errors import ConnectionFailed, NotTrusted, SettingsError
-from manycore.protocol.codec import generate_key
 from manycore.protocol.invitation import Invitation
+from manycore.protocol.signing import generate_key
 from ops.init.certificates import ensure_certificates
 from tests.integration.conftest import ROOT, Server
 from tests.waiting import wait_until

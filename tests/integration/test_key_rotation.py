@@ -10,7 +10,7 @@ import pytest
 
 from manycore import Cluster
 from manycore.errors import SigningKeyUnknown
-from manycore.protocol.codec import generate_key
+from manycore.protocol.signing import generate_key
 from manycore.quarantine import Quarantine
 from tests.integration.conftest import Server
 

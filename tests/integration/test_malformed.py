@@ -18,7 +18,7 @@ import redis
 from manycore import Cluster
 from manycore.local.server import server_binary
 from manycore.protocol import keys, packing
-from manycore.protocol.codec import generate_key
+from manycore.protocol.signing import generate_key
 from manycore.quarantine.refused import MAX_ENTRIES, MAX_ENTRY_BYTES, RefusedMessages
 from ops.chaos.malformed import CONTROL, FORGERY, KINDS, MIB, Forge, Kind, changed, raw
 from tests.functions import busy, square

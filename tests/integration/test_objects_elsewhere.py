@@ -18,8 +18,8 @@ import redis
 from manycore import Cluster
 from manycore.errors import MessageRefused, ObjectGone
 from manycore.protocol import keys, pieces
-from manycore.protocol.codec import Keyring
 from manycore.protocol.flat import flatten
+from manycore.protocol.signing import Keyring
 from tests.integration.conftest import Server
 from tests.waiting import wait_until
 

@@ -11,7 +11,7 @@ from kombu.exceptions import DecodeError, EncodeError
 
 from manycore.errors import MessageRefused
 from manycore.plain import celery_app
-from manycore.protocol.codec import generate_key
+from manycore.protocol.signing import generate_key
 from tests.integration.conftest import Server
 
 ECHO = "tests.functions.echo"

@@ -13,9 +13,9 @@ from manycore import Cluster
 from manycore.errors import ItemTimeout, NotInQuarantine, NotRetryable, WorkerCrashed
 from manycore.protocol import keys
 from manycore.protocol.again import Retried
-from manycore.protocol.codec import Keyring, generate_key
 from manycore.protocol.message import Chunk, ItemOptions
 from manycore.protocol.packing import pack
+from manycore.protocol.signing import Keyring, generate_key
 from manycore.quarantine import Quarantine, poison
 from manycore.quarantine.poison import MAX_PART_BYTES, Poison, PoisonItems, Unreadable
 from manycore.quarantine.refused import RefusedMessages

@@ -18,9 +18,9 @@ from click.testing import CliRunner, Result
 from manycore import Cluster
 from manycore.cli.__main__ import main
 from manycore.errors import WorkerCrashed
-from manycore.protocol.codec import Keyring, generate_key
 from manycore.protocol.message import Chunk, ItemOptions
 from manycore.protocol.packing import pack
+from manycore.protocol.signing import Keyring, generate_key
 from manycore.quarantine.poison import Poison, PoisonItems, item_id
 from manycore.quarantine.refused import RefusedMessages
 from tests.functions import hold_while, leave_while

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from manycore.protocol.codec import generate_key
+from manycore.protocol.signing import generate_key
 from tests.integration.conftest import ROOT, Server
 from tests.waiting import wait_until
 

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from manycore.local.server import server_binary
-from manycore.protocol.codec import generate_key
 from manycore.protocol.invitation import Invitation
+from manycore.protocol.signing import generate_key
 from ops.init.certificates import ensure_certificates
 from tests.stack.conftest import missing
 from tests.stack.stack import ROOT

@@ -16,8 +16,8 @@ from manycore.errors import SettingsError
 from manycore.protocol import serializer
 from manycore.protocol.address import Address
 from manycore.protocol.broker import create_app
-from manycore.protocol.codec import Keyring
 from manycore.protocol.settings import load_settings
+from manycore.protocol.signing import Keyring
 
 SECRET = "zq#xw"
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manycore.errors import MessageRefused
-from manycore.protocol import archive, codec
+from manycore.protocol import archive, signing
 from manycore.protocol.archive import digest_of, open_archive, seal_archive
-from manycore.protocol.codec import Keyring, generate_key
+from manycore.protocol.signing import Keyring, generate_key
 
 KEYRING = Keyring([generate_key().encode()])
 FILES = {"mylib.py": b"x = 1\n", "pkg/__init__.py": b"", "pkg/data/a.json": b"{}"}
@@ -23,7 +23,7 @@ def forged(files: Any, body: bytes = b"", **changes: Any) -> tuple[bytes, str]:
     """A rightly signed archive whose list says what it likes."""
     digest = "d" * 32
     head = {"version": archive.VERSION, "digest": digest, "files": files} | changes
-    return KEYRING.seal(codec.CODE, head, body if body else zlib.compress(b"")), digest
+    return KEYRING.seal(signing.CODE, head, body if body else zlib.compress(b"")), digest
 
 
 @given(st.dictionaries(st.lists(names, min_size=1, max_size=3).map("/".join), st.binary(max_size=50), max_size=6))
@@ -72,7 +72,7 @@ def test_a_list_that_cannot_be_is_refused(files: Any) -> None:
 @pytest.mark.parametrize("head", [None, 7, [], {}, {"version": 1}], ids=str)
 def test_a_head_that_cannot_be_is_refused(head: Any) -> None:
     with pytest.raises(MessageRefused):
-        open_archive(KEYRING, KEYRING.seal(codec.CODE, head, b""), "d")
+        open_archive(KEYRING, KEYRING.seal(signing.CODE, head, b""), "d")
 
 
 def test_a_bomb_is_not_inflated() -> None:
@@ -105,7 +105,7 @@ def test_a_strangers_archive_is_refused() -> None:
 
 def test_a_function_does_not_pass_for_an_archive() -> None:
     with pytest.raises(MessageRefused):
-        open_archive(KEYRING, KEYRING.seal(codec.FUNCTION, {}, b""), "d" * 32)
+        open_archive(KEYRING, KEYRING.seal(signing.FUNCTION, {}, b""), "d" * 32)
 
 
 def test_a_version_of_the_future_is_refused_clearly() -> None:

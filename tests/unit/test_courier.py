@@ -11,10 +11,10 @@ import pytest
 from kombu.exceptions import OperationalError
 
 from manycore.errors import ConnectionFailed
-from manycore.protocol.codec import Keyring
 from manycore.protocol.message import Chunk, ItemOptions
 from manycore.protocol.packing import opened, pack, unpack
 from manycore.protocol.resume import Resume
+from manycore.protocol.signing import Keyring
 from manycore.worker.blackbox import BlackBox
 from manycore.worker.child.courier import Courier
 from manycore.worker.child.run import ChunkRun

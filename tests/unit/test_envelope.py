@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kombu import Connection, Producer
 
 from manycore.errors import MessageRefused
-from manycore.protocol.codec import CONTENT_TYPE
+from manycore.protocol.signing import CONTENT_TYPE
 from manycore.worker.parent.envelope import MAX_HEADER_BYTES, MAX_SHOWN, read_envelope
 
 LIMIT = 10_000

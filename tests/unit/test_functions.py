@@ -21,13 +21,13 @@ from manycore.errors import (
     UnknownTask,
     VersionMismatch,
 )
-from manycore.protocol import codec, packing
+from manycore.protocol import packing, signing
 from manycore.protocol.broker import FUNCTION_TASK
-from manycore.protocol.codec import Keyring
 from manycore.protocol.edition import Edition, edition_of
 from manycore.protocol.parcel import Program
 from manycore.protocol.roster import Roster
 from manycore.protocol.settings import load_settings
+from manycore.protocol.signing import Keyring
 from manycore.task import task
 
 RING = Keyring([b"a key of sixteen"])
@@ -80,7 +80,7 @@ def known(value: int) -> int:
 
 def shipped(program: Program) -> tuple[Any, ...]:
     assert program.sealed is not None
-    header, body = RING.open(codec.FUNCTION, program.sealed)
+    header, body = RING.open(signing.FUNCTION, program.sealed)
     assert header["digest"] == program.digest
     parts: tuple[Any, ...] = pickle.loads(body)
     return parts
@@ -160,12 +160,12 @@ def test_an_initializer_travels_with_the_function_and_is_the_same_in_every_progr
     ours = shipper("tasks.known")
     ours.initializer = Initializer.of(print, ("hello",))
     programs = [ours.program(function) for function in (plain, lambda: 1, known)]
-    heads = [RING.open(codec.FUNCTION, program.sealed or b"").header for program in programs]
+    heads = [RING.open(signing.FUNCTION, program.sealed or b"").header for program in programs]
     assert len({head["setup"] for head in heads}) == 1
     assert len({head["digest"] for head in heads}) == 3
     assert shipped(programs[0])[2:] == (print, ("hello",))
     other = ours.program(plain, initializer=Initializer.of(print, ("bye",)))
-    assert RING.open(codec.FUNCTION, other.sealed or b"").header["setup"] != heads[0]["setup"]
+    assert RING.open(signing.FUNCTION, other.sealed or b"").header["setup"] != heads[0]["setup"]
 
 
 def test_an_initializer_is_a_function_that_a_cluster_may_not_allow() -> None:

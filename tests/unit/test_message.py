@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manycore.errors import MessageRefused
-from manycore.protocol import codec
-from manycore.protocol.codec import Keyring
+from manycore.protocol import signing
 from manycore.protocol.message import (
     Block,
     CallForm,
@@ -25,6 +24,7 @@ from manycore.protocol.message import (
 )
 from manycore.protocol.parcel import Parcel, Program
 from manycore.protocol.retry import Backoff
+from manycore.protocol.signing import Keyring
 
 RING = Keyring([b"a key of sixteen"])
 backoffs = st.builds(Backoff, st.floats(0, 9), st.floats(1, 9), st.floats(0, 9), st.booleans())
@@ -127,8 +127,8 @@ def test_indices_follow_the_first() -> None:
 
 
 def test_what_another_version_says_beside_is_left_out() -> None:
-    head, payload = RING.open(codec.CHUNK, seal_chunk(RING, chunk_of(0, 4), b"items"))
-    sealed = RING.seal(codec.CHUNK, head | {"colour": "blue"}, payload)
+    head, payload = RING.open(signing.CHUNK, seal_chunk(RING, chunk_of(0, 4), b"items"))
+    sealed = RING.seal(signing.CHUNK, head | {"colour": "blue"}, payload)
     assert open_chunk(RING, sealed)[0] == chunk_of(0, 4)
 
 

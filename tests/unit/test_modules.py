@@ -17,7 +17,7 @@ from manycore.client.modules import find_modules, imports_of, is_installed
 from manycore.errors import CodeTooLarge, SettingsError
 from manycore.protocol import archive
 from manycore.protocol.archive import open_archive
-from manycore.protocol.codec import Keyring, generate_key
+from manycore.protocol.signing import Keyring, generate_key
 
 KEYRING = Keyring([generate_key().encode()])
 

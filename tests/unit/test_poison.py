@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from manycore.errors import MessageRefused
 from manycore.protocol import keys
-from manycore.protocol.codec import Keyring, generate_key
 from manycore.protocol.message import Chunk, ItemOptions
+from manycore.protocol.signing import Keyring, generate_key
 from manycore.quarantine import poison
 from manycore.quarantine.poison import Held, Poison, item_id, surplus
 

@@ -7,10 +7,10 @@ from typing import Any, cast
 import pytest
 
 from manycore.protocol import roster
-from manycore.protocol.codec import Keyring
 from manycore.protocol.edition import Edition
 from manycore.protocol.python import here
 from manycore.protocol.roster import Roster, Worker
+from manycore.protocol.signing import Keyring
 
 RING = Keyring([b"a key of sixteen"])
 OURS, THEIRS = Edition("1f", "/here/mine.py"), Edition("4e", "/app/mine.py")

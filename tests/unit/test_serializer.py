@@ -13,16 +13,16 @@ from kombu import serialization
 from kombu.exceptions import ContentDisallowed, DecodeError
 
 from manycore.errors import MessageRefused
-from manycore.protocol import codec, serializer
-from manycore.protocol.codec import Keyring
+from manycore.protocol import serializer, signing
 from manycore.protocol.message import Chunk, ItemOptions, seal_chunk
 from manycore.protocol.results import head_of, seal_result
 from manycore.protocol.serializer import Delivery
+from manycore.protocol.signing import Keyring
 from manycore.worker.parent.strategy import check_call
 
 RING = Keyring([b"a key of sixteen"])
 MAX_BYTES = 10_000
-TYPES = {serializer.NAME: codec.CONTENT_TYPE, serializer.RESULT_NAME: codec.RESULT_TYPE}
+TYPES = {serializer.NAME: signing.CONTENT_TYPE, serializer.RESULT_NAME: signing.RESULT_TYPE}
 CHUNK = Chunk("b.c", "b", "t", None, ItemOptions(), 0, 0, 2, None, b"")
 
 
@@ -117,12 +117,12 @@ def test_a_results_head_is_read_without_it() -> None:
 STRANGER = Keyring([b"another key of sixteen"])
 REFUSED = {
     "a pickle": pickle.dumps(1),
-    "a stranger's call": STRANGER.seal(codec.CALL, None, pickle.dumps(1)),
+    "a stranger's call": STRANGER.seal(signing.CALL, None, pickle.dumps(1)),
     "a stranger's chunk": seal_chunk(STRANGER, CHUNK, b""),
-    "outcomes": RING.seal(codec.OUTCOMES, None, pickle.dumps(1)),
+    "outcomes": RING.seal(signing.OUTCOMES, None, pickle.dumps(1)),
     "a result": seal_result(RING, {"status": "SUCCESS"}),
-    "a call of another form": RING.seal(codec.CALL, None, pickle.dumps(1)),
-    "a large call": RING.seal(codec.CALL, None, b"x" * MAX_BYTES),
+    "a call of another form": RING.seal(signing.CALL, None, pickle.dumps(1)),
+    "a large call": RING.seal(signing.CALL, None, b"x" * MAX_BYTES),
     "a large chunk": seal_chunk(RING, CHUNK, b"x" * MAX_BYTES),
 }
 
@@ -136,7 +136,7 @@ def test_anything_else_is_refused(body: bytes) -> None:
 
 def test_kombu_refuses_other_content_types() -> None:
     with pytest.raises(ContentDisallowed):
-        serialization.loads(b"1", "application/json", "utf-8", accept=[codec.CONTENT_TYPE])
+        serialization.loads(b"1", "application/json", "utf-8", accept=[signing.CONTENT_TYPE])
 
 
 @pytest.mark.parametrize(("task", "call_id"), [("tasks.delete_all", "id-1"), ("tasks.add", "id-2")])

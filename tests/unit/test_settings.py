@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from manycore.errors import SettingsError, SigningKeyMissing
-from manycore.protocol.codec import Keyring
 from manycore.protocol.settings import Settings, load_settings, redacted
+from manycore.protocol.signing import Keyring
 
 KEY, OTHER = "a-key-of-16-bytes-or-more", "another-key-of-16-bytes"
 

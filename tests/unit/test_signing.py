@@ -1,4 +1,4 @@
-"""`codec` lets nothing pass that was not sealed, whole, by a known key, as this kind of message."""
+"""`signing` lets nothing pass that was not sealed, whole, by a known key, as this kind of message."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manycore.errors import MessageRefused, SettingsError
-from manycore.protocol import codec
-from manycore.protocol.codec import Keyring, content_digest, generate_key, is_sealed, key_id
+from manycore.protocol import signing
+from manycore.protocol.signing import Keyring, content_digest, generate_key, is_sealed, key_id
 
 OLD, NEW = b"an old key of the cluster", b"a new key of the cluster!"
 RING = Keyring([NEW])
-KINDS = [codec.CHUNK, codec.CALL, codec.OUTCOMES, codec.FUNCTION]
+KINDS = [signing.CHUNK, signing.CALL, signing.OUTCOMES, signing.FUNCTION]
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text() | st.binary(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3) | st.tuples(inner, inner),
@@ -50,29 +50,29 @@ def test_what_was_sealed_opens(kind: bytes, header: Any, body: bytes) -> None:
 
 @given(st.binary(max_size=40), st.integers(1, 255))
 def test_a_change_of_any_byte_is_refused(body: bytes, change: int) -> None:
-    sealed = RING.seal(codec.CHUNK, ("b", 1), body)
+    sealed = RING.seal(signing.CHUNK, ("b", 1), body)
     for place in range(len(sealed)):
         changed = bytearray(sealed)
         changed[place] ^= change
         with pytest.raises(MessageRefused):
-            RING.open(codec.CHUNK, bytes(changed))
+            RING.open(signing.CHUNK, bytes(changed))
 
 
 @given(st.binary(max_size=40), st.binary(min_size=1, max_size=4))
 def test_a_shorter_or_longer_message_is_refused(body: bytes, more: bytes) -> None:
-    sealed = RING.seal(codec.CHUNK, None, body)
+    sealed = RING.seal(signing.CHUNK, None, body)
     for length in range(len(sealed)):
         with pytest.raises(MessageRefused):
-            RING.open(codec.CHUNK, sealed[:length])
+            RING.open(signing.CHUNK, sealed[:length])
     with pytest.raises(MessageRefused):
-        RING.open(codec.CHUNK, sealed + more)
+        RING.open(signing.CHUNK, sealed + more)
 
 
 @given(st.binary())
 def test_noise_is_refused(noise: bytes) -> None:
-    for message in (noise, codec.MAGIC + codec.CHUNK + key_id(NEW) + noise):
+    for message in (noise, signing.MAGIC + signing.CHUNK + key_id(NEW) + noise):
         with pytest.raises(MessageRefused):
-            RING.open(codec.CHUNK, message)
+            RING.open(signing.CHUNK, message)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -90,49 +90,49 @@ def test_a_kind_opens_as_itself_only(kind: bytes, other: bytes) -> None:
 
 def test_a_stranger_is_told_which_keys_are_known() -> None:
     with pytest.raises(MessageRefused, match=f"signed with key {key_id(OLD).hex()}, known here: {key_id(NEW).hex()}"):
-        RING.open(codec.CALL, Keyring([OLD]).seal(codec.CALL, None))
+        RING.open(signing.CALL, Keyring([OLD]).seal(signing.CALL, None))
 
 
 def test_while_keys_rotate_both_are_read_and_the_first_signs() -> None:
     both = Keyring([NEW, OLD])
-    assert both.open(codec.CALL, Keyring([OLD]).seal(codec.CALL, 1)).header == 1
-    assert RING.open(codec.CALL, both.seal(codec.CALL, 2)).header == 2
+    assert both.open(signing.CALL, Keyring([OLD]).seal(signing.CALL, 1)).header == 1
+    assert RING.open(signing.CALL, both.seal(signing.CALL, 2)).header == 2
 
 
 def test_a_message_under_another_keys_name_is_refused() -> None:
     both = Keyring([NEW, OLD])
-    sealed = both.seal(codec.CALL, None)
+    sealed = both.seal(signing.CALL, None)
     with pytest.raises(MessageRefused, match="signature does not hold"):
-        both.open(codec.CALL, sealed[:4] + key_id(OLD) + sealed[8:])
+        both.open(signing.CALL, sealed[:4] + key_id(OLD) + sealed[8:])
 
 
 def test_the_limit_counts_the_whole_message() -> None:
-    sealed = RING.seal(codec.CALL, None, b"x" * 100)
-    assert RING.open(codec.CALL, sealed, max_bytes=len(sealed))
+    sealed = RING.seal(signing.CALL, None, b"x" * 100)
+    assert RING.open(signing.CALL, sealed, max_bytes=len(sealed))
     with pytest.raises(MessageRefused, match=rf"it has {len(sealed)} bytes, the limit is {len(sealed) - 1}"):
-        RING.open(codec.CALL, sealed, max_bytes=len(sealed) - 1)
+        RING.open(signing.CALL, sealed, max_bytes=len(sealed) - 1)
 
 
 def test_the_sealed_mark_is_live(marks: list[str]) -> None:
-    RING.open(codec.CALL, RING.seal(codec.CALL, Marks()))
+    RING.open(signing.CALL, RING.seal(signing.CALL, Marks()))
     assert marks == ["unpickled"]
 
 
 def test_nothing_of_a_stranger_is_unpickled(marks: list[str]) -> None:
     with pytest.raises(MessageRefused):
-        RING.open(codec.CALL, Keyring([OLD]).seal(codec.CALL, Marks()))
-    forged = Keyring([OLD]).seal(codec.CALL, Marks())
+        RING.open(signing.CALL, Keyring([OLD]).seal(signing.CALL, Marks()))
+    forged = Keyring([OLD]).seal(signing.CALL, Marks())
     with pytest.raises(MessageRefused):
-        RING.open(codec.CALL, forged[:4] + key_id(NEW) + forged[8:])
+        RING.open(signing.CALL, forged[:4] + key_id(NEW) + forged[8:])
     assert marks == []
 
 
 def test_nothing_of_another_kind_or_size_is_unpickled(marks: list[str]) -> None:
-    sealed = RING.seal(codec.CALL, Marks())
+    sealed = RING.seal(signing.CALL, Marks())
     with pytest.raises(MessageRefused):
-        RING.open(codec.CHUNK, sealed)
+        RING.open(signing.CHUNK, sealed)
     with pytest.raises(MessageRefused):
-        RING.open(codec.CALL, sealed, max_bytes=10)
+        RING.open(signing.CALL, sealed, max_bytes=10)
     assert marks == []
 
 
@@ -153,7 +153,7 @@ def test_no_key_is_refused() -> None:
 
 def test_a_key_of_any_length_works() -> None:
     long = Keyring([b"k" * 1000])
-    assert long.open(codec.CALL, long.seal(codec.CALL, 1)).header == 1
+    assert long.open(signing.CALL, long.seal(signing.CALL, 1)).header == 1
 
 
 def test_generated_keys_differ_and_fit() -> None:
@@ -166,6 +166,6 @@ def test_the_digest_of_a_body_depends_on_each_byte() -> None:
 
 
 def test_a_claimed_kind_is_seen_without_a_key() -> None:
-    assert is_sealed(codec.CHUNK, Keyring([OLD]).seal(codec.CHUNK, None))
-    assert not is_sealed(codec.CALL, RING.seal(codec.CHUNK, None))
-    assert not is_sealed(codec.CALL, b"")
+    assert is_sealed(signing.CHUNK, Keyring([OLD]).seal(signing.CHUNK, None))
+    assert not is_sealed(signing.CALL, RING.seal(signing.CHUNK, None))
+    assert not is_sealed(signing.CALL, b"")

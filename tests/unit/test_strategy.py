@@ -9,12 +9,12 @@ import pytest
 from kombu.message import Message
 
 from manycore.errors import MessageRefused
-from manycore.protocol import codec, serializer
+from manycore.protocol import serializer, signing
 from manycore.protocol.calls import seal_call
 from manycore.protocol.clock import ServerClock
-from manycore.protocol.codec import CONTENT_TYPE, Keyring
 from manycore.protocol.message import Chunk, ItemOptions, seal_chunk
 from manycore.protocol.results import seal_result
+from manycore.protocol.signing import CONTENT_TYPE, Keyring
 from manycore.worker.parent.strategy import by_own_clock, check_signed, reason_of
 
 RING = Keyring([b"a key of sixteen"])
@@ -40,7 +40,9 @@ UNSIGNED = {
     "no text": message(b"\xff"),
     "a stranger's chunk": message(seal_chunk(Keyring([b"another key of sixteen"]), CHUNK, b"")),
     "a result": message(seal_result(RING, {"status": "SUCCESS", "result": 1})),
-    "a call whose options hold code": message(RING.seal(codec.CALL, ("t", "i", pickle.dumps({"chain": [print]})), b"")),
+    "a call whose options hold code": message(
+        RING.seal(signing.CALL, ("t", "i", pickle.dumps({"chain": [print]})), b"")
+    ),
     "json": message(json.dumps([[], {}, {}]).encode(), "application/json", "utf-8"),
     "pickle": message(b"N.", "application/x-python-serialize"),
     "data that kombu trusts": message(b"args", "application/data"),

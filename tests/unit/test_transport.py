@@ -19,8 +19,8 @@ from manycore.protocol import serializer
 from manycore.protocol.address import Address
 from manycore.protocol.broker import create_app
 from manycore.protocol.channel import transport_settings
-from manycore.protocol.codec import Keyring
 from manycore.protocol.settings import load_settings
+from manycore.protocol.signing import Keyring
 from manycore.worker.context import WorkerApp
 from manycore.worker.parent import transport
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from manycore.errors import BatchCancelled, MessageRefused, WorkerCrashed
 from manycore.protocol import packing
-from manycore.protocol.codec import content_digest
 from manycore.protocol.failure import dump_error
 from manycore.protocol.message import Chunk
 from manycore.protocol.serializer import Delivery
+from manycore.protocol.signing import content_digest
 from manycore.worker import strikes
 from manycore.worker.blackbox import FUNCTION
 from manycore.worker.child.claims import Claims

@@ -17,7 +17,7 @@ from celery.app.task import Context
 from celery.utils.time import maybe_iso8601
 
 from manycore.errors import MessageRefused
-from manycore.protocol.codec import CONTENT_TYPE
+from manycore.protocol.signing import CONTENT_TYPE
 
 MAX_HEADER_BYTES = 64 * 1024
 """What an envelope may add to its body."""

@@ -12,8 +12,8 @@ from celery.worker import strategy as celery_strategy
 
 from manycore.errors import ManycoreError, MessageRefused
 from manycore.protocol.clock import ServerClock
-from manycore.protocol.codec import CONTENT_TYPE
 from manycore.protocol.serializer import Delivery
+from manycore.protocol.signing import CONTENT_TYPE
 from manycore.worker.context import worker_context
 from manycore.worker.parent.refusals import refuse_message
 

@@ -21,7 +21,7 @@ import pytest
 
 from manycore import Cluster
 from manycore.plain import celery_app
-from manycore.protocol.codec import generate_key
+from manycore.protocol.signing import generate_key
 from tests.integration.matrix import client
 from tests.integration.matrix.doors import BOUND_SECONDS, DOORS, FUNCTIONS, Got
 from tests.integration.matrix.sites import ROOT, Sites

@@ -174,7 +174,7 @@ def _parse(name: bytes, fields: dict[bytes, bytes]) -> Worker:
         fields[b"version"].decode(),
         {module: Edition(*held) for module, held in json.loads(fields[b"editions"]).items()},
         name.decode(errors="replace"),
-        fields[b"inventory"].decode(),
+        fields.get(b"inventory", b"").decode(),
         int(fields.get(b"busy", 0)),
         {str(what): int(count) for what, count in json.loads(fields.get(b"counts", b"{}")).items()},
     )

@@ -24,6 +24,8 @@ STRIKE = Script(__package__, "strike")
 HARD_GRACE_SECONDS = 1.0
 """How long an item may go on at most after its soft limit: to clean up, or because it cannot be interrupted."""
 UNSEEN = "its whole worker died with it"
+MAX_DIGITS = 20
+"""Of an index: Python refuses to read a number of some thousands, which anybody may write there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,8 @@ def record(redis: Redis, reading: Reading, cause: str, ttl: int) -> Strike:
 
 def parse(fields: dict[bytes, bytes]) -> dict[int, Strike]:
     """The strikes of a batch by item index, from its hash."""
-    found = {int(name): _strike(fields, name) for name in fields if name.isdigit()}
+    items = (name for name in fields if len(name) < MAX_DIGITS and name.isdigit())
+    found = {int(name): _strike(fields, name) for name in items}
     return {index: strike for index, strike in found.items() if strike is not None and strike.count}
 
 

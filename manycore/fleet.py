@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-from manycore.errors import SettingsError
-
 DEFAULT_QUEUE = "cpu"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 _TAKEN = re.compile(r"(celery|flower|unacked|mc$)", re.IGNORECASE)
@@ -14,6 +12,8 @@ _TAKEN = re.compile(r"(celery|flower|unacked|mc$)", re.IGNORECASE)
 
 def check_fleet(name: object) -> str:
     """The name of a fleet, if it can be one. Raises `SettingsError`."""
+    from manycore.errors import SettingsError  # its bases cost ten milliseconds, and `import manycore` comes by here
+
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise SettingsError(
             f"fleet={name!r:.60}: a fleet's name is a letter, then up to 39 letters, digits, '-' or '_'. Any "

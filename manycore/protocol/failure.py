@@ -10,24 +10,13 @@ import pickle
 import traceback
 from types import TracebackType
 
-from manycore.errors import ManycoreError, RemoteError
+from manycore.errors import ManycoreError, RemoteError, RemoteTraceback
 from manycore.protocol.pickling import dumps, reason_of, text_of
 
 MAX_TRACEBACK = 64 * 1024
 """Characters of a traceback that travel; of a longer one, its beginning and its end."""
 MAX_ERROR_BYTES = 64 * 1024 * 1024
 """Of one exception, where nobody says less: as the default of `max_item_bytes`."""
-
-
-class RemoteTraceback(Exception):
-    """Carries a worker's traceback as text, as the cause of the exception that an item raised."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
-
-    def __str__(self) -> str:
-        return f'\n"""\n{self.text}"""'
 
 
 def dump_error(error: BaseException, traceback_text: str = "", max_bytes: int = MAX_ERROR_BYTES) -> bytes:

@@ -155,7 +155,7 @@ _TYPES = {
     **dict.fromkeys(("out", QUARANTINE), b"stream"),
     "holders": b"set",
     **dict.fromkeys((WATCH, "activity", "inventory", "ref", "told", "quarantine", "in", "val"), b"string"),
-    **dict.fromkeys(("account", "batch", "worker", "plain", "chunks", "resume", "strikes", "claims"), b"hash"),
+    **dict.fromkeys(("account", "batch", "worker", "plain", "chunks", "resume", "strikes"), b"hash"),
     **dict.fromkeys((QUARANTINE_COUNTS, QUARANTINE_ITEMS), b"hash"),
 }
 """By the whole name, by the word behind `mc:`, or by the one behind a batch's id."""

@@ -9,11 +9,11 @@ import secrets
 from array import array
 from typing import Any
 
-from manycore.errors import BatchCancelled, ManycoreError
+from manycore.errors import BatchCancelled, ManycoreError, RemoteTraceback
 from manycore.protocol import account, keys, packing
 from manycore.protocol.account import Told
 from manycore.protocol.entries import NOT_BEGUN
-from manycore.protocol.failure import RemoteTraceback, dump_error
+from manycore.protocol.failure import dump_error
 from manycore.protocol.message import Block, Chunk, seal_block
 from manycore.worker.context import WorkerContext
 

@@ -20,8 +20,8 @@ from manycore.errors import (
     InitializerFailed,
     NotPicklable,
     NoWorkerState,
+    RemoteTraceback,
 )
-from manycore.protocol.failure import RemoteTraceback
 from tasks.primes import segments
 from tests.functions import busy, fail_first, hold_the_gil, leave, lock, square
 from tests.integration.conftest import Server

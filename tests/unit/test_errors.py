@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from manycore import errors
-from manycore.errors import ManycoreError
-from manycore.protocol.failure import RemoteTraceback
+from manycore.errors import ManycoreError, RemoteTraceback
 
 
 def descendants(cls: type[ManycoreError]) -> list[type[ManycoreError]]:

@@ -8,8 +8,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from manycore.errors import ManycoreError, RemoteError
-from manycore.protocol.failure import RemoteTraceback, dump_error, load_error
+from manycore.errors import ManycoreError, RemoteError, RemoteTraceback
+from manycore.protocol.failure import dump_error, load_error
 
 
 class FailsToRebuild:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from manycore.errors import ConnectionFailed, ItemTimeout, NotPicklable, NotUnpicklable, WorkerCrashed
+from manycore.errors import ConnectionFailed, ItemTimeout, NotPicklable, NotUnpicklable, RemoteTraceback, WorkerCrashed
 from manycore.protocol import packing
-from manycore.protocol.failure import RemoteTraceback, dump_error, load_error
+from manycore.protocol.failure import dump_error, load_error
 from manycore.protocol.message import CallForm
 from manycore.worker.blackbox import BlackBox
 from manycore.worker.child.items import Items

@@ -11,8 +11,8 @@ from typing import Any
 
 from redis import RedisError
 
-from manycore.errors import InitializerFailed, ItemTimeout
-from manycore.protocol.failure import RemoteTraceback, traceback_text
+from manycore.errors import InitializerFailed, ItemTimeout, RemoteTraceback
+from manycore.protocol.failure import traceback_text
 from manycore.protocol.pickling import reason_of
 from manycore.worker import strikes
 from manycore.worker.blackbox import SETUP

@@ -24,14 +24,18 @@ SECRETS = "/secrets/client/."
 COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 
 
-@click.command(short_help="Print the exports for a client of the running stack.")
-@click.option(
+in_folder = click.option(
     "-C",
     "--directory",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     default=".",
     help="The folder with docker-compose.yml.",
 )
+"""Of each command that needs the stack of this machine."""
+
+
+@click.command(short_help="Print the exports for a client of the running stack.")
+@in_folder
 @click.option(
     "--secrets",
     type=click.Path(path_type=Path),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from manycore.cli.env import docker, project_of
+from manycore.cli.env import docker, in_folder, project_of
 from manycore.errors import ManycoreError
 
 SECRETS = "/secrets/worker/."
@@ -22,13 +22,7 @@ TLS_PORT = "6380"
 
 
 @click.command("join-token", short_help="Print the line that another machine joins with.")
-@click.option(
-    "-C",
-    "--directory",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    default=".",
-    help="The folder with docker-compose.yml.",
-)
+@in_folder
 @click.option("--host", default=None, help="This machine, as the other one names it.  [default: its address]")
 @click.option("--token-only", is_flag=True, help="The token alone, for a file.")
 def join_token(directory: Path, host: str | None, token_only: bool) -> None:

@@ -12,20 +12,14 @@ from pathlib import Path
 
 import click
 
-from manycore.cli.env import docker, project_of
+from manycore.cli.env import docker, in_folder, project_of
 from manycore.protocol.python import here, written
 
 OURS = "manycore:latest"
 
 
 @click.command(short_help="Build and start the stack, with this Python.")
-@click.option(
-    "-C",
-    "--directory",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    default=".",
-    help="The folder with docker-compose.yml.",
-)
+@in_folder
 @click.option("--python", metavar="VERSION", default=written(here()), help="Python of the image's.")
 @click.option("--build/--no-build", default=None, help="[default: unless MANYCORE_IMAGE names an image of your own]")
 def up(directory: Path, python: str, build: bool | None) -> None:

@@ -13,6 +13,7 @@ from manycore.errors import BatchCancelled, MessageRefused, WorkerCrashed
 from manycore.protocol import packing
 from manycore.protocol.failure import dump_error
 from manycore.protocol.message import Chunk
+from manycore.protocol.packing import Opened
 from manycore.protocol.serializer import Delivery
 from manycore.protocol.signing import content_digest
 from manycore.worker import strikes
@@ -69,6 +70,32 @@ def prepare(
         world.enter_context(initialized(function.setup, before))
     payload = delivery.payload if chunk.payload_token is None else _checked(chunk, fetched)
     held = packing.opened(payload)
+    run = _run(context, delivery, start, held, claims, queue=queue, shadow=shadow)
+    deadly, crashed = _doom(run, struck, settings.max_executions)
+    if crashed and not fetched.cancelled:
+        set_aside(context, chunk, held, crashed, queue, shadow)
+    call = bind(function.call or own, function.kwargs, chunk.options.form)
+    where, memory = f"worker {context.name}", settings.max_item_memory
+    turn = Turn(run, call, where=where, pickled=held.separate, max_memory=memory)
+    if deadly:
+        turn.guard(deadly)
+    if fetched.cancelled:
+        run.cancel(fetched.cancelled)
+    return run, turn.shortest
+
+
+def _run(
+    context: WorkerContext,
+    delivery: Delivery,
+    start: Start,
+    held: Opened,
+    claims: Claims,
+    *,
+    queue: str,
+    shadow: str | None,
+) -> ChunkRun:
+    """The run of what is left of a chunk, as far as it is known before its items are looked at."""
+    chunk, most = start.chunk, context.settings.max_item_bytes
     run = ChunkRun(
         chunk,
         held.values[chunk.start : chunk.stop],
@@ -77,30 +104,16 @@ def prepare(
         held=held,
         queue=queue,
         shadow=shadow,
-        max_item_bytes=settings.max_item_bytes,
-        token=token,
+        max_item_bytes=most,
+        token=claims.run,
         before=start.unseen,
         careful=start.careful,
         claims=claims,
-        pickled=lambda value: context.objects.pickled(value, chunk, settings.max_item_bytes),
+        pickled=lambda value: context.objects.pickled(value, chunk, most),
     )
     if start.lost:
         run.careful_until = monotonic() + CAREFUL_SECONDS
-    deadly, crashed = _doom(run, struck, settings.max_executions)
-    if crashed and not fetched.cancelled:
-        set_aside(context, chunk, held, crashed, queue, shadow)
-    turn = Turn(
-        run,
-        bind(function.call or own, function.kwargs, chunk.options.form),
-        where=f"worker {context.name}",
-        pickled=held.separate,
-        max_memory=settings.max_item_memory,
-    )
-    if deadly:
-        turn.guard(deadly)
-    if fetched.cancelled:
-        run.cancel(fetched.cancelled)
-    return run, turn.shortest
+    return run
 
 
 def _load_function(before: Preliminaries, fetched: Fetched, known: Function | None) -> Function:

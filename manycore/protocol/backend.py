@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from celery.backends.redis import RedisBackend
+from kombu.exceptions import DecodeError
 
 from manycore.errors import MessageRefused
 from manycore.protocol.results import head_of
@@ -28,6 +29,15 @@ class ResultBackend(RedisBackend):
 
     def mget(self, keys: Sequence[Any]) -> list[Any]:
         return [self.owned(key, found) for key, found in zip(keys, super().mget(keys), strict=True)]
+
+    def decode(self, payload: Any) -> Any:
+        """As `get` does: kombu wraps what our decoder raises, and which of the two reads a result first is chance."""
+        try:
+            return super().decode(payload)
+        except DecodeError as exc:
+            if isinstance(exc.__context__, MessageRefused):
+                raise exc.__context__ from None
+            raise
 
     def owned(self, key: Any, found: bytes | None) -> bytes | None:
         """What was found at this key, if it is a call's: its own result. Raises `MessageRefused`."""

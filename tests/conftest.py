@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from tests.watchdog import (
     pytest_configure,
     pytest_runtest_setup,
@@ -15,3 +17,7 @@ __all__ = [
     "pytest_runtest_teardown",
     "pytest_unconfigure",
 ]
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Begun in the background of a shell: what ignores a signal hands that on, and no test could send Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -211,10 +211,10 @@ def test_what_is_of_the_right_type_is_not_taken_away(scene: Scene) -> None:
 
 def test_of_several_commands_and_keys_those_that_met_junk_are_sent_again(scene: Scene) -> None:
     store: Any = Store.from_url(scene.server.url)
-    store.xadd("mc:good:out", {"a": "b"}), store.set("mc:bad:out", "junk"), store.set("mc:bad:claims", "junk")
+    store.xadd("mc:good:out", {"a": "b"}), store.set("mc:bad:out", "junk"), store.set("mc:bad:strikes", "junk")
     assert [name for name, _ in store.xread({"mc:bad:out": "0-0", "mc:good:out": "0-0"})] == [b"mc:good:out"]
     pipe = store.pipeline(transaction=False)
-    assert pipe.incr("n").hincrby("mc:bad:claims", "3", 1).incr("n").execute() == [1, 1, 2]
-    store.hset("mc:bad:claims", "3", "junk")
-    assert store.hincrby("mc:bad:claims", "3", 1) == 1
-    store.delete("n", "mc:good:out", "mc:bad:claims")
+    assert pipe.incr("n").hincrby("mc:bad:strikes", "3", 1).incr("n").execute() == [1, 1, 2]
+    store.hset("mc:bad:strikes", "3", "junk")
+    assert store.hincrby("mc:bad:strikes", "3", 1) == 1
+    store.delete("n", "mc:good:out", "mc:bad:strikes")

@@ -7,29 +7,47 @@ from collections.abc import Hashable, Iterable, Mapping
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
+MAX_GONE = 1000
+"""Of sources that are not told of any more: a worker that stood still comes back with what it had counted before."""
 MAX_LABELS = 200
 """Of task names: what there is beyond counts as `OTHER`."""
+MAX_LABEL = 200
+"""Characters."""
 OTHER = "(other)"
 
 
 class Growth(Generic[K]):
-    """Adds up by how much each of many counters has grown.
+    """Adds up by how much each of many counters has grown since the first look, which only says where they stand:
+    else each start of the exporter would show as growth.
 
     One that is smaller than it was has begun anew, if `restarts`; else it was set right, and grows from there.
     """
 
     def __init__(self, *, restarts: bool) -> None:
         self._restarts = restarts
-        self.totals: dict[K, float] = defaultdict(float)
-        self._last: dict[tuple[Hashable, K], float] = {}
+        self._totals: dict[K, float] = defaultdict(float)
+        self._last: dict[Hashable, Mapping[K, float]] = {}
+        self._new: set[K] = set()
+        self._looked = False
 
     def take(self, counters: Mapping[Hashable, Mapping[K, float]]) -> None:
         """Take in what each source (a batch, a worker) counts now; those that are gone have counted their last."""
-        now = {(source, name): value for source, counted in counters.items() for name, value in counted.items()}
-        for place, value in now.items():
-            before = self._last.get(place, 0.0)
-            self.totals[place[1]] += value - before if value >= before else value * self._restarts
-        self._last = now
+        known = set(self._totals)
+        for source, counted in counters.items():
+            before = self._last.pop(source, {})  # and so the last of its order
+            for name, value in counted.items():
+                self._totals[name] += self._grown(before.get(name, 0.0), value) if self._looked else 0.0
+            self._last[source] = counted
+        self._new, self._looked = set(self._totals) - known, True
+        for source in list(self._last)[: -MAX_GONE - len(counters)]:
+            del self._last[source]
+
+    def totals(self) -> dict[K, float]:
+        """What has come together. A name begins at 0, at its first look: Prometheus sees growth between samples."""
+        return {name: 0.0 if name in self._new else total for name, total in self._totals.items()}
+
+    def _grown(self, before: float, value: float) -> float:
+        return value - before if value >= before else value * self._restarts
 
 
 class Labels:
@@ -41,7 +59,7 @@ class Labels:
 
     def of(self, names: Iterable[str]) -> dict[str, str]:
         """What each of these names is called."""
-        return {name: self._one(name) for name in names}
+        return {name: self._one(name[:MAX_LABEL]) for name in names}
 
     def _one(self, name: str) -> str:
         if name not in self._known and len(self._known) < self._most:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
 import redis
 
-from manycore.protocol import keys
+from manycore.metrics.shelf import Shelf
 from manycore.protocol.account import Account, Accounts
 from manycore.protocol.broker import PRIORITY_SUFFIXES, QUEUES, UNACKED
 from manycore.protocol.clock import ServerClock
 from manycore.protocol.roster import Worker, live_workers
-from manycore.quarantine.poison import Held
 from manycore.quarantine.refused import RefusedMessages
 
 PRIORITIES = tuple(suffix[-1:] or "0" for suffix in PRIORITY_SUFFIXES)
+MAX_FLEETS = 100
+"""That are looked at. Those of workers go before those that a batch alone asks for: anybody may ask for any."""
 Queue = tuple[str, str]
 """Fleet and priority."""
 
@@ -33,7 +35,8 @@ class Readings:
     """What tells the message that leaves next from another."""
     in_flight: int
     refused: dict[str, int]
-    poison: dict[str, int]
+    quarantined: Counter[tuple[str, str]]
+    """By kind and reason."""
     memory: int
     memory_limit: int
     received: int
@@ -41,18 +44,23 @@ class Readings:
     round_trip: float
 
     @property
-    def fleets(self) -> set[str]:
+    def fleets(self) -> list[str]:
+        """Those that were looked at."""
+        return list(dict.fromkeys(fleet for fleet, _ in self.lengths))
+
+    @property
+    def served(self) -> set[str]:
+        """The fleets that have a worker."""
         return {queue for worker in self.workers for queue in worker.queues}
 
 
-def read(client: redis.Redis, clock: ServerClock) -> Readings:
+def read(client: redis.Redis, clock: ServerClock, shelf: Shelf) -> Readings:
     """Look once. Raises redis-py's errors."""
     began = perf_counter()
     client.ping()
     round_trip = perf_counter() - began
     accounts, workers = Accounts(client).newest(), live_workers(client)
-    fleets = {*QUEUES, *(queue for worker in workers for queue in worker.queues), *_asked_for(accounts)}
-    lengths, oldest = _queues(client, sorted(fleets))
+    lengths, oldest = _queues(client, _fleets(accounts, workers))
     memory, stats = client.info("memory"), client.info("stats")
     return Readings(
         now=clock.now(),
@@ -62,7 +70,7 @@ def read(client: redis.Redis, clock: ServerClock) -> Readings:
         oldest=oldest,
         in_flight=int(client.hlen(UNACKED)),
         refused=RefusedMessages(client).counts(),
-        poison=_poison(client),
+        quarantined=shelf.look(),
         memory=int(memory["used_memory"]),
         memory_limit=int(memory["maxmemory"]),
         received=int(stats["total_net_input_bytes"]),
@@ -71,9 +79,11 @@ def read(client: redis.Redis, clock: ServerClock) -> Readings:
     )
 
 
-def _asked_for(accounts: list[Account]) -> set[str]:
-    """The fleets of batches that run: one without a worker is what an alert is about."""
-    return {fleet for account in accounts if account.end is None for fleet in account.fleet.split(", ") if fleet}
+def _fleets(accounts: list[Account], workers: list[Worker]) -> list[str]:
+    """Those of batches that run are among them: one without a worker is what an alert is about."""
+    served = (queue for worker in workers for queue in worker.queues)
+    asked_for = (fleet for account in accounts if account.end is None for fleet in account.fleets)
+    return list(dict.fromkeys([*QUEUES, *sorted(served), *sorted(asked_for)]))[:MAX_FLEETS]
 
 
 def _queues(client: redis.Redis, fleets: list[str]) -> tuple[dict[Queue, int], dict[Queue, bytes]]:
@@ -90,12 +100,3 @@ def _queues(client: redis.Redis, fleets: list[str]) -> tuple[dict[Queue, int], d
         if isinstance(last, bytes):
             oldest[fleet, priority] = last[-200:]  # of a message, what has its id: its end
     return lengths, oldest
-
-
-def _poison(client: redis.Redis) -> dict[str, int]:
-    found: dict[str, int] = {}
-    entries: Any = client.hvals(keys.QUARANTINE_ITEMS)
-    for entry in entries:
-        queue = Held.parse(entry).queue
-        found[queue] = found.get(queue, 0) + 1
-    return found

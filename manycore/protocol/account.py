@@ -37,8 +37,8 @@ class Account:
     """One batch. Times are epoch seconds of the server.
 
     `total` is None while nobody knows it. `retried` counts further attempts, `repeats` chunks that came again after a
-    death. `seconds` says how many items took up to 2^k seconds; of a report with many items a sample stands for all.
-    `points` are (seconds since the start, items done by then).
+    death. `run_seconds` is how long all its items ran together, `seconds` says how many took up to 2^k seconds; of a
+    report with many items a sample stands for all. `points` are (seconds since the start, items done by then).
     """
 
     id: str
@@ -57,9 +57,15 @@ class Account:
     seen: float
     ended: float | None
     end: State | None
+    run_seconds: float = 0.0
     seconds: dict[int, int] = field(default_factory=dict)
     errors: dict[str, tuple[int, str]] = field(default_factory=dict)
     points: tuple[tuple[float, int], ...] = ()
+
+    @property
+    def fleets(self) -> tuple[str, ...]:
+        """Those that it asks for."""
+        return tuple(fleet for fleet in self.fleet.split(", ") if fleet)
 
     def state(self, now: float, fleets: Iterable[str]) -> State:
         """What it is doing, seen which fleets have a worker."""
@@ -67,7 +73,7 @@ class Account:
             return self.end
         if self.total is not None and self.done >= self.total:
             return "done"
-        if self.fleet and not set(self.fleet.split(", ")) & set(fleets):
+        if self.fleets and not set(self.fleets) & set(fleets):
             return "waiting"
         if self.detached:
             return "detached"
@@ -217,6 +223,7 @@ def parse(batch: str, fields: Mapping[bytes, bytes]) -> Account:
         seen=_number(texts.get("seen")),
         ended=_number(texts["ended"]) if texts.get("ended") else None,
         end=texts.get("end"),  # type: ignore[arg-type]
+        run_seconds=_number(texts.get("run_us")) / 1e6,
         seconds={int(bucket): int(_number(count)) for bucket, count in _numbered(texts, "s:")},
         errors={name: (int(_number(n)), texts.get(f"trace:{name}", "")) for name, n in _beginning(texts, "error:")},
         points=tuple(((at + 1) * step, done) for at, done in points),

@@ -29,7 +29,7 @@
 | `mc:watch`           | string | worker parent    | the worker on watch; seconds, refreshed                    |
 | `mc:quarantine`      | stream | worker parent    | refused messages, bounded; a week after the last one       |
 | `mc:quarantine:count`| hash   | worker parent    | queue -> how many were refused; likewise                   |
-| `mc:quarantine:items`| hash   | worker children  | poison item -> when, bytes, queue, bounded; likewise       |
+| `mc:quarantine:items`| hash   | worker children  | poison item -> when, bytes, queue, cause; bounded; likewise |
 | `mc:quarantine:item:<id>` | string | worker children | a poison item with what runs it again; a week          |
 
 Each `<id>` is one segment (`_segment`), so no name of one thing is the name of another, whatever ids are.

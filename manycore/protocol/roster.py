@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 
@@ -31,12 +31,21 @@ MAX_SLOTS = 100_000
 """A worker with more than this is none."""
 
 
+class Room(NamedTuple):
+    """The home of a host's large objects: one for all workers there that share it."""
+
+    home: str
+    used_bytes: int
+    max_bytes: int
+
+
 @dataclass(frozen=True, slots=True)
 class Worker:
     """One worker as its heartbeat described it.
 
     `tasks` gives the queue of each task that it knows, `editions` what it has of their modules. `version` is that of
-    manycore; `busy` tells how many messages it runs, `counts` what it has counted since it began.
+    manycore; `busy` tells how many messages it runs, `counts` what it has counted since it began,
+    `objects` how full its home of large objects is.
     """
 
     slots: int
@@ -52,6 +61,7 @@ class Worker:
     """The digest of what it can import, empty before it has taken stock."""
     busy: int = 0
     counts: dict[str, int] = field(default_factory=dict)
+    objects: Room | None = None
 
 
 class Roster:
@@ -177,7 +187,12 @@ def _parse(name: bytes, fields: dict[bytes, bytes]) -> Worker:
         fields.get(b"inventory", b"").decode(),
         int(fields.get(b"busy", 0)),
         {str(what): int(count) for what, count in json.loads(fields.get(b"counts", b"{}")).items()},
+        _room(json.loads(fields.get(b"objects", b"null"))),
     )
+
+
+def _room(found: Any) -> Room | None:
+    return None if found is None else Room(str(found[0]), int(found[1]), int(found[2]))
 
 
 def _texts(found: Iterable[Any]) -> tuple[str, ...]:

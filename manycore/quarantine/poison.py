@@ -110,13 +110,14 @@ class Held(NamedTuple):
     when: float
     size: int
     queue: str
+    cause: str = ""
 
     @classmethod
     def parse(cls, text: bytes) -> Held:
         """What nobody of ours wrote is of no age: it is the first to leave."""
         try:
-            when, size, queue = json.loads(text)
-            return cls(float(when), int(size), str(queue))
+            when, size, queue, *cause = json.loads(text)
+            return cls(float(when), int(size), str(queue), *map(str, cause[:1]))
         except (ValueError, TypeError):
             return cls(0.0, 0, "")
 
@@ -134,7 +135,8 @@ class PoisonItems:
         for item in items:
             sealed = item.sealed(self._keyring)
             pipe.set(keys.quarantined(item.id), sealed, nx=True, ex=keys.QUARANTINE_TTL_SECONDS)
-            pipe.hsetnx(keys.QUARANTINE_ITEMS, item.id, json.dumps((item.when, len(sealed), item.queue[:MAX_TEXT])))
+            entry = item.when, len(sealed), item.queue[:MAX_TEXT], item.cause[:MAX_TEXT]
+            pipe.hsetnx(keys.QUARANTINE_ITEMS, item.id, json.dumps(entry))
         pipe.expire(keys.QUARANTINE_ITEMS, keys.QUARANTINE_TTL_SECONDS)
         pipe.hgetall(keys.QUARANTINE_ITEMS)
         pipe.time()

@@ -21,6 +21,20 @@ MAX_DIGITS = 19
 LATEST = 253_402_300_000.0
 """Near the end of the year 9999, the last that a date can have."""
 MAX_ENTRY_BYTES = SAMPLE_BYTES + 3 * TEXT_BYTES + 128
+KINDS = {
+    "limit is": "too large",
+    "signed with key": "unknown key",
+    "signature does not hold": "changed",
+    "was signed as": "swapped",
+    "not one of manycore's": "unsigned",
+    "content-type cannot be": "unsigned",
+    "cannot be": "malformed",
+    "not JSON": "malformed",
+    "not a message": "malformed",
+    "not base64": "malformed",
+    "no call": "malformed",
+}
+"""What is in a reason -> the kind that it is of; the first that fits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +50,11 @@ class Refused:
     claimed_id: str
 
     kind = "refused"
+
+    @property
+    def reason_kind(self) -> str:
+        """Why, in one of few words: a reason itself tells what was found."""
+        return next((kind for words, kind in KINDS.items() if words in self.reason), "other")
 
     @property
     def obstacle(self) -> str:

@@ -95,6 +95,13 @@ class WorkerObjects:
         for batch in ("map-", "submit-", "batch-"):
             self.home.drop_all(batch, keys.EPHEMERAL_TTL_SECONDS)
 
+    def room(self) -> tuple[str, int, int] | None:
+        """The home, its bytes in use and their limit, as a heartbeat tells; None if it cannot be read."""
+        try:
+            return self.home.id, self.home.used_bytes(), self.home.max_bytes
+        except OSError:
+            return None
+
     def close(self) -> None:
         """Let go of the home; the last one of this host's workers frees it."""
         self.home.close()

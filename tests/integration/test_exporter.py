@@ -2,58 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import re
 import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from manycore import Cluster
 from tests.functions import fail_on_seven
 from tests.integration.conftest import Server
+from tests.monitoring import Exporter, exporting
 from tests.waiting import wait_until
-
-Samples = dict[tuple[str, ...], float]
-
-
-class Exporter:
-    """A running exporter."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-        assert process.stderr is not None
-        (self.address,) = re.findall(r"http://\S+/metrics", process.stderr.readline())
-
-    def scrape(self) -> Samples:
-        """Every sample: (name, label values...) -> value."""
-        with urllib.request.urlopen(self.address, timeout=20) as page:
-            text = page.read().decode()
-        families = text_string_to_metric_families(text)
-        return {(s.name, *s.labels.values()): s.value for family in families for s in family.samples}
-
-    def shows(self, *sample: str, value: float) -> bool:
-        return self.scrape().get(sample) == value
-
-
-@contextmanager
-def exporting(url: str, folder: Path) -> Iterator[Exporter]:
-    command = [sys.executable, "-m", "manycore.cli", "exporter", "--port", "0"]
-    env = os.environ | {"MANYCORE_URL": url}
-    process = subprocess.Popen(command, env=env, cwd=folder, stderr=subprocess.PIPE, text=True)
-    try:
-        yield Exporter(process)
-    finally:
-        process.kill()
-        process.wait()
 
 
 @pytest.fixture
@@ -69,13 +32,13 @@ def test_a_batch_is_counted_from_its_start_to_its_end(
     start_worker(slots=2)
     cluster = connect()
     assert exporter.shows("manycore_workers", "cpu", value=1)
-    assert exporter.shows("manycore_slots", "cpu", value=2)
+    assert exporter.shows("manycore_slots", "cpu", "idle", value=2)
     running = cluster.batch(time.sleep, [60.0] * 2)
-    wait_until(lambda: exporter.shows("manycore_slots_busy", "cpu", value=2), "both slots are busy")
+    wait_until(lambda: exporter.shows("manycore_slots", "cpu", "busy", value=2), "both slots are busy")
     assert exporter.shows("manycore_batches", "running", value=1)
     waiting = cluster.batch(abs, range(4))
     wait_until(lambda: exporter.scrape()["manycore_queue_messages", "cpu", "0"] > 0, "chunks wait")
-    wait_until(lambda: exporter.scrape()["manycore_queue_age_seconds", "cpu"] > 0, "they get older")
+    wait_until(lambda: exporter.scrape()["manycore_queue_age_seconds", "cpu", "0"] > 0, "they get older")
     running.cancel(terminate=True)
     assert waiting.gather() == [0, 1, 2, 3]
     wait_until(lambda: exporter.shows("manycore_batches", "cancelled", value=1), "it is cancelled")
@@ -85,6 +48,7 @@ def test_a_batch_is_counted_from_its_start_to_its_end(
     found = exporter.scrape()
     assert found["manycore_items_failed_total", "tests.functions.fail_on_seven"] == 1
     assert found["manycore_item_seconds_bucket", "+Inf", "tests.functions.fail_on_seven"] == 10
+    assert 0 < found["manycore_item_seconds_sum", "tests.functions.fail_on_seven"] < 10
     assert found["manycore_leases_renewed_total",] >= 0
     assert found["manycore_redis_memory_bytes",] > 0
 
@@ -93,7 +57,9 @@ def test_work_for_a_fleet_without_workers_is_seen(exporter: Exporter, connect: C
     batch = connect().batch(abs, range(3), fleet="gpu")
     wait_until(lambda: exporter.shows("manycore_workers", "gpu", value=0), "its fleet is known")
     wait_until(lambda: exporter.shows("manycore_batches", "waiting", value=1), "it waits")
-    assert exporter.scrape()["manycore_batch_silent_seconds",] > 0
+    found = exporter.scrape()
+    assert found["manycore_batch_silent_seconds",] > 0
+    assert found["manycore_batches_unfinished", "gpu"] == 1
     batch.cancel()
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from manycore import Cluster
+from tests.required import missing, program
 from tests.stack.pythons import IMAGE
 from tests.stack.stack import ROOT, Stack
 
@@ -36,13 +35,6 @@ def engine() -> None:
             subprocess.run(command, capture_output=True, check=True, timeout=30)
         except (OSError, subprocess.SubprocessError) as exc:
             missing(f"`{' '.join(command)}` fails: {exc}")
-
-
-def missing(reason: str) -> NoReturn:
-    """Skip; in CI, fail."""
-    if os.environ.get("MANYCORE_REQUIRE_ALL") == "1":
-        pytest.fail(f"MANYCORE_REQUIRE_ALL=1, and {reason}")
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
@@ -79,9 +71,7 @@ def connected(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    path = shutil.which("chromium")
-    if path is None:
-        missing("there is no chromium on PATH (Debian: apt-get install chromium)")
+    path = program("chromium", "chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser

@@ -18,7 +18,7 @@ from manycore.errors import VersionMismatch
 from tests.documents import ROOT
 from tests.integration.test_examples import promised_output
 from tests.programs import HELPER, MYLIB, PRINTS, PROGRAMS, SCRIPT, run, write
-from tests.stack.conftest import missing
+from tests.required import missing
 from tests.stack.pythons import IMAGE, MINORS, OURS, client, interpreter
 from tests.stack.stack import Stack
 

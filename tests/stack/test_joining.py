@@ -20,7 +20,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from manycore import Cluster
-from tests.stack.conftest import missing
+from tests.required import missing
 from tests.stack.pythons import IMAGE as IMAGE_PYTHON
 from tests.stack.pythons import OURS
 from tests.stack.stack import IMAGE, ROOT, Stack, docker

@@ -19,7 +19,7 @@ from manycore.local.server import server_binary
 from manycore.protocol.invitation import Invitation
 from manycore.protocol.signing import generate_key
 from ops.init.certificates import ensure_certificates
-from tests.stack.conftest import missing
+from tests.required import missing
 from tests.stack.stack import ROOT
 from tests.waiting import wait_until
 

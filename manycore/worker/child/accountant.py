@@ -98,6 +98,7 @@ def counts_of(run: ChunkRun, report: Report) -> dict[str, int]:
         "failed": len(report.errors),
         "retried": len(report.retry) - len(run.tally.postponed.intersection(report.retry)),
         "repeats": int(run.repeated and report.start == run.tally.start),
+        "run_us": round(sum(report.seconds) * 1e6),
     }
     return {name: count for name, count in counts.items() if count} | buckets_of(report.seconds)
 

@@ -81,8 +81,7 @@ class Heartbeat:
         key = keys.worker(self._name)
         self._publish_inventory()
         pipe = self._context.redis.pipeline(transaction=False)
-        told = {"busy": len(state.active_requests), "counts": json.dumps(self._context.counts)}
-        pipe.hset(key, mapping=self._facts | told)
+        pipe.hset(key, mapping=self._facts | self._told())
         pipe.expire(key, keys.WORKER_TTL_SECONDS)
         pipe.zadd(keys.WORKERS, {self._name: now})
         pipe.zremrangebyscore(keys.WORKERS, 0, now - keys.WORKER_TTL_SECONDS)
@@ -91,6 +90,12 @@ class Heartbeat:
             activity = self._observer.look(now).written()
             pipe.set(keys.activity(self._name), activity, ex=keys.WORKER_TTL_SECONDS)
         pipe.execute()
+
+    def _told(self) -> dict[str, Any]:
+        """What changes from beat to beat."""
+        room = self._context.objects.room()
+        counts, objects = json.dumps(self._context.counts), json.dumps(room)
+        return {"busy": len(state.active_requests), "counts": counts, "objects": objects}
 
     def _publish_inventory(self) -> None:
         """Keep it there as long as this worker lives, and write it if it is not: it is large."""

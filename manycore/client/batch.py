@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from time import monotonic
 from typing import Any, Protocol
 
 from manycore.client.lane import Lane
+from manycore.client.logs import BatchLogs
 from manycore.client.outcome import Outcome
 from manycore.client.passage import Arrival, Sink
 from manycore.client.progress import Progress, ProgressBar
 from manycore.client.sinks import Inbox
+from manycore.protocol.logs import LogLine
 
 DRAW_SECONDS = 0.1
 
@@ -25,6 +28,8 @@ class Steering(Protocol):
     def delete(self, lane: Lane) -> None: ...
 
     def rerun_failed(self, lane: Lane, sink: Sink) -> tuple[Lane, str]: ...
+
+    def logs(self, lane: Lane) -> BatchLogs: ...
 
 
 class Batch:
@@ -44,6 +49,7 @@ class Batch:
         self._inbox = inbox
         self._name = name
         self._steering = steering
+        self._logs = steering.logs(lane)
         self._check_owner = check_owner
         self._show_progress = show_progress
 
@@ -83,8 +89,8 @@ class Batch:
         seen = 0
         with self._bar() as bar:
             while (arrival := self._await_arrival(seen, bar)) is not None:
+                yield from outcomes_of(arrival, partial(self._logs.of_item, arrival=seen))
                 seen += 1
-                yield from outcomes_of(arrival)
         if self._lane.source.error is not None:
             raise self._lane.source.error
 
@@ -120,6 +126,17 @@ class Batch:
         inbox = Inbox()
         lane, name = self._steering.rerun_failed(self._lane, inbox)
         return Batch(lane, inbox, name, self._steering, self._check_owner, show_progress=self._show_progress)
+
+    def logs(self, follow: bool = False, *, index: int | None = None) -> Iterator[LogLine]:
+        """What items have printed, logged and warned, line by line; with `index`, of this one only.
+
+        With `follow`, lines come while they are written, until the batch is over. What is kept is bounded
+        (docs/logs.md): of a batch the newest, for an hour after its end, of a named one as long as its outcomes.
+        Raises `ConnectionFailed`.
+        """
+        self._check_owner()
+        lane = self._lane
+        return self._logs.lines(lambda: lane.over, follow=follow, index=index)
 
     def delete(self) -> None:
         """Delete all that Redis holds of the batch, at once if it is done; one that is not is cancelled first."""
@@ -170,12 +187,19 @@ class Batch:
             inbox.changed.wait_for(lambda: is_there() or inbox.error is not None, seconds)
 
 
-def outcomes_of(arrival: Arrival) -> Iterator[Outcome]:
-    """The outcomes of an arrival, one for each item."""
+def outcomes_of(arrival: Arrival, written: Callable[[int], tuple[LogLine, ...]]) -> Iterator[Outcome]:
+    """The outcomes of an arrival, one for each item; `written` gives what the item of an index wrote."""
     for offset, value in enumerate(arrival.values):
         seconds = arrival.seconds[offset] if len(arrival.seconds) else 0.0
+        index = arrival.start + offset
         yield Outcome(
-            arrival.start + offset, value, arrival.errors.get(offset), arrival.attempts, arrival.worker, seconds
+            index,
+            value,
+            arrival.errors.get(offset),
+            arrival.attempts,
+            arrival.worker,
+            seconds,
+            partial(written, index),
         )
 
 

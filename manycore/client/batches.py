@@ -13,6 +13,7 @@ from manycore.client.halt import Halt
 from manycore.client.housekeeper import Housekeeper, mark_complete
 from manycore.client.inputs import Input
 from manycore.client.lane import Lane
+from manycore.client.logs import BatchLogs
 from manycore.client.passage import Sink
 from manycore.client.sources import SentSource
 from manycore.client.stream import OutcomeStream
@@ -158,6 +159,10 @@ class Batches:
             self.record(lane.id).erase(self._redis)
             account.remove(self._redis, lane.id)
         self._housekeeper.later(lambda: account.remove(self._redis, lane.id))  # its end may be told after that
+
+    def logs(self, lane: Lane) -> BatchLogs:
+        """What the items of a batch write."""
+        return BatchLogs(self._redis, self._settings, lane.id)
 
     def accounts(self, limit: int) -> list[Account]:
         """What is known of all batches, whoever began them; the newest first."""

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from manycore.protocol.logs import LogLine
+
+
+def nothing_written() -> tuple[LogLine, ...]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +28,7 @@ class Outcome:
     attempts: int = 1
     worker: str = ""
     seconds: float = 0.0
+    _written: Callable[[], tuple[LogLine, ...]] = field(default=nothing_written, repr=False, compare=False)
 
     @property
     def ok(self) -> bool:
@@ -30,3 +39,21 @@ class Outcome:
         if self.error is not None:
             raise self.error
         return self.value
+
+    @property
+    def stdout(self) -> str:
+        """What it printed, the last time it ran. Bounded (docs/logs.md), and read from the server when asked for:
+        raises `ConnectionFailed` when that is away. Empty on a copy that was pickled."""
+        return "".join(
+            line.text
+            for line in self.logs
+            if line.stream in ("stdout", "dropped") and (line.attempt, line.worker) == (self.attempts, self.worker)
+        )
+
+    @property
+    def logs(self) -> tuple[LogLine, ...]:
+        """All lines that it printed, logged and warned, in each of its attempts; as `stdout` in all else."""
+        return self._written()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Outcome, (self.index, self.value, self.error, self.attempts, self.worker, self.seconds)

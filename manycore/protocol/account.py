@@ -105,11 +105,12 @@ class Account:
 
 
 class Told(NamedTuple):
-    """What was queued on a pipeline for an account: its place there, and what it takes to queue it again."""
+    """What was queued on a pipeline to be shown: its place there, and what it takes to queue it again."""
 
     place: int
     keys: list[str]
     args: tuple[Any, ...]
+    script: Script = SCRIPT
 
 
 def tell(pipe: Any, batch: str, ttl_seconds: int, told: Mapping[str, Any], teller: str | None = None) -> Told:
@@ -135,7 +136,7 @@ def execute(pipe: Any, told: Sequence[Told]) -> list[Any]:
             raise answer
     unknown = [each for each in told if isinstance(answers[each.place], NoScriptError)]
     for each in unknown:  # a server that has just started knows no script
-        SCRIPT.queue_whole(pipe, each.keys, each.args)
+        each.script.queue_whole(pipe, each.keys, each.args)
     if unknown:
         pipe.execute(raise_on_error=False)
     return answers
@@ -148,10 +149,11 @@ def facts(chunk: Chunk, name: str, fleet: str) -> dict[str, Any]:
 
 
 def remove(client: Any, batch: str) -> None:
-    """Forget a batch. Raises redis-py's errors."""
+    """Forget a batch, and what its items wrote. Raises redis-py's errors."""
     pipe = client.pipeline(transaction=False)
-    pipe.unlink(keys.account(batch))
+    pipe.unlink(keys.account(batch), keys.log(batch))
     pipe.zrem(keys.ACCOUNTS, keys.account(batch))
+    pipe.zrem(keys.LOGS, keys.log(batch))
     pipe.execute()
 
 

@@ -18,6 +18,9 @@
 | `mc:account:<id>`    | hash   | client, workers  | what is shown of a batch; not trusted; `stream_ttl` after  |
 |                      |        |                  | the last word                                              |
 | `mc:accounts`        | zset   | client, workers  | account's key -> when it was last told; bounded; as the longest |
+| `mc:<id>:log`        | stream | worker children  | what its items printed and logged; not trusted, bounded;   |
+|                      |        |                  | `stream_ttl` after the last word                           |
+| `mc:logs`            | zset   | worker children  | log's key -> when it was last written; bounded; as the longest |
 | `mc:told:<teller>`   | string | worker children  | the last report of a slot, so that it counts once; minutes |
 | `mc:obj:<name>`      | hash   | client           | a large object in pieces: as long as its client needs it,  |
 |                      |        |                  | `OBJECT_TTL_SECONDS` refreshed; of a named batch batch TTL |
@@ -48,7 +51,7 @@ EPHEMERAL_TTL_SECONDS = 3_600
 OBJECT_TTL_SECONDS = 3_600
 """How long a large object outlives a client that was killed."""
 WORKERS = "mc:workers"
-ACCOUNTS = "mc:accounts"
+ACCOUNTS, LOGS = "mc:accounts", "mc:logs"
 DETACHED, WATCH = "mc:detached", "mc:watch"
 QUARANTINE, QUARANTINE_COUNTS, QUARANTINE_ITEMS = "mc:quarantine", "mc:quarantine:count", "mc:quarantine:items"
 QUARANTINE_TTL_SECONDS = 7 * 86_400
@@ -63,7 +66,7 @@ def stream_ttl(ephemeral: bool, batch_ttl_seconds: int) -> int:
     return min(EPHEMERAL_TTL_SECONDS, batch_ttl_seconds) if ephemeral else batch_ttl_seconds
 
 
-_OF_BATCHES = ("account", "accounts", "batch", "detached", "quarantine", "told", "watch")
+_OF_BATCHES = ("account", "accounts", "batch", "detached", "logs", "quarantine", "told", "watch")
 _OF_OTHERS = ("activity", "holders", "inventory", "obj", "plain", "ref", "worker", "workers")
 _TAKEN = frozenset((*_OF_BATCHES, *_OF_OTHERS))
 """What stands behind `mc:` in the names of other things."""
@@ -103,6 +106,10 @@ def resume(batch_id: str) -> str:
 
 def strikes(batch_id: str) -> str:
     return f"mc:{_segment(batch_id)}:strikes"
+
+
+def log(batch_id: str) -> str:
+    return f"mc:{_segment(batch_id)}:log"
 
 
 def plain_executions(task_id: str) -> str:
@@ -151,8 +158,8 @@ def inventory(digest: str) -> str:
 
 
 _TYPES = {
-    **dict.fromkeys((ACCOUNTS, WORKERS, DETACHED), b"zset"),
-    **dict.fromkeys(("out", QUARANTINE), b"stream"),
+    **dict.fromkeys((ACCOUNTS, LOGS, WORKERS, DETACHED), b"zset"),
+    **dict.fromkeys(("out", "log", QUARANTINE), b"stream"),
     "holders": b"set",
     **dict.fromkeys((WATCH, "activity", "inventory", "ref", "told", "quarantine", "in", "val"), b"string"),
     **dict.fromkeys(("account", "batch", "worker", "plain", "chunks", "resume", "strikes"), b"hash"),

@@ -42,6 +42,7 @@ def launch(
     foreign = Foreign()  # before Celery is imported, if nobody has yet
     from celery import signals
 
+    from manycore.worker.child import ears
     from manycore.worker.context import worker_context
 
     # Items run in children, or in threads of this process.
@@ -53,6 +54,8 @@ def launch(
         raise click.ClickException(str(exc)) from exc
     context = worker_context(app)
     items_begin.connect(context.begin_items, weak=False)
+    if context.settings.capture:
+        items_begin.connect(ears.begin, weak=False)
     inside.mark(queue, context.keyring.ids)
     app.worker_main(
         [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -42,6 +43,9 @@ class Running:
 
     def rerun_failed(self, lane: Lane, sink: Sink) -> tuple[Lane, str]:
         raise NotImplementedError
+
+    def logs(self, lane: Lane) -> Any:
+        return SimpleNamespace(of_item=lambda index, arrival: ())
 
     def answer(self, start: int, *values: Any) -> None:
         """Deliver outcomes from index `start` on; an exception among them is an error."""

@@ -12,6 +12,7 @@ from manycore.protocol import keys
 OURS = {
     keys.WORKERS,
     keys.ACCOUNTS,
+    keys.LOGS,
     keys.DETACHED,
     keys.WATCH,
     keys.QUARANTINE,
@@ -28,7 +29,7 @@ tokens = st.from_regex(r"[0-9a-f]{16}", fullmatch=True)
 
 
 def held_by(batch: str, token: str = "0" * 16) -> list[str]:
-    return [*keys.owned_by(batch), keys.payload(batch, token), keys.values(batch, token)]
+    return [*keys.owned_by(batch), keys.log(batch), keys.payload(batch, token), keys.values(batch, token)]
 
 
 def others(name: str) -> set[str]:
@@ -76,7 +77,7 @@ def test_keys_can_be_sent() -> None:
 @example("batch")
 def test_what_a_key_holds_is_told_by_its_name(name: str) -> None:
     kinds = [keys.type_of(key) for key in held_by(name)]
-    assert kinds == [b"hash", b"stream", b"hash", b"hash", b"hash", b"string", b"string"]
+    assert kinds == [b"hash", b"stream", b"hash", b"hash", b"hash", b"stream", b"string", b"string"]
     assert keys.type_of(keys.worker(name)) == b"hash"
     hashes, strings = (keys.account, keys.plain_executions), (keys.reference, keys.told, keys.quarantined)
     assert {keys.type_of(make(name)) for make in hashes} == {b"hash"}

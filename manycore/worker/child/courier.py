@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 from time import sleep
 from typing import TypeVar
 
@@ -130,7 +131,7 @@ class Courier:
         with self._changed:
             if self._current is not run:
                 return
-            if not run.items and not run.tally.unreported:
+            if not run.has_news:
                 return  # one long item is all there is: nothing to carry, nothing to give
             try:
                 news = self._flush(run)
@@ -171,11 +172,23 @@ class Courier:
             # Retries first: to send one twice costs a run, to report past one that was not sent would lose it.
             if report is not None and report.retry:
                 self._send_retries(run, report)
-            return self.riding_out(lambda: self._reporter.flush(run, report, more=more, position=position, last=last))
+            log = self._captured(run)
+            step = partial(self._reporter.flush, run, report, log, more=more, position=position, last=last)
+            news = self.riding_out(step)
+            if run.capture is not None:
+                run.capture.told(log)
+            return news
         except BaseException:
             if report is not None:
                 run.tally.put_back(report)
             raise
+
+    def _captured(self, run: ChunkRun) -> list[bytes]:
+        """What the items have written since the last report: of those that it reports, all."""
+        if run.capture is None or not run.capture.waits:
+            return []
+        ahead = self.riding_out(self._context.clock.ahead_of_host)
+        return run.capture.untold(self._context.name, ahead, run.tally.reported)
 
     def _send_retries(self, run: ChunkRun, report: Report) -> None:
         settings = self._context.settings

@@ -1,6 +1,6 @@
 """Reports a running chunk, and reads back what it has to know: one round trip.
 
-1. Writes the outcomes of what has finished, and counts them in the batch's account.
+1. Writes what items printed and the outcomes of what has finished, and counts them in the batch's account.
 2. Says how far the chunk is, so that a redelivery resumes there; and how far it may be before the next report.
 3. Claims the item that is to run next, if it needs that.
 4. Learns whether the batch was cancelled, the chunk taken over, and whether a chunk waits in the queue.
@@ -9,12 +9,14 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from manycore.protocol import account, keys, packing
+from manycore.protocol import account, keys, logs, packing
+from manycore.protocol.account import Told
 from manycore.protocol.broker import PRIORITY_SUFFIXES
-from manycore.protocol.message import Block
+from manycore.protocol.message import Block, Chunk
 from manycore.protocol.resume import Resume
 from manycore.protocol.script import Script, knowing
 from manycore.worker.child.accountant import Accountant
@@ -51,6 +53,7 @@ class Reporter:
         self,
         run: ChunkRun,
         report: Report | None,
+        log: Sequence[bytes] = (),
         *,
         more: int = 0,
         position: int | None = None,
@@ -64,13 +67,16 @@ class Reporter:
         stop = run.stop
         start, begun = (stop, stop) if last else (run.tally.reported, run.items.begun + more)
         resume = Resume(start, stop, min(run.careful, stop), begun, run.token, run.before)
-        return knowing(self._context.redis, lambda: self._executed(run, report, resume, position), REPORT, CLAIM)
+        return knowing(self._context.redis, lambda: self._executed(run, report, log, resume, position), REPORT, CLAIM)
 
-    def _executed(self, run: ChunkRun, report: Report | None, resume: Resume, position: int | None) -> News:
+    def _executed(
+        self, run: ChunkRun, report: Report | None, log: Sequence[bytes], resume: Resume, position: int | None
+    ) -> News:
         pipe = self._context.redis.pipeline(transaction=False)
         chunk, last = run.chunk, resume.start == resume.stop
+        told = self._told(pipe, chunk, log) if log else []
         self._write(pipe, run, report, last=last)
-        told = self._accountant.count(pipe, run, report, last=last)
+        told += self._accountant.count(pipe, run, report, last=last)
         asked = len(pipe)
         ttl = self._context.settings.batch_ttl_seconds
         REPORT.queue(pipe, [keys.resume(chunk.batch)], [chunk.id, run.token, str(resume), ttl])
@@ -83,6 +89,12 @@ class Reporter:
         other, cancelled, *rest = account.execute(pipe, told)[asked:]
         refused = int(rest.pop(0)) if claims is not None else 0
         return News(cancelled, sum(rest), other.decode(), refused)
+
+    def _told(self, pipe: Any, chunk: Chunk, log: Sequence[bytes]) -> list[Told]:
+        """Queue what items wrote. Before the outcomes: who has one finds all of its item."""
+        settings = self._context.settings
+        ttl = keys.stream_ttl(chunk.ephemeral, settings.batch_ttl_seconds)
+        return [logs.tell(pipe, chunk.batch, ttl, settings.capture_batch_bytes, log)]
 
     def _write(self, pipe: Any, run: ChunkRun, report: Report | None, *, last: bool) -> None:
         """Queue the outcomes."""

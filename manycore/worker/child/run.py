@@ -19,6 +19,7 @@ from manycore.worker.child.tally import Tally
 from manycore.worker.child.turn import AS_IT_IS, Call, Doomed, NotBegun, Postponed, described, kept, name_of_error
 
 if TYPE_CHECKING:
+    from manycore.worker.child.capture import Capture
     from manycore.worker.child.claims import Claims
 
 
@@ -71,6 +72,8 @@ class ChunkRun:
         """Likewise: it has come to its end."""
         self.cancelled: bytes | None = None
         """Written by the courier: how, as the batch's flag says."""
+        self.capture: Capture | None = None
+        """What its items write, if anybody listens."""
         self.repeated = False
         """Whether the chunk was delivered, or sent, before."""
         self._shared = False
@@ -94,6 +97,11 @@ class ChunkRun:
     def unsuspected(self) -> int:
         """How many of the items at the end are no suspects."""
         return 0 if monotonic() < self.careful_until else max(0, self.stop - self.careful)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is anything to carry away, or to give."""
+        return bool(self.items or self.tally.unreported or (self.capture is not None and self.capture.waits))
 
     @property
     def elapsed(self) -> float:

@@ -15,7 +15,9 @@ from manycore.errors import ConnectionFailed, ManycoreError, MessageRefused
 from manycore.protocol.calls import PlainCall
 from manycore.protocol.message import Chunk
 from manycore.protocol.serializer import Delivery
+from manycore.worker.child.capture import Capture
 from manycore.worker.child.courier import Courier
+from manycore.worker.child.ears import ears
 from manycore.worker.child.intake import prepare
 from manycore.worker.child.plain import PlainTurn, excepting
 from manycore.worker.child.run import ChunkRun
@@ -55,8 +57,8 @@ class ManycoreTask(Task):
         delivered = self.request.delivery_info or {}
         queue = delivered.get("routing_key") or context.app.conf.task_default_queue
         token, shadow = new_run(chunk), self.request.shadow
-        courier = Courier.for_thread(_local, context)
-        with ExitStack() as world:
+        courier, capture = Courier.for_thread(_local, context), _capture(context, chunk, token)
+        with ears.given_to(capture), ExitStack() as world:
             try:
                 courier.riding_out(lambda: world.enter_context(context.importing(chunk)))
                 run, turn = courier.riding_out(
@@ -66,6 +68,7 @@ class ManycoreTask(Task):
                 raise Reject(exc, requeue=True) from exc  # a server that is away is no outcome of any item
             except ManycoreError as exc:
                 return self._refuse(courier, chunk, exc)
+            run.capture = capture
             run.repeated = bool(delivered.get("redelivered")) or chunk.suspect
             world.callback(context.objects.end_chunk)
             self._execute(context, courier, run, turn)
@@ -105,3 +108,8 @@ class ManycoreTask(Task):
             raise MessageRefused(
                 f"it was signed as {chunk.task}[{chunk.id}] and came as {self.name}[{self.request.id}]"
             )
+
+
+def _capture(context: WorkerContext, chunk: Chunk, run: str) -> Capture | None:
+    settings = context.settings
+    return Capture(chunk, context.box.note, run, settings.capture_item_bytes) if settings.capture else None

@@ -1,19 +1,31 @@
-"""The exporter as a process of its own, scraped as Prometheus does."""
+"""The exporter as a process of its own, scraped as Prometheus does, and a real Prometheus."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.documents import ROOT
+from tests.required import program
+from tests.waiting import wait_until
+
+RULES = ROOT / "ops/prometheus/rules.yml"
+SCRAPE_SECONDS = 1
+HURRIED_SECONDS = 2
 Samples = dict[tuple[str, ...], float]
 
 
@@ -52,3 +64,69 @@ def exporting(url: str, folder: Path, *options: str, **settings: str) -> Iterato
     finally:
         process.kill()
         process.wait()
+
+
+class Prometheus:
+    """A real one, on a port of its own, with the stack's configuration and rules, which do not wait for long."""
+
+    def __init__(self, exporter: Exporter, folder: Path) -> None:
+        self._log = folder / "prometheus.log"
+        self.address = f"http://127.0.0.1:{_free_port()}"
+        config = (RULES.parent / "prometheus.yml").read_text().replace(": 5s", f": {SCRAPE_SECONDS}s")
+        target = exporter.address.removeprefix("http://").removesuffix("/metrics")
+        (folder / "prometheus.yml").write_text(config.replace("metrics:9540", target))
+        (folder / "rules.yml").write_text(hurried(RULES.read_text()))
+        command = [
+            program("prometheus", "prometheus"),
+            f"--config.file={folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            f"--web.listen-address={self.address.removeprefix('http://')}",
+        ]
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        wait_until(self._ready, "Prometheus is ready")
+
+    def ask(self, path: str, **arguments: str) -> Any:
+        """The data of an answer of its API; raises for an error of a query, with what it says."""
+        query = urllib.parse.urlencode({name.replace("match", "match[]"): text for name, text in arguments.items()})
+        try:
+            with urllib.request.urlopen(f"{self.address}/api/v1/{path}?{query}", timeout=20) as page:
+                return json.load(page)["data"]
+        except urllib.error.HTTPError as exc:
+            raise AssertionError(f"{arguments}: {exc.read().decode()}") from exc
+
+    def firing(self) -> set[str]:
+        """The alerts that fire, each with its fleet or queue if it has one: `ManycoreNoWorker gpu`."""
+        labels = [alert["labels"] for alert in self.ask("alerts")["alerts"] if alert["state"] == "firing"]
+        return {f"{each['alertname']} {each.get('fleet', each.get('queue', ''))}".strip() for each in labels}
+
+    def _ready(self) -> bool:
+        assert self.process.poll() is None, self._log.read_text()
+        try:
+            with urllib.request.urlopen(f"{self.address}/-/ready", timeout=5):
+                return True
+        except OSError:
+            return False
+
+
+def hurried(rules: str) -> str:
+    """The same rules for a test: what must hold for minutes holds for seconds, nothing else is changed."""
+    rules = re.sub(r"for: \w+", f"for: {HURRIED_SECONDS}s", rules)
+    return re.sub(r"(_seconds\)?) > \d+", rf"\1 > {HURRIED_SECONDS}", rules)
+
+
+@contextmanager
+def watching(exporter: Exporter, folder: Path) -> Iterator[Prometheus]:
+    prometheus = Prometheus(exporter, folder)
+    try:
+        yield prometheus
+    finally:
+        prometheus.process.kill()
+        prometheus.process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

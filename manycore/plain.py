@@ -14,7 +14,7 @@ from celery import Celery
 from manycore.errors import SettingsError
 from manycore.protocol import serializer
 from manycore.protocol.address import Address
-from manycore.protocol.broker import create_app
+from manycore.protocol.app import create_app
 from manycore.protocol.settings import load_settings
 
 

@@ -41,7 +41,7 @@ from manycore.errors import BatchCancelled, ClientBroken, ForkedCluster
 from manycore.local.cluster import LocalCluster
 from manycore.protocol import keys
 from manycore.protocol.audit import Auditor
-from manycore.protocol.broker import BRIEF_SECONDS, QUEUES, check_server_kind, connect, create_app, typed_errors
+from manycore.protocol.broker import BRIEF_SECONDS, QUEUES, check_server_kind, connect, typed_errors
 from manycore.protocol.ledger import Sent
 from manycore.protocol.publisher import Publisher
 from manycore.protocol.references import References
@@ -98,7 +98,7 @@ class Session:
         self.objects = Objects(home, self.redis, self._keyring, settings, self._control)
         self.roster = Roster(self.redis, self._keyring, expected_slots=local.slots if local else None)
         self.roster.workers()
-        self._publisher = Publisher(create_app(settings, "manycore.client"), self._keyring)
+        self._publisher = Publisher(self.redis, self._keyring)
 
     def _compose(self, code: Code | None) -> None:
         settings, keyring = self.settings, self._keyring
@@ -270,7 +270,6 @@ class Session:
             self.objects.close()
         self.redis.close()
         self._brief.close()
-        self._publisher.close()
         if self.local is not None:
             self.local.stop()
 

@@ -15,7 +15,7 @@ from manycore.protocol.signing import Keyring
 
 
 class ResultBackend(RedisBackend):
-    """For the applications of `broker.create_app`. A result that is not its call's raises `MessageRefused`."""
+    """For the applications of `app.create_app`. A result that is not its call's raises `MessageRefused`."""
 
     supports_result_compression = False  # nothing is decompressed before its signature was checked
 

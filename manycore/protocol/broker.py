@@ -1,6 +1,6 @@
-"""The Celery application that both ends share.
+"""The server that both ends share: what lies there under which names, how it is reached, what its errors mean.
 
-Clients use it to publish only; `manycore.worker.app` adds what workers need. Importing this file imports Celery.
+Nothing here needs Celery; its application is in `app`.
 """
 
 from __future__ import annotations
@@ -10,20 +10,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import redis
-from celery import Celery
-from celery.app.amqp import AMQP
-from celery.app.control import Control
-from celery.loaders.app import AppLoader
-from kombu import Exchange, Queue
 from redis._parsers.base import BaseParser
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from manycore.errors import AuthenticationFailed, ConnectionFailed, NotTrusted, ServerFull, SettingsError
-from manycore.protocol import channel
 from manycore.protocol.address import Address
 from manycore.protocol.settings import Settings, redacted
-from manycore.protocol.signing import CONTENT_TYPE, RESULT_TYPE
 from manycore.protocol.store import Store
 from manycore.protocol.trust import hint, reason_of
 
@@ -101,95 +94,6 @@ def no_connection(place: str, exc: BaseException) -> ConnectionFailed:
         return NotTrusted(place, f"{words} ({exc})")
     more = hint(place, exc)
     return ConnectionFailed(place, f"{exc}".rstrip(".") + more if more else exc)
-
-
-class JsonControl(Control):
-    """Remote control that keeps to JSON, while tasks accept manycore's signed messages only."""
-
-    def __init__(self, app: Celery | None = None) -> None:
-        super().__init__(app)
-        self.mailbox.accept = ["json"]
-        self.mailbox.serializer = "json"
-
-
-class OurLoader(AppLoader):
-    """Reads no configuration of the surroundings: neither CELERY_CONFIG_MODULE nor a celeryconfig.py is ours."""
-
-    def read_configuration(self, env: str = "") -> dict[str, Any]:
-        return {}
-
-
-class OurAMQP(AMQP):
-    """Makes a queue that is named for the first time, a fleet's, like the others: reached by its name alone."""
-
-    @staticmethod
-    def autoexchange(_name: str) -> Exchange:
-        return Exchange("")
-
-
-class OurCelery(Celery):
-    """A Celery application that talks to the server that it was given, whatever the environment says.
-
-    Celery prefers CELERY_BROKER_URL, CELERY_RESULT_BACKEND, CELERY_LOADER and their like, which may be another
-    project's, to its own configuration. Here each of them is told outright, so that there is nothing left to look up.
-    """
-
-    amqp_cls = OurAMQP
-    settings: Settings
-
-    def __init__(self, name: str, *, broker: str, backend: str = "disabled", **options: Any) -> None:
-        self._address = broker
-        self.backend_cls = backend  # wins, unlike the setting `result_backend`
-        super().__init__(name, broker=broker, backend=backend, loader=OurLoader, fixups=[], **options)
-
-    def connection_for_read(self, url: str | None = None, **kwargs: Any) -> Any:
-        return super().connection_for_read(url or self._address, **kwargs)
-
-    def connection_for_write(self, url: str | None = None, **kwargs: Any) -> Any:
-        return super().connection_for_write(url or self._address, **kwargs)
-
-
-def create_app(
-    settings: Settings,
-    name: str = "manycore",
-    *,
-    kind: type[OurCelery] = OurCelery,
-    transport: str = channel.__name__,
-    **options: Any,
-) -> OurCelery:
-    """A Celery application for `settings.url`, with the queues, the leases and the refusal of anything unsigned.
-
-    `transport` is the module whose transports it uses.
-    """
-    address = Address.parse(settings.url or "")
-    chosen = channel.transport_settings(address, transport)
-    app = kind(name, broker=chosen["broker_url"], control=JsonControl, set_as_current=False, **options)
-    app.settings = settings
-    app.conf.update(chosen)
-    app.conf.update(
-        broker_use_ssl=dict(address.tls) if address.tls else False,
-        broker_connection_retry_on_startup=True,
-        broker_transport_options={
-            "visibility_timeout": settings.lease_seconds,
-            "unacked_key": UNACKED,
-            "unacked_index_key": UNACKED_INDEX,
-            "unacked_mutex_key": UNACKED_MUTEX,
-            "unacked_restore_interval": SWEEP_SECONDS,
-            "unacked_restore_throttle": 1,
-            "unacked_mutex_expire": 5,
-            "socket_timeout": SOCKET_SECONDS,
-            "socket_connect_timeout": 5.0,
-            "socket_keepalive": True,
-        },
-        task_queues=[Queue(queue, routing_key=queue) for queue in QUEUES],
-        task_default_queue=QUEUES[0],
-        task_serializer="manycore",
-        result_serializer="manycore-result",
-        accept_content=[CONTENT_TYPE],
-        result_accept_content=[RESULT_TYPE],
-        result_expires=settings.batch_ttl_seconds,
-    )
-    return app
 
 
 def connect(settings: Settings, seconds: float = SOCKET_SECONDS) -> redis.Redis:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any, Literal
 
 from manycore.errors import MessageRefused
@@ -128,6 +128,8 @@ class Block:
 
 
 _CHUNK_FIELDS = tuple(entry.name for entry in fields(Chunk))
+_USUAL = {entry.name: entry.default for entry in fields(Chunk) if entry.default is not MISSING}
+"""What need not be written: it is read from what is missing."""
 
 
 def new_chunk_id(batch: str) -> str:
@@ -144,6 +146,9 @@ def seal_chunk(keyring: Keyring, chunk: Chunk, payload: bytes | memoryview) -> b
     options = chunk.options
     backoff = options.backoff
     head = {name: getattr(chunk, name) for name in _CHUNK_FIELDS if name != "options"}
+    for name, usual in _USUAL.items():
+        if head[name] == usual:
+            del head[name]
     head["options"] = (options.form, options.retries, options.timeout)
     head["backoff"] = (backoff.initial, backoff.factor, backoff.maximum, backoff.jitter)
     return keyring.seal(signing.CHUNK, head, payload)

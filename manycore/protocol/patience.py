@@ -11,7 +11,6 @@ from time import monotonic
 from typing import NamedTuple, TypeVar
 
 import redis
-from kombu.exceptions import OperationalError
 
 from manycore.errors import ConnectionFailed, ManycoreError, ServerFull
 from manycore.protocol.broker import AWAY, FULL, RECONNECT_SECONDS, reason
@@ -34,8 +33,8 @@ class Trouble(NamedTuple):
     """Waited for: the server is away, or answers too late to know whether the step was taken."""
 
 
-OF_CLIENTS = Trouble((redis.AuthenticationError,), (FULL,), (*AWAY, OperationalError, ConnectionError))
-OF_WORKERS = Trouble((ManycoreError,), (), (redis.RedisError, OperationalError, OSError))
+OF_CLIENTS = Trouble((redis.AuthenticationError,), (FULL,), (*AWAY, ConnectionError))
+OF_WORKERS = Trouble((ManycoreError,), (), (redis.RedisError, OSError))
 """A worker has nobody to tell: whatever it is, it waits, and then gives its message back. What it refuses itself is no
 trouble of the server, although some of that is an `OSError` too."""
 

@@ -22,7 +22,7 @@ from typing import Protocol
 from manycore.errors import NotInQuarantine, NotRetryable, SettingsError
 from manycore.protocol import keys
 from manycore.protocol.again import Resender, Retried
-from manycore.protocol.broker import check_server_kind, connect, create_app, typed_errors
+from manycore.protocol.broker import check_server_kind, connect, typed_errors
 from manycore.protocol.clock import ServerClock
 from manycore.protocol.publisher import Publisher
 from manycore.protocol.roster import Roster
@@ -80,9 +80,8 @@ class Quarantine:
             Roster(self._redis, self._keyring).workers()  # theirs is the key that has to fit
         self._refused = RefusedMessages(self._redis)
         self._poison = PoisonItems(self._redis, self._keyring)
-        self._publisher = Publisher(create_app(self._settings, "manycore.quarantine"), self._keyring)
         ttl = self._settings.batch_ttl_seconds
-        self._resender = Resender(self._redis, self._publisher, self._keyring, ttl)
+        self._resender = Resender(self._redis, Publisher(self._redis, self._keyring), self._keyring, ttl)
 
     def newest(self, count: int = ALL) -> list[Entry]:
         """What was put aside, of both kinds, the newest first."""
@@ -162,7 +161,6 @@ class Quarantine:
 
     def close(self) -> None:
         self._redis.close()
-        self._publisher.close()
 
     def __enter__(self) -> Quarantine:
         return self

@@ -19,7 +19,8 @@ from manycore.errors import FunctionsNotAllowed, ManycoreError, SettingsError, U
 from manycore.local.lifeline import die_with_parent
 from manycore.protocol import serializer
 from manycore.protocol.address import Address
-from manycore.protocol.broker import FUNCTION_TASK, create_app
+from manycore.protocol.app import create_app
+from manycore.protocol.broker import FUNCTION_TASK
 from manycore.protocol.settings import Settings, load_settings
 from manycore.task import TaskInfo, task_info
 from manycore.worker.child.world import allow_children

@@ -29,8 +29,9 @@ from manycore.errors import (
     VersionMismatch,
 )
 from manycore.protocol import keys, signing
+from manycore.protocol.app import OurAMQP, OurCelery
 from manycore.protocol.archive import open_archive
-from manycore.protocol.broker import OurAMQP, OurCelery, connect
+from manycore.protocol.broker import connect
 from manycore.protocol.clock import ServerClock
 from manycore.protocol.message import Chunk
 from manycore.protocol.publisher import Publisher
@@ -115,7 +116,7 @@ class WorkerContext:
 
     @cached_property
     def publisher(self) -> Publisher:
-        return Publisher(self.app, self.keyring)
+        return Publisher(self.redis, self.keyring)
 
     @property
     def box(self) -> BlackBox:

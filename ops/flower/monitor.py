@@ -7,7 +7,7 @@ its user on the server may not write to the queues.
 from __future__ import annotations
 
 from manycore.errors import SettingsError
-from manycore.protocol.broker import create_app
+from manycore.protocol.app import create_app
 from manycore.protocol.settings import load_settings
 
 _settings = load_settings()

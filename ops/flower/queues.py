@@ -11,7 +11,7 @@ import redis
 from manycore.protocol.activity import activities
 from manycore.protocol.broker import PRIORITY_SUFFIXES
 from manycore.protocol.clock import ServerClock
-from manycore.protocol.publisher import SENT
+from manycore.protocol.envelope import SENT
 
 
 class Queues:

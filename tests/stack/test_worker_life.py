@@ -12,7 +12,7 @@ from pytest_docker_tools import container, fxtr, network, volume
 
 from manycore import Cluster
 from manycore.plain import celery_app
-from manycore.protocol.broker import create_app
+from manycore.protocol.app import create_app
 from manycore.protocol.settings import load_settings
 from ops.init.certificates import ensure_certificates
 from ops.init.secrets import ensure

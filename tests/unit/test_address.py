@@ -15,7 +15,7 @@ from kombu.transport.redis import Channel
 from manycore.errors import SettingsError
 from manycore.protocol import serializer
 from manycore.protocol.address import Address
-from manycore.protocol.broker import create_app
+from manycore.protocol.app import create_app
 from manycore.protocol.settings import load_settings
 from manycore.protocol.signing import Keyring
 

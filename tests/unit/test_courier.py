@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from kombu.exceptions import OperationalError
+import redis
 
 from manycore.errors import ConnectionFailed
 from manycore.protocol.message import Chunk, ItemOptions
@@ -68,7 +68,7 @@ class Server:
 
     def _check(self) -> None:
         if self.away:
-            raise OperationalError("away")
+            raise redis.ConnectionError("away")
 
 
 @pytest.fixture

@@ -23,6 +23,12 @@ def test_the_import_is_light(statement: str) -> None:
     assert run(f"{statement}; import sys; print([name for name in {heavy} if name in sys.modules])") == "[]\n"
 
 
+def test_a_client_needs_no_celery() -> None:
+    heavy = ["billiard", "celery", "kombu", "cloudpickle", "rich"]
+    code = f"import manycore.client.session, sys; print([name for name in {heavy} if name in sys.modules])"
+    assert run(code) == "[]\n"
+
+
 def test_every_public_name_is_there() -> None:
     assert run("from manycore import *; import manycore; print(set(manycore.__all__) <= set(dir()))") == "True\n"
 

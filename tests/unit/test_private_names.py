@@ -13,7 +13,8 @@ from redis import Redis
 from redis._parsers.base import BaseParser
 
 from manycore.local.server import server_binary
-from manycore.protocol.broker import AWAY, PRIORITY_SUFFIXES, UNACKED, create_app
+from manycore.protocol.app import create_app
+from manycore.protocol.broker import AWAY, PRIORITY_SUFFIXES, UNACKED
 from manycore.protocol.settings import load_settings
 
 

@@ -17,7 +17,7 @@ from redis import ConnectionPool, Redis, SSLConnection
 from manycore.protocol import channel as clients
 from manycore.protocol import serializer
 from manycore.protocol.address import Address
-from manycore.protocol.broker import create_app
+from manycore.protocol.app import create_app
 from manycore.protocol.channel import transport_settings
 from manycore.protocol.settings import load_settings
 from manycore.protocol.signing import Keyring

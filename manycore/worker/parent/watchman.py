@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from manycore.errors import BatchIncomplete, MessageRefused, UnknownBatch
@@ -51,7 +50,7 @@ class Watchman:
         self._wards: dict[str, Ward] = {}
 
     def look(self) -> None:
-        """Make one round. Raises redis-py's and kombu's errors when the server is away or full."""
+        """Make one round. Raises redis-py's errors when the server is away or full."""
         if not self._redis.exists(keys.DETACHED) or not self._on_watch():
             self._wards.clear()
             return
@@ -148,7 +147,7 @@ class WatchStep(PeriodicStep):
             with making:
                 try:
                     watchman.look()
-                except (RedisError, OperationalError) as exc:
+                except RedisError as exc:
                     logger.warning("Detached batches could not be looked after: %s", exc)
 
         def begin_round() -> None:

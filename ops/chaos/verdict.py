@@ -9,9 +9,6 @@ from ops.chaos.doors.door import CRASHED, TIMED_OUT, Page, Part
 from ops.chaos.runs import History, Item
 
 MAX_EXECUTIONS = 3
-KNOWN_EXCESS = 3
-"""Open: under a storm, poison was seen to run four and five times (`make chaos-short`, two of four runs): what was
-copied, frozen or taken over meanwhile. So many more are reported and do not break the run, until that is mended."""
 MAX_EXAMPLES = 20
 
 
@@ -103,7 +100,7 @@ class Verdict:
         for item, count in history.runs.items():
             if item in history.poison:
                 self.max_poison_runs = max(self.max_poison_runs, count)
-                if count > MAX_EXECUTIONS + KNOWN_EXCESS:
+                if count > MAX_EXECUTIONS:
                     self._show(f"{item[0]}[{item[1]}] is poison and ran {count} times")
             else:
                 self.max_runs = max(self.max_runs, count)
@@ -122,7 +119,7 @@ class Verdict:
             "further failures": len(self.failures) - total.hung,
         }
         found = [f"{count} {what}" for what, count in said.items() if count > 0]
-        if self.max_poison_runs > MAX_EXECUTIONS + KNOWN_EXCESS:
+        if self.max_poison_runs > MAX_EXECUTIONS:
             found.append(f"a poison item ran {self.max_poison_runs} times")
         return found
 

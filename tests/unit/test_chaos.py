@@ -104,8 +104,8 @@ def test_an_item_whose_outcome_was_on_its_way_died_too() -> None:
     assert history.deaths(("b", 1)) == 1
 
 
-@pytest.mark.parametrize(("runs", "kept"), [(3, True), (6, True), (7, False)])
-def test_poison_that_runs_too_often_breaks_the_run(runs: int, kept: bool) -> None:
+@pytest.mark.parametrize(("runs", "kept"), [(3, True), (4, False)])
+def test_poison_runs_three_times_at_most(runs: int, kept: bool) -> None:
     notes = [Note(("b", 150), pid, 1.0, DEADLY) for pid in range(runs)] + [Note(("b", 1), pid, 1.0) for pid in range(9)]
     verdict = Verdict()
     verdict.count_runs(History(notes, []))

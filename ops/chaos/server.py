@@ -1,6 +1,7 @@
 """The server under test: a process of our own on a loopback port, which can be killed, restarted and stopped.
 
-It keeps an append-only file, synced every second, as the stack's does: a kill may cost it its last second.
+It keeps an append-only file, synced every second, as the stack's does: a kill may cost it its last second. Nothing
+rewrites that file: where a run broke a promise, it tells each command that led there.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ dir {folder}
 save ""
 appendonly yes
 appendfsync everysec
+auto-aof-rewrite-percentage 0
 maxmemory-policy noeviction
 dbfilename {snapshot}
 """

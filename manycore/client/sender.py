@@ -65,7 +65,7 @@ class Sender:
     def send(self, parcel: Parcel, gaps: list[range], lane: Lane) -> None:
         """Send these items of a parcel, by index; the lane's record notes it for who goes on with the batch."""
         whole = gaps == [covers(parcel.chunk)]
-        self._parcels.send([parcel], () if whole else [parcel.part(gap.start, gap.stop) for gap in gaps], lane.record)
+        self._parcels.send([parcel], None if whole else [parcel.part(gap.start, gap.stop) for gap in gaps], lane.record)
         self._references.prune(lane.id, lane.custody.references)
 
     def send_again(self, parcel: Parcel, indices: range) -> None:

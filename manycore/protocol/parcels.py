@@ -26,8 +26,13 @@ class Parcels:
         self._ttl = ttl_seconds
         self._references = references
 
-    def send(self, whole: Sequence[Parcel], parts: Sequence[Parcel] = (), record: Record | None = None) -> None:
-        """Send `parts` of these parcels, by default all of them; `record` notes them for who goes on with the batch."""
+    def send(
+        self, whole: Sequence[Parcel], parts: Sequence[Parcel] | None = None, record: Record | None = None
+    ) -> None:
+        """Send `parts` of these parcels, which may be none, by default all of them.
+
+        `record` notes them for who goes on with the batch.
+        """
         pipe = self._redis.pipeline(transaction=False)
         for parcel in whole:
             if record is not None:
@@ -36,7 +41,7 @@ class Parcels:
                 pipe.set(keys.payload(parcel.chunk.batch, parcel.chunk.payload_token), parcel.body, ex=self._ttl)
         wanted = self._references.queue(pipe, whole)
         self._references.settle(wanted, pipe.execute() if len(pipe) else [])
-        self._publish(parts or whole)
+        self._publish(whole if parts is None else parts)
 
     def _publish(self, parcels: Sequence[Parcel]) -> None:
         for (queue, shadow), group in groupby(parcels, key=lambda each: (each.program.queue, each.program.shadow)):

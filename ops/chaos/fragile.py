@@ -61,13 +61,17 @@ class Argument:
 class Result:
     """A value that is not to be pickled, or not to be rebuilt."""
 
-    def __init__(self, kind: Kind) -> None:
-        self._kind = kind
+    def __init__(self, argument: Argument) -> None:
+        self._kind, self._argument = argument.kind, argument
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._kind == "result-rebuild-raise":
             return _fail, ()
-        _misbehave(self._kind)
+        try:
+            _misbehave(self._kind)
+        finally:
+            if self._kind.endswith(HANGING):
+                note(self._argument.folder, END, self._argument.batch, self._argument.index)
         return _fail, ()
 
 
@@ -82,13 +86,17 @@ def unwrap(argument: Argument) -> Any:
     spin(seconds_of(argument.seed, argument.index))
     if not deadly:
         note(argument.folder, END, argument.batch, argument.index)
-    return Result(argument.kind) if argument.kind.startswith("result") else answer(argument.seed, argument.index)
+    return Result(argument) if argument.kind.startswith("result") else answer(argument.seed, argument.index)
 
 
 def _rebuild(kind: Kind, index: int, seed: int, batch: str, folder: str) -> Argument:
     if kind.startswith("rebuild") and CLIENT not in os.environ:
         note(folder, START if kind == "rebuild-raise" else DEADLY, batch, index)
-        _misbehave(kind)
+        try:
+            _misbehave(kind)
+        finally:
+            if kind.endswith(HANGING):
+                note(folder, END, batch, index)
     return Argument(kind, index, seed, batch, folder)
 
 

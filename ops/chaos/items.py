@@ -82,9 +82,12 @@ def steady(index: int, *, seed: int, batch: str, folder: str, seconds: float | N
 
 
 def hang(index: int, *, batch: str, folder: str) -> int:
-    """An item that never ends: it sleeps in C code and holds the GIL, so that nothing in Python interrupts it."""
+    """An item that never ends: it sleeps in C code and holds the GIL. A signal wakes it, if its thread gets it."""
     note(folder, DEADLY, batch, index)
-    hang_in_c()
+    try:
+        hang_in_c()
+    finally:
+        note(folder, END, batch, index)  # it was interrupted, and took no process along
     return index
 
 

@@ -60,7 +60,8 @@ class Freeze:
 class History:
     """All executions and all first arrivals of a run.
 
-    `killed` are the processes that the storm put to death, `frozen` those that it held still for a while.
+    `killed` are the processes that the storm put to death, `frozen` those that it held still for a while. An execution
+    of `poison` counts unless it came to an end: then something interrupted it, and it took no process along.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class History:
         starts = [note for note in notes if note.event != END]
         self.runs = Counter(note.item for note in starts)
         self.poison = {note.item for note in starts if note.event == DEADLY}
+        self.runs.subtract(note.item for note in notes if note.event == END and note.item in self.poison)
         self._starts: dict[Item, list[float]] = defaultdict(list)
         self._by_pid: dict[int, list[Note]] = defaultdict(list)
         for note in starts:

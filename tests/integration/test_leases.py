@@ -12,6 +12,9 @@ import pytest
 
 from manycore import Cluster
 from manycore.plain import celery_app
+from manycore.protocol import keys
+from manycore.protocol.broker import UNACKED, UNACKED_INDEX
+from manycore.worker.parent.transport import ACKNOWLEDGE
 from tests.functions import busy, note_run, worker_pid
 from tests.integration.conftest import Server
 from tests.waiting import wait_until
@@ -77,3 +80,17 @@ def test_a_frozen_host_that_wakes_up_does_no_harm(start_worker: StartWorker, con
     finally:
         os.killpg(host.pid, signal.SIGCONT)
     assert cluster.submit(pow, 2, 3).result(timeout=20) == 8
+
+
+def test_whoever_lost_a_delivery_does_not_end_that_of_the_next(server: Server) -> None:
+    """What is known of its chunk stays: whom it comes to must find that nothing is left."""
+    client, resume = server.client(), keys.resume("b")
+    client.hset(UNACKED, "theirs", "message")
+    client.zadd(UNACKED_INDEX, {"theirs": 1})
+    client.hset(resume, "b.1", "1,1,0,1,1/ab,")
+    names = [UNACKED_INDEX, UNACKED, resume]
+    assert ACKNOWLEDGE.run(client, names, ["mine", "b.1"]) == 0
+    assert client.hexists(resume, "b.1")
+    assert client.hexists(UNACKED, "theirs")
+    assert ACKNOWLEDGE.run(client, names, ["theirs", "b.1"]) == 1
+    assert not client.exists(resume, UNACKED, UNACKED_INDEX)

@@ -71,6 +71,30 @@ def test_a_finished_batch_again_sends_nothing(server: Server, start_worker: Star
     assert connect().attach("again").gather() == [50_000] * 100
 
 
+def test_a_batch_that_is_under_way_again_sends_nothing(server: Server, connect: Connect) -> None:
+    connect().batch(square, range(100), id="waits")
+    sent_whole(server, "waits")
+    queued = server.client().llen("cpu")
+    connect().batch(square, range(100), id="waits")
+    sent_whole(server, "waits")
+    assert server.client().llen("cpu") == queued > 0
+
+
+def test_of_a_batch_that_is_under_way_in_part_the_rest_is_sent(
+    server: Server, start_worker: StartWorker, connect: Connect
+) -> None:
+    connect().batch(square, range(2000), id="part")
+    sent_whole(server, "part")
+    client = server.client()
+    queued = client.llen("cpu")
+    client.lpop("cpu")
+    again = connect().batch(square, range(2000), id="part")
+    sent_whole(server, "part")
+    assert client.llen("cpu") == queued > 1
+    start_worker()
+    assert again.gather() == [n * n for n in range(2000)]
+
+
 def test_a_batch_that_cannot_be_sent_leaves_the_earlier_run_alone(
     server: Server, start_worker: StartWorker, connect: Connect
 ) -> None:

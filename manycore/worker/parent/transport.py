@@ -26,6 +26,7 @@ from kombu.utils.json import dumps, loads
 from manycore.errors import MessageRefused
 from manycore.protocol import channel, keys
 from manycore.protocol.message import batch_of
+from manycore.protocol.script import Script
 from manycore.worker.context import WorkerContext, worker_context
 from manycore.worker.parent.elsewhere import Elsewhere
 from manycore.worker.parent.envelope import Envelope, read_envelope
@@ -33,6 +34,7 @@ from manycore.worker.parent.refusals import refuse_raw
 from manycore.worker.parent.strategy import check_call, reason_of
 
 logger = logging.getLogger(__name__)
+ACKNOWLEDGE = Script(__package__, "acknowledge")
 LOST = (redis.ConnectionError, redis.TimeoutError, OSError, Empty)
 """What is no message's fault. kombu counts KeyError as a lost connection, too: one in a message would be requeued."""
 PUT_BACK = """redis.call('del', KEYS[2]) return redis.call('rpush', KEYS[1], ARGV[1])"""
@@ -71,12 +73,11 @@ class QoS(kombu_redis.QoS):
 
     def ack(self, delivery_tag: str) -> None:
         message = self._delivered.get(delivery_tag)
-        pipe = self._remove_from_indices(delivery_tag)  # type: ignore[no-untyped-call]
         identity = str(message.headers.get("id") or "") if message is not None else ""
         batch = batch_of(identity)
-        if batch:
-            pipe.hdel(keys.resume(batch), identity)
-        pipe.execute()
+        kept = [keys.resume(batch)] if batch else []
+        with self.channel.conn_or_acquire() as client:
+            ACKNOWLEDGE.run(client, [self.unacked_index_key, self.unacked_key, *kept], [delivery_tag, identity])
         virtual.QoS.ack(self, delivery_tag)
 
     _sweeping = False
@@ -173,9 +174,8 @@ class Channel(channel.Channel):
             if self.elsewhere(queue, envelope["headers"]["task"]):
                 self._put_back(queue, raw)
                 return
-            if envelope["properties"]["delivery_tag"] in self.qos._delivered:
-                # A copy of what runs here: under the same tag the first to end would end the lease of both.
-                envelope["properties"]["delivery_tag"] = str(uuid4())
+            # A name for each delivery: who lost its lease must not end that of whom the message came to next.
+            envelope["properties"]["delivery_tag"] = str(uuid4())
             self.connection._deliver(envelope, queue)
         except MessageRefused as exc:
             self.refuse(queue, raw, exc)

@@ -83,6 +83,7 @@ class BlackBox:
         with open(os.open(_box(folder, owner), os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
             self._map = _allocate(file.fileno())
         self.note = memoryview(self._map)[:8].cast("q")
+        self.end()  # a new file says that the item at position 0 runs, of no chunk
         self.trace: BinaryIO = _trace(folder, owner).open("wb")
 
     def begin(self, chunk: Chunk, run: str) -> None:
@@ -108,6 +109,8 @@ def read(folder: Path, pid: int) -> Reading | None:
     if position == NOBODY or len(data) < _SIZE:
         return None
     first, length = _FACTS.unpack_from(data, _FACTS_AT)
+    if not length:
+        return None  # killed while the box was made
     run, function, chunk = data[_TEXT_AT : _TEXT_AT + length].decode(errors="replace").split("\n", 2)
     if position in (FUNCTION, SETUP):
         return Reading(chunk, position, run, text, function)

@@ -44,6 +44,14 @@ def test_a_shorter_id_after_a_longer_one_is_read_alone(box: BlackBox, tmp_path: 
     assert blackbox.read(tmp_path, os.getpid()) == Reading("short", 100, "chunk/1")
 
 
+@pytest.mark.parametrize("position", [blackbox.NOBODY, 0])
+def test_a_new_box_blames_nobody(box: BlackBox, tmp_path: Path, position: int) -> None:
+    """Killed before its first chunk, or before it has written anything."""
+    assert box.note[0] == blackbox.NOBODY
+    box.note[0] = position
+    assert blackbox.read(tmp_path, os.getpid()) is None
+
+
 def test_between_chunks_nobody_is_to_blame(box: BlackBox, tmp_path: Path) -> None:
     box.begin(chunk_of("batch.chunk"), "chunk/1")
     box.note[0] = 5

@@ -4,6 +4,7 @@
     worker/url, key       what workers need: the server's address with their password, the signing key
     flower/url, password  Flower's address of the server, and the password of its page
     exporter/url          for metrics
+    grafana/password      of its page
     client/url, key       what clients need (`manycore env` takes them from here)
 
 What TLS needs is in `certificates`. Nothing is printed but what was made. It never overwrites a secret: delete the
@@ -20,6 +21,7 @@ from pathlib import Path
 
 USERS = ("client", "worker", "flower", "exporter")
 SIGNERS = ("worker", "client")
+PAGES = ("flower", "grafana")
 PASSWORD_BYTES = 32
 MIN_SECRET_CHARACTERS = 24
 WELL_KNOWN = frozenset({"changeme", "secret", "password", "manycore", "guest", "admin", "example", "default"})
@@ -42,8 +44,9 @@ def ensure(folder: Path, template: str, *, server: str = "redis:6379") -> list[s
     for user in SIGNERS:
         key = _keep_or_make(folder / user / "key", key, made)
     check(folder / SIGNERS[0] / "key", key)
-    page = folder / "flower" / "password"
-    check(page, _keep_or_make(page, secrets.token_urlsafe(18), made))
+    for page in PAGES:
+        path = folder / page / "password"
+        check(path, _keep_or_make(path, secrets.token_urlsafe(18), made))
     hashes = {user: hashlib.sha256(password.encode()).hexdigest() for user, password in passwords.items()}
     write(folder / "redis" / "users.acl", template.format(**hashes), 0o644)
     return made

@@ -17,6 +17,7 @@ from tests.monitoring import Exporter, exporting
 from tests.required import program
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
 PAGE = (ROOT / "docs/metrics.md").read_text()
 TASK = "tests.functions.fail_on_seven"
 LARGE = 1024 * 1024

@@ -47,7 +47,7 @@ class OurWorker(CeleryWorkerContainer):
 @pytest.fixture
 def secrets_folder(stack: Stack, tmp_path: Path) -> Path:
     folder = tmp_path / "secrets"
-    for service in ("authority", "redis", "worker", "flower", "exporter", "client"):
+    for service in ("authority", "redis", "worker", "flower", "exporter", "grafana", "client"):
         (folder / service).mkdir(parents=True)
     ensure(folder, (ROOT / "ops/redis/users.acl").read_text())
     ensure_certificates(folder)

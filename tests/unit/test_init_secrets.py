@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from ops.init.secrets import USERS, WeakSecret, ensure
+from ops.init.secrets import PAGES, USERS, WeakSecret, ensure
 
 TEMPLATE = "".join(f"user {user} #{{{user}}}\n" for user in USERS)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for service in (*USERS, "redis"):
+    for service in {*USERS, *PAGES, "redis"}:
         (tmp_path / service).mkdir()
     return tmp_path
 
@@ -42,7 +42,7 @@ def test_secrets_are_for_their_owner_alone(folder: Path) -> None:
 
 
 def test_a_second_start_makes_nothing_and_changes_nothing(folder: Path) -> None:
-    assert len(ensure(folder, TEMPLATE)) == 7
+    assert len(ensure(folder, TEMPLATE)) == 8
     before = {path: path.read_text() for path in folder.rglob("*") if path.is_file()}
     assert ensure(folder, TEMPLATE) == []
     assert {path: path.read_text() for path in folder.rglob("*") if path.is_file()} == before
@@ -50,7 +50,7 @@ def test_a_second_start_makes_nothing_and_changes_nothing(folder: Path) -> None:
 
 def test_two_stacks_share_no_secret(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     other = tmp_path_factory.mktemp("other")
-    for service in (*USERS, "redis"):
+    for service in {*USERS, *PAGES, "redis"}:
         (other / service).mkdir()
     ensure(folder, TEMPLATE)
     ensure(other, TEMPLATE)
@@ -64,6 +64,7 @@ def test_two_stacks_share_no_secret(folder: Path, tmp_path_factory: pytest.TempP
         ("worker/key", "changeme", "everybody would try first"),
         ("worker/key", "0" * 64, "everybody would try first"),
         ("flower/password", "sh0rt-pa55", "has only 10 characters"),
+        ("grafana/password", "admin", "everybody would try first"),
         ("client/url", "redis://client:@redis:6379/0", "is empty"),
         ("client/url", "redis://redis:6379/0", "is empty"),
         ("worker/url", "redis://worker:password@redis:6379/0", "everybody would try first"),

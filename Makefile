@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 CODE := $(wildcard manycore workers tasks ops tests benchmarks examples)
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 MAKEFLAGS += --no-print-directory
+# Each has its own clusters. Tests go in their order, so that those of a file share one; who is done takes from the others.
+PROCESSES ?= 2
+SIDE_BY_SIDE = -n $(PROCESSES) --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow test-all stack-test check bench chaos chaos-short up down logs lock clean
@@ -18,11 +21,11 @@ setup: $(VENV)/.installed ## Make .venv with the locked dependencies and manycor
 demo: $(VENV)/.installed ## Run a small batch on a private cluster
 	@$(BIN)/python -m examples.demo
 
-test: $(VENV)/.installed ## Run the unit and integration tests, but for the slow ones
-	@$(BIN)/python -m pytest -m "not slow"
+test: $(VENV)/.installed ## Run the unit and integration tests, but for the slow ones; PROCESSES=0 for one after another
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow"
 
 test-slow: $(VENV)/.installed ## Run the slow ones: whole deaths, storms in small, two clients at once
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m slow
 
 test-all: test test-slow ## Run both
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 
 from tests.watchdog import (
+    no_thread_left,
     pytest_configure,
     pytest_runtest_setup,
     pytest_runtest_teardown,
@@ -12,6 +13,7 @@ from tests.watchdog import (
 )
 
 __all__ = [
+    "no_thread_left",
     "pytest_configure",
     "pytest_runtest_setup",
     "pytest_runtest_teardown",

@@ -2,7 +2,9 @@
 
 pytest-timeout ends a test that takes too long (`timeout` in pyproject.toml, or the test's own mark) and shows the
 threads of this process. Here the other processes are added; and what that cannot end, because it sits in C code, in
-the teardown that follows, or in the exit of Python, ends the whole run, with the stacks of all threads.
+the teardown that follows, or in the exit of Python, ends the process, with the stacks of all threads. Under
+pytest-xdist its test has failed then, and the others go on in a new process; but one that hangs at its exit is ended
+without a word, so no thread may be left that Python would wait for.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import pytest
 
 GRACE_SECONDS = 30.0
 """From a test's limit to the end of the run. Taken again for its teardown, and for the exit of Python."""
+LEFT_SECONDS = 5.0
 DUMP_SECONDS = 2.0
 TAIL_BYTES = 6_000
 _stderr: list[int] = []
@@ -84,6 +87,17 @@ def pytest_runtest_teardown() -> Generator[None]:
 
 def pytest_unconfigure() -> None:
     _end_after(GRACE_SECONDS)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_thread_left() -> Iterator[None]:
+    """All that the tests have begun has ended, when everything of theirs is closed."""
+    yield
+    deadline = monotonic() + LEFT_SECONDS
+    for thread in threading.enumerate():
+        if not thread.daemon and thread is not threading.main_thread():
+            thread.join(max(0.0, deadline - monotonic()))
+            assert not thread.is_alive(), f"Python would wait for {thread} at its exit"
 
 
 def _end_after(seconds: float) -> None:

@@ -20,16 +20,15 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from manycore.local.interpreter import STARTING
 from manycore.local.lifeline import adopt_orphans, die_with_parent, end_descendants
 
 POLL_SECONDS = 0.1
-MIN_LIFE_SECONDS = 3.0
-"""A worker that lives shorter than this did not start properly."""
 MAX_FAILED_STARTS = 3
+READY = "ready"
+"""What a worker leaves in the folder once it takes work: one that ended before that did not start properly."""
 LOCK = ".alive"
 """Of a home, as `protocol.home` has it; not from there, which costs more imports than all of this."""
 PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)
@@ -66,12 +65,11 @@ class Supervisor:
         return None
 
     def _starts_in_vain(self) -> bool:
-        lived = monotonic() - self._started
-        self._failed_starts = 0 if lived > MIN_LIFE_SECONDS else self._failed_starts + 1
+        self._failed_starts = 0 if (self._folder / READY).exists() else self._failed_starts + 1
         return self._failed_starts >= MAX_FAILED_STARTS
 
     def _start_worker(self) -> int:
-        self._started = monotonic()
+        (self._folder / READY).unlink(missing_ok=True)
         return self._start("worker", self._worker_command, self._worker_env, Path(os.devnull))
 
     def _start(self, name: str, command: list[str], env: dict[str, str], given: Path) -> int:

@@ -15,6 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from manycore.local.supervisor import READY
 from manycore.worker.launch import launch
 
 if TYPE_CHECKING:
@@ -48,12 +49,13 @@ OWN = (
 
 def main() -> None:
     """Run the worker that `cluster.json` in the folder on the command line describes, until it is stopped."""
-    config: dict[str, Any] = json.loads((Path(sys.argv[2]) / "cluster.json").read_text())
+    folder = Path(sys.argv[2])
+    config: dict[str, Any] = json.loads((folder / "cluster.json").read_text())
     os.environ.update(config["variables"])
     path: list[str] = config["path"]
     sys.path += [entry for entry in path if entry not in sys.path]
     launch(
-        partial(_make_app, path),
+        partial(_make_app, path, folder),
         pool="prefork",
         slots=config["slots"],
         queue="cpu",
@@ -62,10 +64,14 @@ def main() -> None:
     )
 
 
-def _make_app(path: list[str]) -> Celery:
+def _make_app(path: list[str], folder: Path) -> Celery:
     for module in OWN:
         import_module(module)
+    from celery.signals import worker_ready
+
     from manycore.worker.app import create_worker_app
+
+    worker_ready.connect(lambda **_: (folder / READY).touch(), weak=False)
 
     sys.path[:] = path
     return create_worker_app()  # imports the modules that MANYCORE_TASKS names

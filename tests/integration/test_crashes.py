@@ -6,12 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from manycore import Cluster
 from manycore.errors import LocalClusterFailed, WorkerCrashed
+from manycore.local.supervisor import MAX_FAILED_STARTS
 from tests.functions import busy, leave, note_run, parent_pid, square, worker_pid
 from tests.integration.conftest import ROOT
 from tests.probe import Probe
@@ -89,14 +91,18 @@ def test_a_worker_parent_that_is_killed_is_started_again() -> None:
         assert cluster.submit(parent_pid).result(timeout=30) != parent
 
 
+@pytest.mark.slow
+def test_a_worker_that_did_start_is_started_again_however_short_it_lived() -> None:
+    with Cluster(workers=1) as cluster:
+        for _ in range(MAX_FAILED_STARTS + 1):
+            os.kill(cluster.submit(parent_pid).result(timeout=40), signal.SIGKILL)
+        assert cluster.submit(abs, -1).result(timeout=40) == 1
+
+
 def test_a_worker_that_cannot_stay_alive_is_a_clear_error() -> None:
     with Cluster(workers=1) as cluster:
         future = cluster.submit(busy, 60)
-        for _ in range(3):
-            wait_until(lambda: _workers(cluster), "a worker runs")
-            for pid in _workers(cluster):
-                os.kill(pid, signal.SIGKILL)
-            wait_until(lambda pid=pid: not Path(f"/proc/{pid}").exists(), "it is gone")  # type: ignore[misc]
+        wait_until(lambda: future.done() or _kill_all(_workers(cluster)), "it is given up")
         with pytest.raises(LocalClusterFailed, match="worker"):
             future.result(timeout=30)
 
@@ -136,6 +142,13 @@ def test_two_clusters_share_nothing(cluster: Cluster) -> None:
         assert other.submit(parent_pid).result(timeout=30) != cluster.submit(parent_pid).result(timeout=30)
         assert Probe(other).address != Probe(cluster).address
     assert cluster.submit(square, 3).result(timeout=10) == 9
+
+
+def _kill_all(processes: list[int]) -> bool:
+    for pid in processes:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return False
 
 
 def _workers(cluster: Cluster) -> list[int]:

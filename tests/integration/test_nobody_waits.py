@@ -36,9 +36,8 @@ def flaky(n):
     return n
 
 with Cluster(workers=2) as cluster:
-    for _ in range(3):
-        batch = cluster.batch(flaky, range(2000), retries=1, backoff=0.001, progress=True)
-        print(len(batch.gather(return_exceptions=True)), flush=True)
+    batch = cluster.batch(flaky, range(1000), retries=1, backoff=0.001, progress=True)
+    print(len(batch.gather(return_exceptions=True)), flush=True)
 """
 
 
@@ -57,9 +56,9 @@ def test_a_bar_with_retries_does_not_freeze_the_client(tmp_path: Path) -> None:
             out, _ = run.communicate(timeout=40)
         finally:
             run.kill()
-    assert out == b"2000\n" * 3
+    assert out == b"1000\n"
     reader.join(10)
-    assert b"2000/2000" in b"".join(shown), "the bar was drawn"
+    assert b"1000/1000" in b"".join(shown), "the bar was drawn"
 
 
 def _read_all(screen: int, shown: list[bytes]) -> None:

@@ -25,12 +25,15 @@ import tests.watchdog
 from tests.functions import busy
 
 tests.watchdog.GRACE_SECONDS = 3.0
+tests.watchdog.LEFT_SECONDS = 1.0
 
 """
 IN_A_WORKER = """
+cluster = Cluster(workers=1)
+cluster.submit(abs, 1).result()
+
 def test_hangs() -> None:
-    with Cluster(workers=1) as cluster:
-        cluster.submit(busy, 600).result()
+    cluster.submit(busy, 600).result()
 """
 IN_C = """
 def test_hangs() -> None:
@@ -51,13 +54,13 @@ def test_passes() -> None:
 """
 
 
-def run(folder: Path, test: str) -> tuple[int, str]:
+def run(folder: Path, test: str, *options: str) -> tuple[int, str]:
     (folder / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text())
     (folder / "pytest.ini").write_text("[pytest]\n")
     (folder / "test_it.py").write_text(HEAD + test)
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--timeout=3", str(folder)]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--timeout=3", *options, str(folder)]
     done = subprocess.run(
-        command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=40
+        command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=55
     )
     return done.returncode, done.stdout + done.stderr
 
@@ -68,6 +71,15 @@ def test_a_test_that_hangs_shows_the_stacks_of_its_workers_too(tmp_path: Path) -
     assert "Processes of a test that hangs" in output
     assert "in busy" in output, "where the worker's child is"
     assert output.count("Current thread") >= 2, "of the worker and its child"
+
+
+def test_in_several_processes_what_hangs_ends_its_own_and_fails(tmp_path: Path) -> None:
+    code, output = run(tmp_path, IN_C + AT_EXIT, "-n2")
+    assert code == 1
+    assert "crashed while running 'test_it.py::test_hangs'" in output
+    assert "in test_hangs" in output.partition("Timeout (")[2]
+    assert "Python would wait for <Thread" in output
+    assert "1 failed, 1 passed, 1 error" in output
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from time import monotonic
 
 from manycore.client.datafiles import find_data
-from manycore.client.modules import Found, Stamp, find_modules
+from manycore.client.found import Found, Stamp
+from manycore.client.modules import find_modules
 from manycore.errors import CodeTooLarge, SettingsError
 from manycore.protocol import archive
 from manycore.protocol.archive import Archive
@@ -82,9 +83,12 @@ class CodeShipper:
         return found is not None and monotonic() - self._looked_at < FRESH_SECONDS and not found.edited()
 
     def _look(self, code: Code) -> None:
+        if not code.include and self._found is not None and self._found.holds():
+            return
         found = find_modules(code.exclude)
         found = found.with_data(find_data(found.roots, code.include, code.exclude))
         if self._found is not None and found.files == self._found.files:
+            self._found = found
             return
         files = found.read()
         check_size({path: len(content) for path, content in files.items()})

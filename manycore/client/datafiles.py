@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatch
 from pathlib import Path
 
-from manycore.client.modules import Stamp, stamp_of
+from manycore.client.found import Stamp, stamp_of
 
 NEVER_FOLDERS = frozenset({"__pycache__", "node_modules", "site-packages", "dist-packages", "secrets", "venv", "env"})
 NEVER_FILES = (

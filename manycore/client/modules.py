@@ -1,62 +1,42 @@
 """Finds the modules of this process that workers cannot have: those that are not installed.
 
 Where a module is a file of its own, its imports are read (as text, nothing is executed) and what they name is found
-too; of a package, every module goes along. So an import inside a function finds its module on the worker as well.
+too; of a package, every module goes along, and of a namespace package, which may be spread over many projects, what is
+named. So an import inside a function finds its module on the worker as well.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import site
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from functools import cache
-from importlib.machinery import PathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-from manycore.protocol.archive import STANDARD
+from manycore.client import statements
+from manycore.client.found import Found, Stamp, moments_of, process_now, read, stamp_of
+from manycore.protocol.archive import STANDARD, can_hold
 
 SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "site-packages", "dist-packages"})
 """Of a package's folder, beside what is hidden and virtual environments."""
-_IMPORTS = re.compile(rb"^[ \t]*(?:from[ \t]+([A-Za-z_]\w*)[\w.]*[ \t]+import|import[ \t]+([^\n#;]+))", re.M)
-
-Stamp = tuple[int, int]
-"""A file's modification time (ns) and size: what tells that it changed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Files to send: the path in the archive -> the file here, with its stamp; and the folders that they come from."""
-
-    files: dict[str, tuple[str, Stamp]] = field(default_factory=dict)
-    roots: frozenset[str] = frozenset()
-
-    def with_data(self, data: dict[str, tuple[str, Stamp]]) -> Found:
-        return replace(self, files=self.files | data) if data else self
-
-    def edited(self) -> bool:
-        """Whether one of the files has changed or gone since."""
-        return any(stamp_of(file) != stamp for file, stamp in self.files.values())
-
-    def read(self) -> dict[str, bytes]:
-        """The files' contents; one that went away meanwhile is left out."""
-        return {path: content for path, (file, _) in self.files.items() if (content := _read(file)) is not None}
 
 
 def find_modules(exclude: Iterable[str] = ()) -> Found:
     """The source files of all modules that are not installed, from what is imported now."""
-    search = _Search(tuple(exclude))
+    process, search = process_now(), _Search(tuple(exclude))
     for name, module in list(sys.modules.items()):
         search.loaded(name, module)
     main = sys.modules.get("__main__")
     if main is not None:
         search.main(main)
-    return Found(search.files, frozenset(search.roots))
+    folders = moments_of(search.folders.union(entry or os.curdir for entry in sys.path if isinstance(entry, str)))
+    return Found(search.files, frozenset(search.roots), folders, process)
 
 
 class _Search:
@@ -65,8 +45,10 @@ class _Search:
     def __init__(self, exclude: tuple[str, ...]) -> None:
         self.files: dict[str, tuple[str, Stamp]] = {}
         self.roots: set[str] = set()
+        self.folders: set[str] = set()
         self._exclude = exclude
         self._seen: set[str] = set()
+        self._tops: dict[str, list[str]] = {}
 
     def loaded(self, name: str, module: object) -> None:
         """A module that this process has imported."""
@@ -74,20 +56,25 @@ class _Search:
         file = _source_of(module)
         if file is None or top in STANDARD or top in ("__main__", "__mp_main__") or is_installed(file):
             return
+        path = name.replace(".", "/")
+        if not can_hold(f"{path}.py"):  # some take a path for a name
+            return
         if file.endswith("__init__.py") and isinstance(module, ModuleType) and "__path__" in vars(module):
             self._package(name, file.removesuffix("__init__.py"))
         else:
-            self._add(name.replace(".", "/") + ".py", file)
+            self._add(f"{path}.py", file)
         self.roots.add(_root(name, file))
 
     def main(self, module: ModuleType) -> None:
         """The program itself travels by value; what it imports, now or later, does not."""
         spec = vars(module).get("__spec__")
-        if spec is not None and spec.parent:  # python -m package.module: its relative imports need the package
-            self._named(spec.parent.partition(".")[0])
+        package = spec.parent if spec is not None and spec.parent else ""
+        if package:  # python -m package.module: its relative imports need the package
+            self._named(package)
         file = _source_of(module)
-        if file is not None and not is_installed(file):
-            self._follow(file)
+        stamp = stamp_of(file) if file is not None else None
+        if file is not None and stamp is not None and not is_installed(file):
+            self._follow(file, stamp, package)
             self.roots.add(os.path.dirname(file))
 
     def _package(self, name: str, folder: str) -> None:
@@ -96,36 +83,71 @@ class _Search:
             return
         self._seen.add(folder)
         prefix = name.replace(".", "/")
-        for file in _tree(folder):
+        for file in self._tree(folder):
             inside = os.path.relpath(file, folder).replace(os.sep, "/")
             self._add(f"{prefix}/{inside}", file)
 
+    def _tree(self, folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:
+        """The modules below a folder. A link is followed if it leads to a package, and not back."""
+        above = (*above, os.path.realpath(folder))
+        self.folders.add(folder)
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError:
+            return
+        for entry in entries:
+            if entry.name.endswith(".py") and entry.is_file():
+                yield entry.path
+            elif entry.is_dir() and not _is_skipped(folder, entry.name) and _leads_on(entry, above):
+                yield from self._tree(entry.path, above)
+
     def _add(self, path: str, file: str) -> None:
-        if path in self.files or any(fnmatch(path, pattern) for pattern in self._exclude):
+        if path in self.files or not can_hold(path) or any(fnmatch(path, pattern) for pattern in self._exclude):
             return
         stamp = stamp_of(file)
         if stamp is not None:
             self.files[path] = (file, stamp)
-            self._follow(file)
+            self._follow(file, stamp, os.path.dirname(path).replace("/", "."))
 
-    def _follow(self, file: str) -> None:
-        stamp = stamp_of(file)
-        for name in imports_of(file, stamp) if stamp is not None else ():
+    def _follow(self, file: str, stamp: Stamp, package: str) -> None:
+        for name in imports_of(file, stamp, package) - self._seen:
             self._named(name)
 
     def _named(self, name: str) -> None:
         """A module that some source names: it may not be imported yet, or only on the worker."""
-        if name in self._seen or name in STANDARD:
+        top, _, rest = name.partition(".")
+        if name in self._seen or top in STANDARD:
             return
         self._seen.add(name)
-        origin = _origin(name)
-        if origin is None or is_installed(origin):
-            return
-        if origin.endswith("__init__.py"):
-            self._package(name, origin.removesuffix("__init__.py"))
-        else:
-            self._add(f"{name}.py", origin)
-        self.roots.add(_root(name, origin))
+        if top not in self._tops:
+            self._tops[top] = self._found(top, None)
+        if rest and self._tops[top]:
+            self._inside(top, self._tops[top], rest)
+
+    def _inside(self, package: str, folders: list[str], name: str) -> None:
+        """What is named of a namespace package, further down."""
+        part, _, rest = name.partition(".")
+        within = self._found(f"{package}.{part}", folders)
+        if rest and within:
+            self._inside(f"{package}.{part}", within, rest)
+
+    def _found(self, name: str, folders: list[str] | None) -> list[str]:
+        """Take the module of this name, in `folders` or on the path; gives the folders of a namespace package."""
+        spec = _spec(name.rpartition(".")[2], folders)  # by its last part: its parents may not be imported
+        if spec is None:
+            return []
+        if spec.origin is None:
+            within = list(spec.submodule_search_locations or ())
+            self.folders.update(within)
+            return within
+        origin = os.path.abspath(spec.origin)
+        if origin.endswith(".py") and not is_installed(origin):
+            if origin.endswith("__init__.py"):
+                self._package(name, origin.removesuffix("__init__.py"))
+            else:
+                self._add(name.replace(".", "/") + ".py", origin)
+            self.roots.add(_root(name, origin))
+        return []
 
 
 def _source_of(module: object) -> str | None:
@@ -136,13 +158,22 @@ def _source_of(module: object) -> str | None:
     return os.path.abspath(file) if isinstance(file, str) and file.endswith(".py") else None
 
 
-def _origin(name: str) -> str | None:
-    try:
-        spec = PathFinder.find_spec(name)
-    except (ImportError, ValueError, AttributeError):
-        return None
-    origin = spec.origin if spec is not None else None
-    return os.path.abspath(origin) if origin and origin.endswith(".py") else None
+def _spec(name: str, folders: list[str] | None) -> ModuleSpec | None:
+    """Where a module would be imported from: on the path, or by what an editable install puts in the path's place."""
+    finders: list[Any] = [PathFinder, *(found for found in sys.meta_path if _is_editable(found))]
+    for finder in finders:
+        try:
+            spec: ModuleSpec | None = finder.find_spec(name, folders)
+        except (ImportError, ValueError, AttributeError):
+            continue
+        if spec is not None:
+            return spec
+    return None
+
+
+def _is_editable(finder: object) -> bool:
+    """Whether it is setuptools'. Others may do anything when they are asked: build, download."""
+    return str(getattr(finder, "__module__", "")).startswith("__editable__")
 
 
 @cache
@@ -160,43 +191,32 @@ def _installed_folders() -> tuple[str, ...]:
     return tuple(sorted({os.path.realpath(folder) + os.sep for folder in folders} | {f + os.sep for f in folders}))
 
 
-@cache
-def imports_of(file: str, _stamp: Stamp) -> frozenset[str]:
-    """The top-level names that a source file imports anywhere, as text says; a name too many does no harm."""
-    content = _read(file) or b""
-    found: set[str] = set()
-    for source, listed in _IMPORTS.findall(content):
-        names = [source] if source else [word.split()[0].split(b".")[0] for word in listed.split(b",") if word.split()]
-        found.update(name.decode(errors="replace") for name in names)
-    return frozenset(name for name in found if name.isidentifier() and name not in STANDARD)
+_imports: dict[tuple[str, str], tuple[Stamp, frozenset[str]]] = {}
+"""Of each file, and the package that it is in, what it imported when it was read last."""
 
 
-def _tree(folder: str) -> Iterator[str]:
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not _is_skipped(place, name))
-        yield from (os.path.join(place, name) for name in sorted(names) if name.endswith(".py"))
+def imports_of(file: str, stamp: Stamp, package: str = "") -> frozenset[str]:
+    """What a source file imports anywhere, as text says; relative names are those of its `package`."""
+    known = _imports.get((file, package))
+    if known is not None and known[0] == stamp:
+        return known[1]
+    names = statements.names_in(read(file) or b"", package)
+    found = frozenset(name for name in names if name.partition(".")[0] not in STANDARD)
+    _imports[file, package] = stamp, found
+    return found
 
 
 def _is_skipped(place: str, name: str) -> bool:
     return name in SKIPPED_FOLDERS or name.startswith(".") or os.path.exists(os.path.join(place, name, "pyvenv.cfg"))
 
 
+def _leads_on(entry: os.DirEntry[str], above: tuple[str, ...]) -> bool:
+    if not entry.is_symlink():
+        return True
+    return os.path.exists(os.path.join(entry.path, "__init__.py")) and os.path.realpath(entry.path) not in above
+
+
 def _root(name: str, file: str) -> str:
     """The folder from which a module of this name is imported."""
     depth = name.count(".") + (1 if file.endswith("__init__.py") else 0)
     return str(Path(file).parents[depth]) if depth < len(Path(file).parents) else os.path.dirname(file)
-
-
-def stamp_of(file: str) -> Stamp | None:
-    try:
-        stat = os.stat(file)
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_size
-
-
-def _read(file: str) -> bytes | None:
-    try:
-        return Path(file).read_bytes()
-    except OSError:
-        return None

@@ -12,6 +12,7 @@ import sys
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 
 from manycore.errors import MessageRefused
@@ -118,6 +119,16 @@ def check_path(path: str) -> None:
         raise MessageRefused(
             f"its archive of code would replace a module of Python itself or of manycore: {path!r:.100}"
         )
+
+
+@lru_cache(maxsize=MAX_FILES)
+def can_hold(path: str) -> bool:
+    """Whether an archive may have a file at this path."""
+    try:
+        check_path(path)
+    except MessageRefused:
+        return False
+    return True
 
 
 def module_of(path: str) -> str:

@@ -22,6 +22,8 @@ from manycore.worker.layer import Layer
 from manycore.worker.packages import PackageStore
 from manycore.worker.store import Store
 
+OWN = ""
+"""The world in which nothing is imported but what the worker has itself."""
 KEPT_BYTES = 256 * 1024 * 1024
 """Of all archives of one worker. One that a child imports from now stays, whatever its size."""
 KEPT_IMPORTS = 4
@@ -53,7 +55,7 @@ class Imports:
         self._store = store
         self._packages = packages
         self._forget = forget
-        self._key: str | None = None
+        self._key: str | None = OWN  # None while there is none, since one could not be entered
         self._code = Layer(KEPT_IMPORTS, first=True)
         self._added = Layer(KEPT_PACKAGES, first=False)
         self._codes: dict[str, str] = {}
@@ -66,12 +68,9 @@ class Imports:
     def of(
         self, code: str | None, fetch: Callable[[], dict[str, bytes]], packages: tuple[str, ...] = ()
     ) -> Iterator[None]:
-        """Import from the archive of this digest, and these packages, meanwhile. Raises what `fetch` raises, or
-        `PackagesFailed`."""
-        key = world_of(code, packages)
-        if key is None:
-            yield
-            return
+        """Import from the archive of this digest, and these packages, meanwhile; from neither if there is none: to
+        import nobody else's modules is a world, too. Raises what `fetch` raises, or `PackagesFailed`."""
+        key = world_of(code, packages) or OWN
         with self._free:
             self._await_turn(key)
             dropped = self._enter(key, code, fetch, packages)
@@ -83,6 +82,13 @@ class Imports:
             with self._free:
                 self._users -= 1
                 self._free.notify_all()
+
+    def own(self) -> None:
+        """Import what the worker has itself, for its own tasks: from now on in a process, and on threads as soon as
+        nobody runs who imports from elsewhere, for a task does not wait for that."""
+        with self._free:
+            dropped = [] if self._users else self._enter(OWN, None, dict, ())
+        del dropped
 
     def _await_turn(self, key: str) -> None:
         """Wait until nobody uses another world; whoever has waited for that comes before who came after."""

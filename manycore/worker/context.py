@@ -12,7 +12,7 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -141,6 +141,9 @@ class WorkerContext:
         if chunk.packages and not self.settings.allow_packages:
             why = "its workers install none; MANYCORE_ALLOW_PACKAGES=1 lets them"
             raise PackagesFailed(" ".join(chunk.packages), os.uname().nodename, why)
+        if chunk.function is None and not chunk.packages:
+            self.imports.own()
+            return nullcontext()
         return self.imports.of(chunk.code, lambda: self._fetch_code(chunk.code or ""), chunk.packages)
 
     def _fetch_code(self, digest: str) -> dict[str, bytes]:

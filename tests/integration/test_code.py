@@ -140,10 +140,12 @@ def test_data_files_travel_if_they_are_asked_for(
 def test_without_code_it_is_said_what_is_missing(
     server: Server, start_worker: StartWorker, connect: Callable[..., Cluster], module: Callable[[str], ModuleType]
 ) -> None:
+    """Though another batch of these modules has just run in the same process."""
     start_worker()
-    connect()
+    version = module("def f(n):\n    return n\n")
+    assert connect().submit(version.f, 1).result(timeout=20) == 1
     with Cluster(server.url, code="off") as cluster, pytest.raises(NotUnpicklable, match="No module named 'edited'"):
-        cluster.submit(module("def f(n):\n    return n\n").f, 1).result(timeout=20)
+        cluster.submit(version.f, 1).result(timeout=20)
 
 
 def test_what_the_workers_python_cannot_read_is_a_clear_error(

@@ -6,13 +6,18 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from manycore.client import code as client_code
+from manycore.client import found as client_found
 from manycore.client.code import Code, CodeShipper
 from manycore.client.datafiles import find_data
+from manycore.client.found import Found
 from manycore.client.modules import find_modules, imports_of, is_installed
 from manycore.errors import CodeTooLarge, SettingsError
 from manycore.protocol import archive
@@ -74,6 +79,68 @@ def test_of_a_namespace_package_travels_what_is_imported(project: Path) -> None:
     assert found("tm_") == {"tm_space/a.py"}
 
 
+def test_so_does_what_is_named_of_it(project: Path) -> None:
+    write(
+        project,
+        tm_one="def f():\n    from tm_space.deep import b, name\n    import tm_space.pkg\n",
+        tm_space__of__deep__of__b="def g():\n    from . import c\n",
+        tm_space__of__deep__of__c="",
+        tm_space__of__pkg__of____init__="",
+        tm_space__of__pkg__of__x="",
+        tm_space__of__not_this="",
+    )
+    importlib.import_module("tm_one")
+    within = {"deep/b", "deep/c", "pkg/__init__", "pkg/x"}
+    assert found("tm_") == {"tm_one.py", *(f"tm_space/{name}.py" for name in within)}
+
+
+def test_an_editable_install_is_found(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where its folder is not on the path, setuptools installs a finder; another one is not asked."""
+    write(project, tm_one="def f(): import tm_flat, tm_other", elsewhere__of__whatever="")
+
+    class Finder:
+        __module__ = "__editable___project_1_0_finder"
+
+        @classmethod
+        def find_spec(cls, name: str, _path: object = None, _target: object = None) -> ModuleSpec | None:
+            file = project / "elsewhere" / "whatever.py"
+            return importlib.util.spec_from_file_location(name, file) if name == "tm_flat" else None
+
+    class Other(Finder):
+        __module__ = "builds_and_downloads"
+
+        @classmethod
+        def find_spec(cls, name: str, _path: object = None, _target: object = None) -> ModuleSpec | None:
+            raise AssertionError(name)
+
+    importlib.import_module("tm_one")
+    for finder in (Finder, Other):
+        monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, finder])
+    assert found("tm_") == {"tm_one.py", "tm_flat.py"}
+
+
+def test_links_to_packages_are_followed_but_not_round_in_circles(project: Path) -> None:
+    write(project, tm_pkg__of____init__="", shared__of____init__="", shared__of__x="", data__of__y="")
+    for name, target in {"shared": "../shared", "data": "../data", "back": "."}.items():
+        (project / "tm_pkg" / name).symlink_to(target)
+    importlib.import_module("tm_pkg")
+    assert found("tm_") == {"tm_pkg/__init__.py", "tm_pkg/shared/__init__.py", "tm_pkg/shared/x.py"}
+
+
+def test_what_no_archive_may_hold_stays(project: Path) -> None:
+    """Else workers would refuse the whole of it."""
+    write(project, tm_pkg__of____init__="", **{f"tm_pkg__of__{'d' * 200}__of__{'e' * 200}": ""})
+    for name in ("a\nb.py", "a\\b.py"):
+        (project / "tm_pkg" / name).touch()
+    os.mkfifo(project / "tm_pkg" / "pipe.py")
+    importlib.import_module("tm_pkg")
+    for name in (str(project / "tm_pkg/x.py"), "", "tm_..x", "tm_x."):
+        spec = importlib.util.spec_from_file_location(name, project / "tm_pkg/__init__.py")
+        assert spec is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+    assert found("tm_", "/", "..", ".") == {"tm_pkg/__init__.py"}
+
+
 def test_a_module_that_was_loaded_from_a_file_travels_under_its_own_name(project: Path) -> None:
     write(project, whatever="x = 1")
     spec = importlib.util.spec_from_file_location("tm_given.name", project / "whatever.py")
@@ -114,9 +181,16 @@ def test_odd_things_in_sys_modules_do_no_harm(monkeypatch: pytest.MonkeyPatch) -
     ("text", "names"),
     [
         ("import a", {"a"}),
-        ("import a.b, c as d", {"a", "c"}),
-        ("    from a.b import c", {"a"}),
-        ("from .a import b\nfrom . import c", set()),
+        ("import a.b, c as d", {"a.b", "c"}),
+        ("import a; import b", {"a", "b"}),
+        ("def f(n): import a; return a", {"a"}),
+        ("import a, \\\n    b", {"a", "b"}),
+        ("    from a.b import c", {"a.b", "a.b.c"}),
+        ("from a import (  # why\n    b,  # because\n    c as d,\n)", {"a", "a.b", "a.c"}),
+        ("from a import *", {"a"}),
+        ("from .a import b\nfrom . import c\nfrom .import d", {"pkg", "pkg.a", "pkg.a.b", "pkg.c", "pkg.d"}),
+        ("from .. import too_far", set()),
+        ("import größe", {"größe"}),
         ("import json, os.path", set()),
         ("x = 'import a'  # import b", set()),
         ("try:\n\timport a\nexcept ImportError: pass", {"a"}),
@@ -125,7 +199,7 @@ def test_odd_things_in_sys_modules_do_no_harm(monkeypatch: pytest.MonkeyPatch) -
 def test_the_imports_of_a_file_are_read_as_text(tmp_path: Path, text: str, names: set[str]) -> None:
     path = tmp_path / "m.py"
     path.write_text(text)
-    assert imports_of(str(path), (0, 0)) == names
+    assert imports_of(str(path), (0, 0), "pkg") == names
 
 
 def test_an_edit_gives_another_archive_and_no_edit_the_same(project: Path) -> None:
@@ -140,6 +214,47 @@ def test_an_edit_gives_another_archive_and_no_edit_the_same(project: Path) -> No
     assert second is not None
     assert open_archive(KEYRING, second.sealed, second.digest)["tm_one.py"] == b"x = 22"
     assert second.digest != first.digest
+
+
+def test_without_an_edit_nobody_looks_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(project, tm_one="def f(): import tm_later", tm_pkg__of____init__="", tm_pkg__of__deep__of__a="")
+    for name in ("tm_one", "tm_pkg"):
+        importlib.import_module(name)
+    monkeypatch.setattr(client_found, "JUST_NOW_NS", -1)  # these folders have just changed
+    shipper = CodeShipper(KEYRING, Code())
+    looks = []
+
+    def look(exclude: Iterable[str]) -> Found:
+        looks.append(exclude)
+        return find_modules(exclude)
+
+    monkeypatch.setattr(client_code, "find_modules", look)
+
+    def current() -> tuple[set[str], int]:
+        shipper.current()
+        return {path for path in shipper.files if path.startswith("tm_")}, len(looks)
+
+    files = {"tm_one.py", "tm_pkg/__init__.py", "tm_pkg/deep/a.py"}
+    assert [current(), current()] == [(files, 1)] * 2
+    for number, name in enumerate(["tm_later", "tm_pkg__of__deep__of__b"], start=2):
+        write(project, **{name: ""})
+        importlib.invalidate_caches()
+        files.add(name.replace("__of__", "/") + ".py")
+        assert [current(), current()] == [(files, number)] * 2
+    sys.modules["tm_third"] = ModuleType("tm_third")
+    assert current() == (files, 4)
+
+
+def test_what_changes_in_the_moment_of_a_look_is_looked_at_again(project: Path) -> None:
+    """The kernel's clock ticks some 250 times a second only."""
+    write(project, tm_one="def f(): import tm_later")
+    importlib.import_module("tm_one")
+    look = find_modules()
+    assert not look.holds()
+    moment = os.stat(project)
+    write(project, tm_later="")
+    os.utime(project, ns=(moment.st_atime_ns, moment.st_mtime_ns))
+    assert not look.holds()
 
 
 def test_a_module_that_went_away_is_left_out(project: Path) -> None:

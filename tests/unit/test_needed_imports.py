@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from manycore.client.found import stamp_of
 from manycore.client.imports import in_body, named_in, needed_by, outside, sure
-from manycore.client.modules import stamp_of
 from manycore.protocol import pickling
 
 ODD = "click"

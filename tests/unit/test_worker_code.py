@@ -79,6 +79,43 @@ def test_the_workers_own_module_of_that_name_comes_back(imports: Imports) -> Non
         assert sys.modules[NAME] is own
 
 
+def absent() -> bool:
+    try:
+        value()
+    except ImportError:
+        return True
+    return False
+
+
+def test_who_brings_no_archive_does_not_see_that_of_another(imports: Imports) -> None:
+    with imports.of("a", source(1)):
+        assert value() == 1
+    with imports.of(None, none):
+        assert absent()
+    with imports.of("a", none):
+        assert value() == 1
+    imports.own()
+    assert absent()
+
+
+def test_an_archive_that_cannot_be_had_leaves_none_behind(imports: Imports) -> None:
+    def fail() -> dict[str, bytes]:
+        raise OSError("away")
+
+    with imports.of("a", source(1)):
+        assert value() == 1
+    with pytest.raises(OSError, match="away"), imports.of("b", fail):
+        pass
+    with imports.of(None, none):
+        assert absent()
+
+
+def test_the_workers_own_tasks_wait_for_nobody(imports: Imports) -> None:
+    with imports.of("a", source(1)):
+        imports.own()
+        assert value() == 1
+
+
 ADDED = "added_package"
 
 
@@ -177,12 +214,12 @@ def test_what_could_not_be_fetched_leaves_nothing(tmp_path: Path) -> None:
 def test_threads_take_turns_by_archive(imports: Imports) -> None:
     found: list[bool] = []
 
-    def use(digest: str, number: int) -> None:
+    def use(digest: str | None, number: int) -> None:
         for _ in range(20):
             with imports.of(digest, source(number)):
-                found.append(value() == number)
+                found.append(value() == number if digest else absent())
 
-    threads = [threading.Thread(target=use, args=args) for args in [("a", 1), ("b", 2), ("a", 1), ("c", 3)]]
+    threads = [threading.Thread(target=use, args=args) for args in [("a", 1), ("b", 2), ("a", 1), (None, 3)]]
     for thread in threads:
         thread.start()
     for thread in threads:

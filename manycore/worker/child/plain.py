@@ -71,6 +71,7 @@ class PlainTurn:
             turn.enter_context(alone(self._context.folder))  # as far as can be: who is beside one that kills is none
             self._count()
             turn.callback(self._forget)
+        self._context.imports.own()
         return self._within_limits()
 
     def _forget(self) -> None:

@@ -1,0 +1,87 @@
+"""What a look for the caller's modules has found, and on what that depended: whether a new look is worth while.
+
+A file is known by its stamp, a folder by the moment of its last new or lost entry. A change in the same tick of the
+kernel's clock as the look could pass unseen, so what had just changed then is looked at again.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+Stamp = tuple[int, int]
+"""A file's modification time (ns) and size: what tells that it changed."""
+JUST_NOW_NS = 50_000_000
+"""Several ticks of the kernel's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Files to send: the path in the archive -> the file here, with its stamp; and the folders that they come from."""
+
+    files: dict[str, tuple[str, Stamp]] = field(default_factory=dict)
+    roots: frozenset[str] = frozenset()
+    folders: dict[str, int] = field(default_factory=dict)
+    process: tuple[object, ...] = ()
+
+    def with_data(self, data: dict[str, tuple[str, Stamp]]) -> Found:
+        return replace(self, files=self.files | data) if data else self
+
+    def holds(self) -> bool:
+        """Whether another look would find the same."""
+        return (
+            self.process == process_now()
+            and all(moment_of(folder) == moment for folder, moment in self.folders.items())
+            and not self.edited()
+        )
+
+    def edited(self) -> bool:
+        """Whether one of the files has changed or gone since."""
+        return any(stamp_of(file) != stamp for file, stamp in self.files.values())
+
+    def read(self) -> dict[str, bytes]:
+        """The files' contents; one that went away meanwhile is left out."""
+        return {path: content for path, (file, _) in self.files.items() if (content := read(file)) is not None}
+
+
+def process_now() -> tuple[object, ...]:
+    """What is imported, and from where more would be. By their ids: modules that are gone are not kept."""
+    modules = sys.modules.copy()
+    return tuple(modules), tuple(map(id, modules.values())), tuple(map(str, sys.path)), len(sys.meta_path)
+
+
+def moments_of(folders: Iterable[str]) -> dict[str, int]:
+    """Each folder with its moment; with one that never comes again where it has just changed."""
+    now = time.time_ns()
+    found = {folder: moment_of(folder) for folder in folders}
+    return {folder: moment if now - moment > JUST_NOW_NS else -1 for folder, moment in found.items()}
+
+
+def moment_of(folder: str) -> int:
+    """When the last entry of a folder came or went (ns); 0 if there is no folder."""
+    try:
+        return os.stat(folder).st_mtime_ns
+    except (OSError, ValueError):
+        return 0
+
+
+def stamp_of(file: str) -> Stamp | None:
+    """None for what is no file, or none any more."""
+    try:
+        found = os.stat(file)
+    except (OSError, ValueError):
+        return None
+    return (found.st_mtime_ns, found.st_size) if stat.S_ISREG(found.st_mode) else None
+
+
+def read(file: str) -> bytes | None:
+    """The content of a file; None for one that cannot be read."""
+    try:
+        return Path(file).read_bytes()
+    except (OSError, ValueError):
+        return None

@@ -8,6 +8,7 @@ from manycore.cli.batches import batches
 from manycore.cli.env import env
 from manycore.cli.exporter import exporter
 from manycore.cli.join import join_token
+from manycore.cli.logs import logs
 from manycore.cli.quarantine import quarantine
 from manycore.cli.up import up
 from manycore.cli.worker import worker
@@ -22,6 +23,7 @@ main.add_command(batches)
 main.add_command(env)
 main.add_command(exporter)
 main.add_command(join_token)
+main.add_command(logs)
 main.add_command(quarantine)
 main.add_command(up)
 main.add_command(worker)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -58,6 +58,7 @@ class Settings(BaseSettings):
     capture: bool = Field(True, description="whether what items print and log goes to the log of their batch")
     capture_item_bytes: int = Field(64 * 1024, ge=1024, le=MIB, description="of an item in that log")
     capture_batch_bytes: int = Field(MIB, ge=128 * 1024, le=64 * MIB, description="of that log; the oldest leaves")
+    logformat: Literal["text", "json"] = Field("text", description="how a worker writes its own log")
     max_item_memory: int | None = Field(None, ge=MIB, description="bytes an item may take beyond what its process has")
     max_tasks_per_child: int | None = Field(None, ge=1, description="chunks after which a child is replaced")
     max_memory_per_child: int | None = Field(None, ge=1, description="bytes after which a child is replaced")

@@ -44,6 +44,7 @@ def launch(
 
     from manycore.worker.child import ears
     from manycore.worker.context import worker_context
+    from manycore.worker.logformat import format_as_json
 
     # Items run in children, or in threads of this process.
     items_begin = signals.worker_process_init if pool == "prefork" else signals.worker_ready
@@ -54,11 +55,15 @@ def launch(
         raise click.ClickException(str(exc)) from exc
     context = worker_context(app)
     items_begin.connect(context.begin_items, weak=False)
+    items_begin.connect(ears.begin, weak=False)
     if context.settings.capture:
-        items_begin.connect(ears.begin, weak=False)
+        items_begin.connect(ears.listen, weak=False)
+    if context.settings.logformat == "json":
+        signals.after_setup_logger.connect(lambda logger, **_: format_as_json(name, logger), weak=False)
     inside.mark(queue, context.keyring.ids)
     app.worker_main(
         [
+            *(["--quiet"] if context.settings.logformat == "json" else []),  # no banner
             "worker",
             f"--pool={pool}",
             f"--concurrency={slots}",

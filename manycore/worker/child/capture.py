@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
+from typing import Any
 
 from manycore.protocol import logs
 from manycore.protocol.logs import DROPPED, Piece
@@ -72,6 +73,12 @@ class Capture:
     def waits(self) -> bool:
         """Whether there is something to carry away."""
         return bool(self._texts or self._tail or self._untold)
+
+    def subject(self) -> dict[str, Any]:
+        """Of what the running item writes: `batch`, `index` if it is an item, `attempt`."""
+        position = self._note[0]
+        item = {"index": self._chunk.index(position)} if position >= 0 else {}
+        return {"batch": self._chunk.batch, **item, "attempt": self._chunk.attempt}
 
     def hear(self, stream: str, data: bytes, encoding: str = "utf-8", level: str = "", logger: str = "") -> None:
         """Keep what the running item wrote, within its bounds."""

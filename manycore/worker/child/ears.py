@@ -65,8 +65,12 @@ os.register_at_fork(after_in_child=ears.close)
 
 
 def begin(**_: Any) -> None:
-    """Listen to this process from now on; takes what Celery's signals tell."""
+    """Know from now on what runs in this process; takes what Celery's signals tell."""
     ears.open()
+
+
+def listen(**_: Any) -> None:
+    """Hear from now on what it writes and logs."""
     tee.install(ears)
     made = logging.getLogRecordFactory()
 

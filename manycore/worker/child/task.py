@@ -57,7 +57,8 @@ class ManycoreTask(Task):
         delivered = self.request.delivery_info or {}
         queue = delivered.get("routing_key") or context.app.conf.task_default_queue
         token, shadow = new_run(chunk), self.request.shadow
-        courier, capture = Courier.for_thread(_local, context), _capture(context, chunk, token)
+        courier = Courier.for_thread(_local, context)
+        capture = Capture(chunk, context.box.note, token, context.settings.capture_item_bytes)
         with ears.given_to(capture), ExitStack() as world:
             try:
                 courier.riding_out(lambda: world.enter_context(context.importing(chunk)))
@@ -108,8 +109,3 @@ class ManycoreTask(Task):
             raise MessageRefused(
                 f"it was signed as {chunk.task}[{chunk.id}] and came as {self.name}[{self.request.id}]"
             )
-
-
-def _capture(context: WorkerContext, chunk: Chunk, run: str) -> Capture | None:
-    settings = context.settings
-    return Capture(chunk, context.box.note, run, settings.capture_item_bytes) if settings.capture else None

@@ -1,6 +1,6 @@
 """`manycore logs BATCH`: what the items of a batch print, log and warn, also while they do.
 
-It needs the server's address and no signing key. Items write what they like: all that could steer a terminal is escaped.
+It needs the server's address and no signing key. Items write what they like: what could steer a terminal is escaped.
 """
 
 from __future__ import annotations

@@ -48,6 +48,7 @@ class Reporter:
         self._context = context
         self._writer = writer
         self._accountant = Accountant(context)
+        self._has_told_logs = False
 
     def flush(
         self,
@@ -92,6 +93,9 @@ class Reporter:
 
     def _told(self, pipe: Any, chunk: Chunk, log: Sequence[bytes]) -> list[Told]:
         """Queue what items wrote. Before the outcomes: who has one finds all of its item."""
+        if not self._has_told_logs:  # a server that has just started; told too late, outcomes would come before
+            logs.SCRIPT.tell(self._context.redis)
+            self._has_told_logs = True
         settings = self._context.settings
         ttl = keys.stream_ttl(chunk.ephemeral, settings.batch_ttl_seconds)
         return [logs.tell(pipe, chunk.batch, ttl, settings.capture_batch_bytes, log)]

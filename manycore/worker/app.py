@@ -113,6 +113,7 @@ def _connect_signals(app: Celery) -> None:
 
     def child_started(**_: Any) -> None:
         die_with_parent(parent)
+        context.run_folder.let_go()
         _be_killed_first()
         tempfile.tempdir = None  # items use the machine's own
         allow_children()

@@ -1,8 +1,9 @@
 """What a child was doing when it died: a small shared file that it writes and its parent reads.
 
 Noting an item costs one store into mapped memory, no system call, so every item is noted. It tells which item took
-its process along, whether by a signal, `os._exit` or a hard time limit. It does not outlive the host: for that there
-is the progress that children keep in Redis.
+its process along, whether by a signal, `os._exit` or a hard time limit. Where the parent died too, a worker beside it
+reads the box, or the one that is started in its place (`folder`). It does not outlive the machine: for that there is
+the progress that children keep in Redis.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class BlackBox:
     """A child's own box. `note[0] = position` records that this item is about to run, from its rebuilding to the
     pickling of its result; `FUNCTION` that the chunk's function is being rebuilt, `SETUP` that its initializer runs.
 
-    A thread of a worker of threads has one too, which nobody reads: when its process dies, the whole worker does.
+    A thread of a worker of threads has one too: when its process dies, the whole worker does.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -97,24 +98,36 @@ class BlackBox:
         """Say that no item is running."""
         self.note[0] = NOBODY
 
+    def close(self) -> None:
+        """Say that no chunk is: the notes are about nothing."""
+        self.end()
+        _FACTS.pack_into(self._map, _FACTS_AT, 0, 0)
 
-def read(folder: Path, pid: int) -> Reading | None:
+
+def read(folder: Path, owner: int | str) -> Reading | None:
     """What the box of a child says; None if there is none, or nothing of a chunk was running."""
+    found = read_any(folder, owner)
+    return found if found is not None and found.index != NOBODY else None
+
+
+def read_any(folder: Path, owner: int | str) -> Reading | None:
+    """What the box of a child says, also that nothing was running; None if there is none, or it tells of no chunk."""
     try:
-        data = _box(folder, pid).read_bytes()
-        text = _trace(folder, pid).read_bytes()[:MAX_TRACE_BYTES].decode(errors="replace")
+        data = _box(folder, owner).read_bytes()
+        text = _trace(folder, owner).read_bytes()[:MAX_TRACE_BYTES].decode(errors="replace")
     except OSError:
         return None
     position = int.from_bytes(data[:_FACTS_AT], "little", signed=True)
-    if position == NOBODY or len(data) < _SIZE:
+    if len(data) < _SIZE:
         return None
     first, length = _FACTS.unpack_from(data, _FACTS_AT)
-    if not length:
-        return None  # killed while the box was made
-    run, function, chunk = data[_TEXT_AT : _TEXT_AT + length].decode(errors="replace").split("\n", 2)
+    run, _, rest = data[_TEXT_AT : _TEXT_AT + length].decode(errors="replace").partition("\n")
+    function, _, chunk = rest.partition("\n")
+    if not run:
+        return None
     if position in (FUNCTION, SETUP):
         return Reading(chunk, position, run, text, function)
-    return Reading(chunk, first + position, run, text)
+    return Reading(chunk, position if position == NOBODY else first + position, run, text)
 
 
 def remove(folder: Path, pid: int) -> None:
@@ -125,7 +138,12 @@ def remove(folder: Path, pid: int) -> None:
 
 def owners(folder: Path) -> list[int]:
     """The children that have a box, dead or alive."""
-    return [int(path.stem) for path in folder.glob("*.box") if path.stem.isdigit()]
+    return [int(name) for name in threads(folder) if name.isdigit()]
+
+
+def threads(folder: Path) -> list[str]:
+    """Likewise, with the threads of workers of threads."""
+    return [path.stem for path in folder.glob("*.box")]
 
 
 def check_room(folder: Path) -> None:

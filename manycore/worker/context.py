@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -25,7 +24,6 @@ from manycore.errors import (
     MessageRefused,
     NotUnpicklable,
     PackagesFailed,
-    SettingsError,
     VersionMismatch,
 )
 from manycore.protocol import keys, signing
@@ -38,9 +36,9 @@ from manycore.protocol.publisher import Publisher
 from manycore.protocol.python import here, shown
 from manycore.protocol.settings import Settings
 from manycore.protocol.signing import Keyring
-from manycore.worker import blackbox
 from manycore.worker.blackbox import BlackBox
 from manycore.worker.code import CodeStore, Imports
+from manycore.worker.folder import RunFolder
 from manycore.worker.functions import Function, FunctionCache
 from manycore.worker.objects import WorkerObjects
 from manycore.worker.outage import outlast
@@ -88,7 +86,8 @@ class WorkerContext:
         self.app = app
         self.settings = settings
         self.keyring = keyring
-        self.folder = _own_folder(settings.run_folder)
+        self.run_folder = RunFolder(settings.run_folder, keyring.ids[0])
+        self.folder = self.run_folder.path
         # Empty until a child, whose own they are, runs something.
         self.imports = Imports(CodeStore(self.folder / "code"), self._forget, PackageStore(packages_folder(settings)))
         self.states = States()
@@ -199,15 +198,3 @@ class WorkerContext:
             raise NotUnpicklable(f"The function {head['name']}", where, f"{type(exc).__name__}: {exc}") from exc
         made = Setup(head["setup"], setup[0], setup[1], world) if setup else None
         return Function(function, {}, made, kwargs) if type(kwargs) is bytes else Function(function, kwargs, made)
-
-
-def _own_folder(place: Path | None) -> Path:
-    """A new folder with room for the black boxes of a worker. Raises `SettingsError`."""
-    try:
-        blackbox.check_room(Path(place or tempfile.gettempdir()))
-        return Path(tempfile.mkdtemp(prefix="manycore-worker-", dir=place))
-    except OSError as exc:
-        raise SettingsError(
-            f"A worker keeps the black boxes of its processes in {place or tempfile.gettempdir()}, and cannot: "
-            f"{exc.strerror or exc}. Make room there, or set MANYCORE_RUN_FOLDER to another folder."
-        ) from exc

@@ -4,7 +4,7 @@
 --
 -- KEYS[1]  mc:<batch>:strikes  hash: "<subject>" -> how it died last, as JSON; "deaths <subject>" and
 --                              "claims <subject>" -> the runs that it died in, or is under way in, as words;
---                              "named <run>" -> the subject that a death in this run was blamed on
+--                              "named <run>" -> the subject that a death in this run was blamed on; "" if on none
 -- ARGV     subject, run, how it died, TTL in seconds
 
 local subject, run = ARGV[1], ARGV[2]

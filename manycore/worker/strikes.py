@@ -51,6 +51,14 @@ def record(redis: Redis, reading: Reading, cause: str, ttl: int) -> Strike:
     return Strike(int(count), cause, reading.trace)
 
 
+def absolve(redis: Redis, reading: Reading, ttl: int) -> None:
+    """Note that the process of a run died, and that it was between items: none of them is to blame."""
+    key, pipe = keys.strikes(reading.batch), redis.pipeline(transaction=False)
+    pipe.hsetnx(key, f"named {reading.run}", "")
+    pipe.expire(key, ttl)
+    pipe.execute()
+
+
 def parse(fields: dict[bytes, bytes]) -> dict[int, Strike]:
     """The strikes of a batch by item index, from its hash."""
     items = (name for name in fields if len(name) < MAX_DIGITS and name.isdigit())
@@ -85,7 +93,7 @@ def claimed(fields: dict[bytes, bytes]) -> dict[str, list[str]]:
 
 
 def named(fields: dict[bytes, bytes], run: str) -> bool:
-    """Whether a death in this run was seen, and blamed on something."""
+    """Whether it is known of this run on what its death is to be blamed, if on anything."""
     return f"named {run}".encode() in fields
 
 

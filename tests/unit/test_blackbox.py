@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 
-from manycore.errors import SettingsError
 from manycore.protocol.message import Chunk, ItemOptions
-from manycore.protocol.settings import load_settings
 from manycore.worker import blackbox
 from manycore.worker.blackbox import FUNCTION, MAX_TRACE_BYTES, SETUP, BlackBox, Reading
-from manycore.worker.context import WorkerContext
 
 
 def chunk_of(name: str) -> Chunk:
@@ -101,19 +96,6 @@ def test_its_bytes_are_there_from_the_start(box: BlackBox, tmp_path: Path) -> No
     """On a full disk, a store into a file with holes ends the process that runs an item: SIGBUS."""
     held = (tmp_path / f"{os.getpid()}.box").stat()
     assert held.st_blocks * 512 >= held.st_size > 0
-
-
-def test_a_worker_without_room_for_boxes_says_so_when_it_starts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "posix_fallocate", full)
-    app, keyring = cast(Any, None), cast(Any, None)
-    with pytest.raises(SettingsError, match=f"{tmp_path}, and cannot: No space left on device. Make room there"):
-        WorkerContext(app, load_settings(run_folder=tmp_path), keyring)
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

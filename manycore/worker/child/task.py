@@ -60,6 +60,7 @@ class ManycoreTask(Task):
         courier = Courier.for_thread(_local, context)
         capture = Capture(chunk, context.box.note, token, context.settings.capture_item_bytes)
         with ears.given_to(capture), ExitStack() as world:
+            world.callback(context.box.close)
             try:
                 courier.riding_out(lambda: world.enter_context(context.importing(chunk)))
                 run, turn = courier.riding_out(

@@ -1,0 +1,55 @@
+"""Reads the black boxes of workers that died whole on this machine: of each run they name whom the death took along.
+
+A container that the kernel killed, or a parent: nobody saw it. Whoever takes the chunks over next has to suspect each
+item that they may have begun (`child.claims`), but for those of which a box tells in time: that one is exact.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+
+from redis import RedisError
+
+from manycore.worker import blackbox, strikes
+from manycore.worker.blackbox import NOBODY
+from manycore.worker.context import WorkerContext
+from manycore.worker.strikes import UNSEEN
+
+logger = logging.getLogger(__name__)
+
+
+class Predecessors:
+    """Of one worker; those whose folders lie beside its own, and that had the same signing key."""
+
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
+
+    def look(self) -> None:
+        """Report the deaths that the folders of the dead tell of, and remove those. What fails, the next look tries."""
+        for folder in self._context.run_folder.of_the_dead(self._context.keyring.ids):
+            try:
+                self._report(folder)
+            except RedisError as exc:
+                logger.warning("The death of the worker of %s is reported later: %s", folder, exc)
+                return
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _report(self, folder: Path) -> None:
+        context, ttl = self._context, self._context.settings.batch_ttl_seconds
+        for owner in blackbox.threads(folder):
+            reading = blackbox.read_any(folder, owner)
+            if reading is None:
+                continue
+            if reading.index == NOBODY:
+                strikes.absolve(context.redis, reading, ttl)
+                continue
+            strike = strikes.record(context.redis, reading, UNSEEN, ttl)
+            context.counts["strikes"] += 1
+            logger.error(
+                "%s of batch %s was running when its whole worker died, time %d",
+                reading.guilty,
+                reading.batch,
+                strike.count,
+            )

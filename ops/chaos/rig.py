@@ -37,6 +37,8 @@ BUSY_SECONDS = 0.2
 """A slot that started an item this recently is busy; items take a twentieth of it."""
 MAX_BYTES_PER_CHILD = 200 * 1024 * 1024
 SLOTS, THREADS = 2, 8
+BOXES = "boxes"
+"""All hosts keep their black boxes in one place, as the stack's containers do in a volume."""
 TASKS = "ops.chaos.tasks"
 
 
@@ -126,15 +128,11 @@ class Rig:
         return [*self.hosts, *self.fixed]
 
     def _start(self, name: str, command_of: Callable[[str], list[str]], *, forks: bool = True) -> Host:
-        folder = self.run_folder(name)
-        folder.mkdir()
+        boxes = self.folder / BOXES
+        boxes.mkdir(exist_ok=True)
         path = os.pathsep.join([str(CLOCK_FOLDER), self.env["PYTHONPATH"]])
-        env = self.env | {"MANYCORE_RUN_FOLDER": str(folder), "PYTHONPATH": path}
+        env = self.env | {"MANYCORE_RUN_FOLDER": str(boxes), "PYTHONPATH": path}
         return Host(name, command_of(name), env, self.folder, forks=forks)
-
-    def run_folder(self, name: str) -> Path:
-        """Where a host keeps its files."""
-        return self.folder / name
 
     def _known(self, host: Host) -> bool:
         try:

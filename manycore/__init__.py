@@ -41,6 +41,9 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    try:
+        value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    except AttributeError as exc:  # a file beside the program that is named like one of Python's own modules
+        raise ImportError(f"{name} cannot be imported: {exc}") from exc  # else `from ... import` would hide why
     globals()[name] = value
     return value

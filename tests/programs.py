@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from textwrap import dedent
 
@@ -64,6 +65,14 @@ for number, cell in enumerate(open("cells.txt").read().split("# %%")):
     linecache.cache[name] = len(cell), None, cell.splitlines(keepends=True), name
     exec(compile(cell, name, "exec"), globals())
 """
+HARD = """
+import multiprocessing, sys, zipfile
+
+if __name__ == "__main__":
+    with zipfile.ZipFile("lib.zip", "w") as lib:
+        lib.writestr("zipped_of_mylib.py", "import profile\\ndef twice(n): return 2 * n")
+sys.path.insert(0, "lib.zip")
+"""
 HELPER = "def twice(n):\n    return 2 * n\n"
 PRINTS = "42\n[0, 1, 2]\n[11, 12]\n[2, 3]\n"
 
@@ -79,9 +88,37 @@ def write(folder: Path, files: dict[str, str]) -> Path:
 def run(folder: Path, *command: str, python: str | Path = sys.executable, **env: str) -> str:
     """What a program prints that is run in `folder`, in a process of its own."""
     known = {name: value for name, value in os.environ.items() if not name.startswith("PYTHONPATH")}
-    done = subprocess.run([python, *command], cwd=folder, env=known | env, capture_output=True, text=True, timeout=50)
+    done = subprocess.run([python, *command], cwd=folder, env=known | env, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+ANSWERS = """
+import sys
+from manycore import Cluster
+import mylib
+with Cluster() as cluster:
+    for _ in range(int(sys.argv[1])):
+        assert set(cluster.batch(mylib.answer, range(4)).gather()) == {mylib.ANSWER}
+print(mylib.ANSWER)
+"""
+
+
+def two_clients(folder: Path, batches: int, env: dict[str, str]) -> dict[str, str]:
+    """What two programs print that run so many batches at the same time, of one module name and different code."""
+    found: dict[str, str] = {}
+
+    def client(answer: str) -> None:
+        lib = f"ANSWER = {answer!r}\ndef answer(n):\n    import mylib\n    return mylib.ANSWER\n"
+        place = write(folder / answer, {"script.py": ANSWERS, "mylib.py": lib})
+        found[answer] = run(place, "script.py", str(batches), **env)
+
+    threads = [threading.Thread(target=client, args=(answer,)) for answer in ("left", "right")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return found
 
 
 PROGRAMS: dict[str, tuple[dict[str, str], list[str]]] = {
@@ -119,6 +156,22 @@ PROGRAMS: dict[str, tuple[dict[str, str], list[str]]] = {
             ),
             "elsewhere/file.py": MYLIB,
             "helper_of_mylib.py": HELPER,
+        },
+        ["script.py"],
+    ),
+    "modules that are hard to find, in a spawned process": (
+        {
+            "script.py": HARD
+            + SCRIPT.replace("import mylib", "import space.deep.mylib as mylib").replace(
+                "    main()",
+                "    spawned = multiprocessing.get_context('spawn').Process(target=main)\n"
+                "    spawned.start()\n    spawned.join()\n    sys.exit(spawned.exitcode)",
+            ),
+            "space/deep/mylib.py": MYLIB.replace("import helper_of_mylib", "").replace(
+                "    return helper_of_mylib.twice(n)", "    from .. import other\n    return other.twice(n)"
+            ),
+            "space/other.py": "def twice(n):\n    import zipped_of_mylib as z; return z.twice(n)\n",
+            "profile.py": "def half(n):\n    return n // 2\n",
         },
         ["script.py"],
     ),

@@ -7,10 +7,12 @@ read again only when it changes: an edit is seen by the next batch, and without 
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from time import monotonic
+from typing import Any
 
 from manycore.client.datafiles import find_data
 from manycore.client.found import Found, Stamp
@@ -20,6 +22,7 @@ from manycore.protocol import archive
 from manycore.protocol.archive import Archive
 from manycore.protocol.signing import Keyring
 
+logger = logging.getLogger(__name__)
 LARGEST_SHOWN = 5
 FRESH_SECONDS = 1.0
 """How long a whole look serves `submit`: what is imported meanwhile for the first time goes with the next one."""
@@ -58,6 +61,7 @@ class CodeShipper:
         self._found: Found | None = None
         self._archive: Archive | None = None
         self._looked_at = float("-inf")
+        self._mentioned: frozenset[str] = frozenset()
 
     @property
     def files(self) -> Mapping[str, tuple[str, Stamp]]:
@@ -78,14 +82,34 @@ class CodeShipper:
                 self._looked_at = monotonic()
             return self._archive
 
+    def mention(self, things: Iterable[Any]) -> None:
+        """Let go along what these functions import, and what those that they refer to do."""
+        if self._code is None:
+            return
+        from manycore.client.mentions import mentions_of  # here, as it needs cloudpickle
+
+        try:
+            names = mentions_of(things)
+        except Exception as exc:  # they may refer to anything
+            logger.debug("What a function imports is not known: %r", exc)
+            return
+        with self._lock:
+            if not names <= self._mentioned:
+                self._mentioned |= names
+                self._looked_at = float("-inf")
+                self._found = replace(self._found, process=()) if self._found is not None else None
+
     def _is_fresh(self) -> bool:
         found = self._found
         return found is not None and monotonic() - self._looked_at < FRESH_SECONDS and not found.edited()
 
     def _look(self, code: Code) -> None:
+        from manycore.client.outsiders import send_by_value
+
         if not code.include and self._found is not None and self._found.holds():
             return
-        found = find_modules(code.exclude)
+        found = find_modules(code.exclude, self._mentioned)
+        send_by_value()
         found = found.with_data(find_data(found.roots, code.include, code.exclude))
         if self._found is not None and found.files == self._found.files:
             self._found = found

@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from manycore.client import zipped
+
 Stamp = tuple[int, int]
 """A file's modification time (ns) and size: what tells that it changed."""
 JUST_NOW_NS = 50_000_000
@@ -74,6 +76,9 @@ def stamp_of(file: str) -> Stamp | None:
     """None for what is no file, or none any more."""
     try:
         found = os.stat(file)
+    except NotADirectoryError:
+        place = zipped.zip_of(file)
+        return stamp_of(place) if place is not None else None
     except (OSError, ValueError):
         return None
     return (found.st_mtime_ns, found.st_size) if stat.S_ISREG(found.st_mode) else None
@@ -83,5 +88,7 @@ def read(file: str) -> bytes | None:
     """The content of a file; None for one that cannot be read."""
     try:
         return Path(file).read_bytes()
+    except NotADirectoryError:
+        return zipped.read(file)
     except (OSError, ValueError):
         return None

@@ -91,6 +91,7 @@ class FunctionShipper:
         name = packing.name_of(function)
         if not self._roster.allows_functions:
             raise FunctionsNotAllowed(name)
+        self._code.mention((function, initializer.function) if initializer else (function,))
         code = self._code.current(briefly=briefly)
         return self._shipped(FUNCTION_TASK, queue, name, function, kwargs or {}, code, initializer, packages)
 

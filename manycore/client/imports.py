@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
-from manycore.protocol.archive import STANDARD
+from manycore.client.found import read
+from manycore.protocol.archive import STANDARD, module_of
 
 Files = Mapping[str, tuple[str, tuple[int, int]]]
 """The caller's modules: the path in the archive -> the file here, with its stamp."""
@@ -36,7 +36,7 @@ def needed_by(function: Callable[..., Any] | None, blob: bytes, files: Files) ->
 def outside(modules: Iterable[str], files: Files) -> set[str]:
     """What these modules import that is not among the caller's own files, themselves included."""
     waiting, seen, found = list(modules), set[str](), set[str]()
-    own = {path.partition("/")[0].removesuffix(".py") for path in files}
+    own = {module_of(path) for path in files}
     while waiting:
         module = waiting.pop()
         if module in seen:
@@ -62,8 +62,8 @@ def _imported_by(module: str, files: Files) -> list[str]:
 
 @lru_cache(maxsize=4_096)
 def _imports_of(file: str, _stamp: tuple[int, int], package: str) -> tuple[str, ...]:
-    with suppress(OSError, SyntaxError, ValueError):
-        return tuple(sure(ast.parse(Path(file).read_bytes()).body, package))
+    with suppress(SyntaxError, ValueError):
+        return tuple(sure(ast.parse(read(file) or b"").body, package))
     return ()
 
 

@@ -19,22 +19,24 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from manycore.client import statements
+from manycore.client import statements, zipped
 from manycore.client.found import Found, Stamp, moments_of, process_now, read, stamp_of
-from manycore.protocol.archive import STANDARD, can_hold
+from manycore.protocol.archive import STANDARD, SUFFIXES, can_hold, path_of
 
 SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "site-packages", "dist-packages"})
 """Of a package's folder, beside what is hidden and virtual environments."""
 
 
-def find_modules(exclude: Iterable[str] = ()) -> Found:
-    """The source files of all modules that are not installed, from what is imported now."""
+def find_modules(exclude: Iterable[str] = (), mentioned: Iterable[str] = ()) -> Found:
+    """The files of all modules that are not installed, from what is imported now, and from what is `mentioned`."""
     process, search = process_now(), _Search(tuple(exclude))
     for name, module in list(sys.modules.items()):
         search.loaded(name, module)
     main = sys.modules.get("__main__")
     if main is not None:
         search.main(main)
+    for name in mentioned:
+        search.named(name)
     folders = moments_of(search.folders.union(entry or os.curdir for entry in sys.path if isinstance(entry, str)))
     return Found(search.files, frozenset(search.roots), folders, process)
 
@@ -53,16 +55,21 @@ class _Search:
     def loaded(self, name: str, module: object) -> None:
         """A module that this process has imported."""
         top = name.partition(".")[0]
-        file = _source_of(module)
-        if file is None or top in STANDARD or top in ("__main__", "__mp_main__") or is_installed(file):
+        file = file_of(module)
+        if (
+            file is None
+            or not file.endswith(SUFFIXES)
+            or top in STANDARD
+            or top in ("__main__", "__mp_main__")
+            or is_installed(file)
+        ):
             return
-        path = name.replace(".", "/")
-        if not can_hold(f"{path}.py"):  # some take a path for a name
+        if not can_hold(path_of(name)):  # some take a path for a name
             return
         if file.endswith("__init__.py") and isinstance(module, ModuleType) and "__path__" in vars(module):
             self._package(name, file.removesuffix("__init__.py"))
         else:
-            self._add(f"{path}.py", file)
+            self._add(_place_of(name, file), file)
         self.roots.add(_root(name, file))
 
     def main(self, module: ModuleType) -> None:
@@ -70,8 +77,8 @@ class _Search:
         spec = vars(module).get("__spec__")
         package = spec.parent if spec is not None and spec.parent else ""
         if package:  # python -m package.module: its relative imports need the package
-            self._named(package)
-        file = _source_of(module)
+            self.named(package)
+        file = file_of(module)
         stamp = stamp_of(file) if file is not None else None
         if file is not None and stamp is not None and not is_installed(file):
             self._follow(file, stamp, package)
@@ -93,10 +100,13 @@ class _Search:
         self.folders.add(folder)
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except NotADirectoryError:
+            yield from (file for file in zipped.files_below(folder) if file.endswith(".py"))
+            return
         except OSError:
             return
         for entry in entries:
-            if entry.name.endswith(".py") and entry.is_file():
+            if entry.name.endswith(SUFFIXES) and entry.is_file():
                 yield entry.path
             elif entry.is_dir() and not _is_skipped(folder, entry.name) and _leads_on(entry, above):
                 yield from self._tree(entry.path, above)
@@ -111,9 +121,9 @@ class _Search:
 
     def _follow(self, file: str, stamp: Stamp, package: str) -> None:
         for name in imports_of(file, stamp, package) - self._seen:
-            self._named(name)
+            self.named(name)
 
-    def _named(self, name: str) -> None:
+    def named(self, name: str) -> None:
         """A module that some source names: it may not be imported yet, or only on the worker."""
         top, _, rest = name.partition(".")
         if name in self._seen or top in STANDARD:
@@ -141,21 +151,25 @@ class _Search:
             self.folders.update(within)
             return within
         origin = os.path.abspath(spec.origin)
-        if origin.endswith(".py") and not is_installed(origin):
+        if origin.endswith(SUFFIXES) and not is_installed(origin):
             if origin.endswith("__init__.py"):
                 self._package(name, origin.removesuffix("__init__.py"))
             else:
-                self._add(name.replace(".", "/") + ".py", origin)
+                self._add(_place_of(name, origin), origin)
             self.roots.add(_root(name, origin))
         return []
 
 
-def _source_of(module: object) -> str | None:
-    """The source file of a module; None for what has none, and for objects that only stand in `sys.modules`."""
-    if not isinstance(module, ModuleType):
-        return None
-    file = vars(module).get("__file__")
-    return os.path.abspath(file) if isinstance(file, str) and file.endswith(".py") else None
+def file_of(module: object) -> str | None:
+    """The file of a module; None for what has none, and for objects that only stand in `sys.modules`."""
+    file = vars(module).get("__file__") if isinstance(module, ModuleType) else None
+    return os.path.abspath(file) if isinstance(file, str) else None
+
+
+def _place_of(name: str, file: str) -> str:
+    """Where an archive has the module of this name that is in this file: what is compiled keeps its suffix."""
+    path = path_of(name)
+    return path if file.endswith(".py") else path.removesuffix(".py") + "." + os.path.basename(file).partition(".")[2]
 
 
 def _spec(name: str, folders: list[str] | None) -> ModuleSpec | None:
@@ -200,7 +214,7 @@ def imports_of(file: str, stamp: Stamp, package: str = "") -> frozenset[str]:
     known = _imports.get((file, package))
     if known is not None and known[0] == stamp:
         return known[1]
-    names = statements.names_in(read(file) or b"", package)
+    names = statements.names_in(read(file) or b"", package) if file.endswith(".py") else ()
     found = frozenset(name for name in names if name.partition(".")[0] not in STANDARD)
     _imports[file, package] = stamp, found
     return found

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
+from importlib.machinery import EXTENSION_SUFFIXES
 
 from manycore.errors import MessageRefused
 from manycore.protocol import signing
@@ -23,6 +24,8 @@ MAX_BYTES = 32 * 1024 * 1024
 """Of all files of an archive, before compression. Source is small: what is larger is data that strayed in."""
 MAX_FILES = 20_000
 MAX_PATH = 400
+SUFFIXES = (".py", *EXTENSION_SUFFIXES)
+"""Of modules: their source, or what was compiled for this very Python."""
 VERSION = 1
 _PART = re.compile(r"[^/\\\x00-\x1f\x7f]{1,255}")
 _LEVEL = 1
@@ -121,6 +124,11 @@ def check_path(path: str) -> None:
         )
 
 
+def path_of(module: str) -> str:
+    """Where an archive has the module of this name, unless it is a package."""
+    return module.replace(".", "/") + ".py"
+
+
 @lru_cache(maxsize=MAX_FILES)
 def can_hold(path: str) -> bool:
     """Whether an archive may have a file at this path."""
@@ -134,7 +142,7 @@ def can_hold(path: str) -> bool:
 def module_of(path: str) -> str:
     """The top-level module that a file at this path is or belongs to; empty for data beside modules."""
     first, slash, _ = path.partition("/")
-    return first if slash else first.removesuffix(".py") if first.endswith(".py") else ""
+    return first if slash else first.partition(".")[0] if first.endswith(SUFFIXES) else ""
 
 
 STANDARD = frozenset(

@@ -44,7 +44,7 @@ class ByValue(cloudpickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
         kind = type(obj)
         if kind is FunctionType:
-            if wrappers.is_dispatcher(obj) and not _importable(obj):
+            if wrappers.is_dispatcher(obj) and not importable(obj):
                 return wrappers.dispatcher_apart(obj)
             return super().reducer_override(obj)
         if issubclass(kind, type):
@@ -74,7 +74,7 @@ def _code(code: CodeType) -> Any:
 
 
 def _cached(cached: Any) -> Any:
-    apart = None if _importable(cached) else wrappers.cached_apart(cached)
+    apart = None if importable(cached) else wrappers.cached_apart(cached)
     return cached.__reduce__() if apart is None else apart
 
 
@@ -90,7 +90,7 @@ def view_again(held: Any, form: str, shape: tuple[int, ...]) -> memoryview:
 
 
 def _new_type(kind: Any) -> Any:
-    if _importable(kind):
+    if importable(kind):
         return kind.__reduce__()
     return NewType, (kind.__name__, kind.__supertype__), {"__module__": kind.__module__}
 
@@ -102,7 +102,7 @@ def _no_name(reduced: Any) -> Any:
     return reduced
 
 
-def _importable(thing: Any) -> bool:
+def importable(thing: Any) -> bool:
     """Whether another process finds this very object by the name of its module and its own."""
     module, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
     if not isinstance(module, str) or not isinstance(name, str) or _travels_by_value(module):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -20,7 +19,7 @@ from manycore.protocol.archive import Archive
 from manycore.protocol.signing import Keyring
 from tests.integration.conftest import Server
 from tests.probe import Probe
-from tests.programs import PRINTS, PROGRAMS, run, write
+from tests.programs import PRINTS, PROGRAMS, run, two_clients, write
 
 StartWorker = Callable[..., Any]
 
@@ -98,43 +97,32 @@ def test_two_clients_with_different_code_of_one_name_never_meet(
     server: Server, start_worker: StartWorker, tmp_path: Path
 ) -> None:
     start_worker(slots=2)
-    program = """
-    import sys
-    from manycore import Cluster
-    import mylib
-    with Cluster() as cluster:
-        for _ in range(int(sys.argv[1])):
-            assert set(cluster.batch(mylib.answer, range(4)).gather()) == {mylib.ANSWER}
-    print(mylib.ANSWER)
-    """
-    found: dict[str, str] = {}
+    env = {"MANYCORE_URL": server.url, "MANYCORE_KEY": server.key}
+    assert two_clients(tmp_path, 200, env) == {"left": "left\n", "right": "right\n"}
 
-    def client(answer: str) -> None:
-        lib = f"ANSWER = {answer!r}\ndef answer(n):\n    import mylib\n    return mylib.ANSWER\n"
-        folder = write(tmp_path / answer, {"script.py": program, "mylib.py": lib})
-        found[answer] = run(folder, "script.py", "200", MANYCORE_URL=server.url, MANYCORE_KEY=server.key)
 
-    threads = [threading.Thread(target=client, args=(answer,)) for answer in ("left", "right")]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert found == {"left": "left\n", "right": "right\n"}
+DATA = """
+import importlib, pathlib
+from importlib import resources
+LEVEL = 1
+def read(n):
+    here, there = pathlib.Path(__file__).parent / "data/a.txt", resources.files("plugins") / "b.txt"
+    return here.read_text(), there.read_text(), importlib.import_module("plugins.one").ONE, LEVEL
+"""
 
 
 def test_data_files_travel_if_they_are_asked_for(
     server: Server, start_worker: StartWorker, connect: Callable[..., Cluster], module: Callable[[str], ModuleType]
 ) -> None:
+    """So do modules that are named in a string only; what the client has changed in a module stays there."""
     start_worker()
-    version = module(
-        "import pathlib\ndef read(n):\n    return (pathlib.Path(__file__).parent / 'data/a.txt').read_text()\n"
-    )
-    path = Path(str(version.__file__)).parent / "data" / "a.txt"
-    path.parent.mkdir()
-    path.write_text("hello")
+    version = module(DATA)
+    version.LEVEL = 3  # type: ignore[attr-defined]
+    files = {"data/a.txt": "hello", "plugins/one.py": "ONE = 1", "plugins/b.txt": "there", "data/not.this": ""}
+    write(Path(str(version.__file__)).parent, files)
     connect()
-    with Cluster(server.url, code=Code(include=["data/*.txt"])) as cluster:
-        assert cluster.submit(version.read, 0).result(timeout=20) == "hello"
+    with Cluster(server.url, code=Code(include=["data/*.txt", "plugins/*"])) as cluster:
+        assert cluster.submit(version.read, 0).result(timeout=20) == ("hello", "there", 1, 1)
 
 
 def test_without_code_it_is_said_what_is_missing(

@@ -15,6 +15,7 @@ from celery.events import EventReceiver
 from manycore import Cluster
 from manycore.plain import celery_app
 from tests.integration.conftest import Server
+from tests.probe import Probe
 from tests.waiting import wait_until
 
 CALLS = 50
@@ -68,10 +69,12 @@ def counting(client: redis.Redis) -> Iterator[Counter[str]]:
 
 
 def test_the_commands_of_one_call(server: Server, counted: Cluster) -> None:
+    """Its chunk names an archive of code, which costs none: the child has it."""
     with counting(server.client()) as found:
         for _ in range(CALLS):
             assert counted.submit(abs, -1).result(timeout=20) == 1
     per_call = {name: count / CALLS for name, count in found.items() if count / CALLS > 0.3}  # not what comes by time
+    assert Probe(counted).program(abs).code is not None
     more = {name: count for name, count in per_call.items() if count > BUSY.get(name, 0) * 1.2}
     assert more == {}
 

@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Any
 
 from manycore.cli.env import client_environment
+from tests.packages import wheel
 
 ROOT = Path(__file__).parents[2]
 IMAGE = "manycore:test"
@@ -25,6 +26,9 @@ class Stack:
         self.runs = folder / "runs"
         self.runs.mkdir()
         self.runs.chmod(0o777)
+        wheels = folder / "wheels"
+        for version in ("1.0", "1.1"):
+            wheel(wheels, "asked_for", version, f"VERSION = {version!r}\n")
         self._secrets = folder / "secrets"
         self._settings = {
             "COMPOSE_PROJECT_NAME": project,
@@ -33,7 +37,9 @@ class Stack:
             "MANYCORE_REDIS_PORT": str(free_port()),
             "MANYCORE_TLS_PORT": str(free_port()),
             "MANYCORE_FLOWER_PORT": str(free_port()),
+            "MANYCORE_ALLOW_PACKAGES": "1",
             "TEST_RUNS": str(self.runs),
+            "TEST_WHEELS": str(wheels),
             **settings,
         }
         self.seconds_to_healthy = 0.0

@@ -17,7 +17,7 @@ from manycore import Cluster
 from manycore.errors import VersionMismatch
 from tests.documents import ROOT
 from tests.integration.test_examples import promised_output
-from tests.programs import HELPER, MYLIB, PRINTS, PROGRAMS, SCRIPT, run, write
+from tests.programs import HELPER, MYLIB, PRINTS, PROGRAMS, SCRIPT, run, two_clients, write
 from tests.required import missing
 from tests.stack.pythons import IMAGE, MINORS, OURS, client, interpreter
 from tests.stack.stack import Stack
@@ -50,6 +50,25 @@ def test_modules_beside_a_script_of_any_python_go_along(stack: Stack, python: Pa
 def test_a_program_runs_unchanged(stack: Stack, name: str, tmp_path: Path) -> None:
     files, command = PROGRAMS[name]
     assert PRINTS in run(write(tmp_path, files), *command, **stack.client_environment())
+
+
+def test_two_clients_with_different_code_of_one_name_never_meet(stack: Stack, tmp_path: Path) -> None:
+    assert two_clients(tmp_path, 200, stack.client_environment()) == {"left": "left\n", "right": "right\n"}
+
+
+@pytest.mark.parametrize("fleet", ["cpu", "io"])
+def test_a_batch_has_the_packages_that_it_asks_for(connected: Cluster, fleet: str) -> None:
+    """Of an index that is a folder of wheels; others do not see them, on processes and on threads."""
+
+    def version(_: int) -> str:
+        try:
+            import asked_for  # type: ignore[import-not-found]
+        except ImportError:
+            return "none"
+        return str(asked_for.VERSION)
+
+    for asked, expected in {("asked_for==1.*",): "1.1", (): "none", ("asked_for==1.0",): "1.0"}.items():
+        assert set(connected.batch(version, range(20), fleet=fleet, packages=asked).gather()) == {expected}
 
 
 @pytest.mark.skipif(OURS == IMAGE, reason="byte code runs there")

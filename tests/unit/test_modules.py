@@ -6,21 +6,15 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from importlib.machinery import ModuleSpec
+from collections.abc import Iterator
+from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from pathlib import Path
-from types import ModuleType
+from zipfile import ZipFile
 
 import pytest
 
-from manycore.client import code as client_code
-from manycore.client import found as client_found
-from manycore.client.code import Code, CodeShipper
-from manycore.client.found import Found
 from manycore.client.modules import find_modules, imports_of, is_installed
-from manycore.errors import CodeTooLarge, SettingsError
 from manycore.protocol import archive
-from manycore.protocol.archive import open_archive
 from manycore.protocol.signing import Keyring, generate_key
 
 KEYRING = Keyring([generate_key().encode()])
@@ -140,6 +134,40 @@ def test_what_no_archive_may_hold_stays(project: Path) -> None:
     assert found("tm_", "/", "..", ".") == {"tm_pkg/__init__.py"}
 
 
+def test_modules_in_a_zip_are_found_and_read(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lib = project / "lib.zip"
+
+    def pack(text: str) -> None:
+        with ZipFile(lib, "w") as made:
+            for name in ("tm_zipped.py", "tm_packed/__init__.py", "tm_packed/deep/a.py", "tm_packed/data.txt"):
+                made.writestr(name, text if name == "tm_zipped.py" else "")
+
+    pack("import tm_packed")
+    monkeypatch.syspath_prepend(str(lib))
+    importlib.import_module("tm_zipped")
+    assert found("tm_") == {"tm_zipped.py", "tm_packed/__init__.py", "tm_packed/deep/a.py"}
+    look = find_modules()
+    assert look.read()["tm_zipped.py"] == b"import tm_packed"
+    pack("import tm_packed, os")
+    assert look.edited()
+    lib.write_bytes(b"no zip any more")
+    assert "tm_zipped.py" not in look.read()
+
+
+def test_what_is_compiled_travels_as_it_is(project: Path) -> None:
+    suffix = EXTENSION_SUFFIXES[0]
+    write(project, tm_pkg__of____init__="import tm_fast")
+    for name in ("tm_fast", "tm_pkg/_inner"):
+        (project / f"{name}{suffix}").write_bytes(b"")
+    importlib.invalidate_caches()
+    with pytest.raises(ImportError):
+        importlib.import_module("tm_pkg")
+    write(project, tm_pkg__of____init__="def f(): import tm_fast")
+    importlib.import_module("tm_pkg")
+    assert found("tm_") == {"tm_pkg/__init__.py", f"tm_fast{suffix}", f"tm_pkg/_inner{suffix}"}
+    assert archive.module_of(f"tm_fast{suffix}") == "tm_fast"
+
+
 def test_a_module_that_was_loaded_from_a_file_travels_under_its_own_name(project: Path) -> None:
     write(project, whatever="x = 1")
     spec = importlib.util.spec_from_file_location("tm_given.name", project / "whatever.py")
@@ -201,86 +229,9 @@ def test_the_imports_of_a_file_are_read_as_text(tmp_path: Path, text: str, names
     assert imports_of(str(path), (0, 0), "pkg") == names
 
 
-def test_an_edit_gives_another_archive_and_no_edit_the_same(project: Path) -> None:
-    write(project, tm_one="x = 1")
-    importlib.import_module("tm_one")
-    shipper = CodeShipper(KEYRING, Code())
-    first, again = shipper.current(), shipper.current()
-    assert first is not None
-    assert again is first
-    write(project, tm_one="x = 22")
-    second = shipper.current()
-    assert second is not None
-    assert open_archive(KEYRING, second.sealed, second.digest)["tm_one.py"] == b"x = 22"
-    assert second.digest != first.digest
-
-
-def test_without_an_edit_nobody_looks_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(project, tm_one="def f(): import tm_later", tm_pkg__of____init__="", tm_pkg__of__deep__of__a="")
-    for name in ("tm_one", "tm_pkg"):
-        importlib.import_module(name)
-    monkeypatch.setattr(client_found, "JUST_NOW_NS", -1)  # these folders have just changed
-    shipper = CodeShipper(KEYRING, Code())
-    looks = []
-
-    def look(exclude: Iterable[str]) -> Found:
-        looks.append(exclude)
-        return find_modules(exclude)
-
-    monkeypatch.setattr(client_code, "find_modules", look)
-
-    def current() -> tuple[set[str], int]:
-        shipper.current()
-        return {path for path in shipper.files if path.startswith("tm_")}, len(looks)
-
-    files = {"tm_one.py", "tm_pkg/__init__.py", "tm_pkg/deep/a.py"}
-    assert [current(), current()] == [(files, 1)] * 2
-    for number, name in enumerate(["tm_later", "tm_pkg__of__deep__of__b"], start=2):
-        write(project, **{name: ""})
-        importlib.invalidate_caches()
-        files.add(name.replace("__of__", "/") + ".py")
-        assert [current(), current()] == [(files, number)] * 2
-    sys.modules["tm_third"] = ModuleType("tm_third")
-    assert current() == (files, 4)
-
-
-def test_what_changes_in_the_moment_of_a_look_is_looked_at_again(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The kernel's clock ticks some 250 times a second only."""
-    monkeypatch.setattr(client_found, "JUST_NOW_NS", 10**12)
-    write(project, tm_one="def f(): import tm_later")
-    importlib.import_module("tm_one")
-    look = find_modules()
-    assert not look.holds()
-    moment = os.stat(project)
-    write(project, tm_later="")
-    os.utime(project, ns=(moment.st_atime_ns, moment.st_mtime_ns))
-    assert not look.holds()
-
-
 def test_a_module_that_went_away_is_left_out(project: Path) -> None:
     write(project, tm_one="", tm_two="")
     importlib.import_module("tm_one")
     importlib.import_module("tm_two")
     (project / "tm_two.py").unlink()
     assert found("tm_") == {"tm_one.py"}
-
-
-def test_code_can_be_off() -> None:
-    assert CodeShipper(KEYRING, Code.of("off")).current() is None
-
-
-@pytest.mark.parametrize("value", ["on", "", None, True, 7])
-def test_any_other_value_is_an_error(value: object) -> None:
-    with pytest.raises(SettingsError, match="auto"):
-        Code.of(value)  # type: ignore[arg-type]
-
-
-def test_too_much_code_names_the_largest_files(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "MAX_BYTES", 100)
-    write(project, tm_big="#" * 90, tm_small="#" * 20)
-    importlib.import_module("tm_big")
-    importlib.import_module("tm_small")
-    with pytest.raises(CodeTooLarge, match=r"The largest: "):
-        CodeShipper(KEYRING, Code()).current()

@@ -1,0 +1,119 @@
+"""The archive of a session is made anew when what goes into it has changed, and only then."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from manycore.client import code as client_code
+from manycore.client import found as client_found
+from manycore.client.code import Code, CodeShipper
+from manycore.client.found import Found
+from manycore.client.modules import find_modules
+from manycore.errors import CodeTooLarge, SettingsError
+from manycore.protocol import archive
+from manycore.protocol.archive import open_archive
+from manycore.protocol.signing import Keyring, generate_key
+
+KEYRING = Keyring([generate_key().encode()])
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder on the path whose modules are gone from this process afterwards."""
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def write(folder: Path, **modules: str) -> None:
+    for name, text in modules.items():
+        path = folder / (name.replace("__of__", "/") + ".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def test_an_edit_gives_another_archive_and_no_edit_the_same(project: Path) -> None:
+    write(project, tm_one="x = 1")
+    importlib.import_module("tm_one")
+    shipper = CodeShipper(KEYRING, Code())
+    first, again = shipper.current(), shipper.current()
+    assert first is not None
+    assert again is first
+    write(project, tm_one="x = 22")
+    second = shipper.current()
+    assert second is not None
+    assert open_archive(KEYRING, second.sealed, second.digest)["tm_one.py"] == b"x = 22"
+    assert second.digest != first.digest
+
+
+def test_without_an_edit_nobody_looks_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(project, tm_one="def f(): import tm_later", tm_pkg__of____init__="", tm_pkg__of__deep__of__a="")
+    for name in ("tm_one", "tm_pkg"):
+        importlib.import_module(name)
+    monkeypatch.setattr(client_found, "JUST_NOW_NS", -1)  # these folders have just changed
+    shipper = CodeShipper(KEYRING, Code())
+    looks = []
+
+    def look(exclude: Iterable[str], mentioned: Iterable[str]) -> Found:
+        looks.append(exclude)
+        return find_modules(exclude, mentioned)
+
+    monkeypatch.setattr(client_code, "find_modules", look)
+
+    def current() -> tuple[set[str], int]:
+        shipper.current()
+        return {path for path in shipper.files if path.startswith("tm_")}, len(looks)
+
+    files = {"tm_one.py", "tm_pkg/__init__.py", "tm_pkg/deep/a.py"}
+    assert [current(), current()] == [(files, 1)] * 2
+    for number, name in enumerate(["tm_later", "tm_pkg__of__deep__of__b"], start=2):
+        write(project, **{name: ""})
+        importlib.invalidate_caches()
+        files.add(name.replace("__of__", "/") + ".py")
+        assert [current(), current()] == [(files, number)] * 2
+    sys.modules["tm_third"] = ModuleType("tm_third")
+    assert current() == (files, 4)
+
+
+def test_what_changes_in_the_moment_of_a_look_is_looked_at_again(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel's clock ticks some 250 times a second only."""
+    monkeypatch.setattr(client_found, "JUST_NOW_NS", 10**12)
+    write(project, tm_one="def f(): import tm_later")
+    importlib.import_module("tm_one")
+    look = find_modules()
+    assert not look.holds()
+    moment = os.stat(project)
+    write(project, tm_later="")
+    os.utime(project, ns=(moment.st_atime_ns, moment.st_mtime_ns))
+    assert not look.holds()
+
+
+def test_code_can_be_off() -> None:
+    assert CodeShipper(KEYRING, Code.of("off")).current() is None
+
+
+@pytest.mark.parametrize("value", ["on", "", None, True, 7])
+def test_any_other_value_is_an_error(value: object) -> None:
+    with pytest.raises(SettingsError, match="auto"):
+        Code.of(value)  # type: ignore[arg-type]
+
+
+def test_too_much_code_names_the_largest_files(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "MAX_BYTES", 100)
+    write(project, tm_big="#" * 90, tm_small="#" * 20)
+    importlib.import_module("tm_big")
+    importlib.import_module("tm_small")
+    with pytest.raises(CodeTooLarge, match=r"The largest: "):
+        CodeShipper(KEYRING, Code()).current()

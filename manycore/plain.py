@@ -15,7 +15,7 @@ from manycore.errors import SettingsError
 from manycore.protocol import serializer
 from manycore.protocol.address import Address
 from manycore.protocol.app import create_app
-from manycore.protocol.settings import load_settings
+from manycore.protocol.settings import Settings, load_settings
 
 
 def celery_app() -> Celery:
@@ -23,7 +23,11 @@ def celery_app() -> Celery:
 
     Raises `SettingsError` without an address, `SigningKeyMissing` without a key.
     """
-    settings = load_settings()
+    return app_of(load_settings())
+
+
+def app_of(settings: Settings) -> Celery:
+    """As `celery_app`, for settings at hand."""
     if settings.url is None:
         raise SettingsError("There is no cluster to call. Set MANYCORE_URL to the address of its server.")
     serializer.install(

@@ -54,6 +54,13 @@ class Exporter:
         return self.scrape().get(sample) == value
 
 
+def probing(folder: Path, url: str, key: str) -> list[str]:
+    """The options for a probe that has an address and a key of its own."""
+    (folder / "url").write_text(url)
+    (folder / "key").write_text(key)
+    return ["--probe", "0.2", "--probe-secrets", str(folder)]
+
+
 @contextmanager
 def exporting(url: str, folder: Path, *options: str, **settings: str) -> Iterator[Exporter]:
     command = [sys.executable, "-m", "manycore.cli", "exporter", "--port", "0", *options]

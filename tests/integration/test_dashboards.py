@@ -14,7 +14,7 @@ import pytest
 from manycore import Cluster
 from tests.documents import ROOT
 from tests.integration.conftest import serving, workers_of
-from tests.monitoring import Prometheus, exporting, watching
+from tests.monitoring import Prometheus, exporting, probing, watching
 from tests.waiting import wait_until
 
 BOARDS = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "ops/grafana/dashboards").glob("*.json"))}
@@ -48,7 +48,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
         pytest.MonkeyPatch.context() as patch,
         serving(home) as server,
         workers_of(server, home) as start,
-        exporting(server.as_user("exporter"), home) as exporter,
+        exporting(server.as_user("exporter"), home, *probing(home, server.as_user("client"), server.key)) as exporter,
         watching(exporter, home) as prometheus,
     ):
         server.client().config_set("maxmemory", 2**30)

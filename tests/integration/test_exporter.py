@@ -90,6 +90,32 @@ def test_it_ends_when_it_is_told(exporter: Exporter, signum: signal.Signals) -> 
     assert exporter.process.wait(timeout=10) == 0
 
 
+@pytest.mark.slow
+def test_a_call_that_is_not_answered_shows_while_it_is_out(
+    server: Server, start_worker: Callable[..., Any], tmp_path: Path
+) -> None:
+    """And leaves nothing behind once it is: no batch, and no key without an end."""
+    worker = start_worker()
+    with exporting(server.url, tmp_path, "--probe", "0.1", key=server.key) as exporter:
+
+        def took() -> float:
+            return exporter.scrape().get(("manycore_probe_seconds", "cpu"), 0.0)
+
+        wait_until(lambda: 0 < took() < 2, "it is answered")
+        worker.send_signal(signal.SIGSTOP)
+        wait_until(lambda: took() > 3, "it is out")
+        worker.send_signal(signal.SIGCONT)
+        wait_until(lambda: 0 < took() < 2, "it is answered again")
+        assert not any(value for name, value in exporter.scrape().items() if name[0] == "manycore_batches")
+
+
+def test_a_probe_without_a_key_says_what_to_do(server: Server, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "manycore.cli", "exporter", "--port", "0", "--probe", "1", "--url", server.url]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1
+    assert "MANYCORE_KEY" in ended.stderr
+
+
 def test_without_an_address_it_says_what_to_do(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "manycore.cli", "exporter", "--port", "0"]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)

@@ -13,7 +13,7 @@ from manycore.metrics.collector import BUCKETS
 from tests.documents import ROOT
 from tests.functions import fail_on_seven
 from tests.integration.conftest import serving, workers_of
-from tests.monitoring import Exporter, exporting
+from tests.monitoring import Exporter, exporting, probing
 from tests.required import program
 from tests.waiting import wait_until
 
@@ -37,7 +37,7 @@ def exporter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exporter]:
         pytest.MonkeyPatch.context() as patch,
         serving(home) as server,
         workers_of(server, home) as start,
-        exporting(server.as_user("exporter"), home) as exporter,
+        exporting(server.as_user("exporter"), home, *probing(home, server.as_user("client"), server.key)) as exporter,
     ):
         exporter.scrape()  # what was there before is no growth
         start()
@@ -50,6 +50,10 @@ def exporter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exporter]:
         wait_until(lambda: exporter.shows("manycore_items_done_total", TASK, value=10), "it is counted")
         wait_until(lambda: exporter.shows("manycore_refused_messages_total", "cpu", value=len(JUNK)), "it is refused")
         yield exporter
+
+
+def test_a_probe_tells_how_long_a_call_takes(exporter: Exporter) -> None:
+    wait_until(lambda: 0 < exporter.scrape().get(("manycore_probe_seconds", "cpu"), 0.0) < 20, "a call was answered")
 
 
 def test_promtool_finds_nothing_wrong(exporter: Exporter) -> None:

@@ -13,6 +13,7 @@
 --   set     field -> text, written
 --   seen    true: its client lives
 --   counts  field -> number, added, unless the batch has ended
+--   ran     how many microseconds the counted items ran, likewise (with what is written anyway: a call has no command more)
 --   errors  name -> {number, the first one's traceback}, likewise; of so many names only
 --   end     how it ended
 local account, index = KEYS[1], KEYS[2]
@@ -42,8 +43,8 @@ local function enlist()
 end
 
 -- `at:<i>` is how many items were done in the `step`s seconds that end with the (i + 1)th; when there are too many such
--- points, each second one is left. Says whether this is a new point.
-local function mark_progress(started, step)
+-- points, each second one is left. Writes how long items `ran`, too. Says whether this is a new point.
+local function mark_progress(started, step, ran)
   local at = math.floor(math.max(0, now - started) / step)
   while at >= POINTS do
     for point = 0, POINTS / 2 - 1 do
@@ -55,7 +56,8 @@ local function mark_progress(started, step)
     at = math.floor((now - started) / step)
     redis.call('HSET', account, 'step', step)
   end
-  return redis.call('HSET', account, 'last', stamp, 'at:' .. at, get('done') or 0) > 0
+  local done = get('done') or 0
+  return redis.call('HSET', account, 'last', stamp, 'ran', string.format('%.0f', ran), 'at:' .. at, done) > 0
 end
 
 local function count_errors(name, number, traceback)
@@ -73,7 +75,7 @@ if told.report then
   redis.call('SET', KEYS[3], told.report, 'EX', 300)
 end
 if told.begins then redis.call('HDEL', account, 'end', 'ended', 'detached') end
-local known = redis.call('HMGET', account, 'ended', 'started', 'step', 'task', 'total')
+local known = redis.call('HMGET', account, 'ended', 'started', 'step', 'task', 'total', 'ran')
 if told.counts and known[1] then return 0 end
 
 local is_new = not known[2]
@@ -88,7 +90,8 @@ if told.counts then
   for name, error in pairs(told.errors or {}) do count_errors(name, error[1], error[2]) end
 end
 if told.counts or told['end'] then
-  is_new = mark_progress(tonumber(known[2] or now), tonumber(known[3] or 1)) or is_new
+  local ran = (tonumber(known[6] or 0) or 0) + (told.ran or 0)
+  is_new = mark_progress(tonumber(known[2] or now), tonumber(known[3] or 1), ran) or is_new
 end
 if told['end'] then redis.call('HSET', account, 'end', told['end'], 'ended', stamp) end
 if is_new or not told.counts then enlist() end

@@ -225,7 +225,7 @@ def parse(batch: str, fields: Mapping[bytes, bytes]) -> Account:
         seen=_number(texts.get("seen")),
         ended=_number(texts["ended"]) if texts.get("ended") else None,
         end=texts.get("end"),  # type: ignore[arg-type]
-        run_seconds=_number(texts.get("run_us")) / 1e6,
+        run_seconds=_number(texts.get("ran")) / 1e6,
         seconds={int(bucket): int(_number(count)) for bucket, count in _numbered(texts, "s:")},
         errors={name: (int(_number(n)), texts.get(f"trace:{name}", "")) for name, n in _beginning(texts, "error:")},
         points=tuple(((at + 1) * step, done) for at, done in points),

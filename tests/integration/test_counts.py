@@ -24,7 +24,7 @@ BUSY: dict[str, float] = {
     "brpop": 1,
     "multi": 2,  # it is recorded, and acknowledged
     "hset": 4,  # with it; how far its chunk is, at the start and at the end; the batch's account
-    "evalsha": 3,  # the chunk begins, reports, and is told in the account
+    "evalsha": 4,  # the chunk begins, reports, is told in the account, and acknowledged
     "zadd": 1,
     "exec": 2,
     "hget": 5,  # cancelled? (twice) its resume point, in each of the scripts

@@ -42,6 +42,8 @@ class Untold:
     start: int
     stop: int
     counts: Mapping[str, int] = field(default_factory=dict)
+    ran: float = 0.0
+    """Seconds, of all its items together."""
     errors: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
     def plus(self, run: ChunkRun, report: Report) -> Untold:
@@ -51,7 +53,8 @@ class Untold:
         for name, (count, text) in errors_of(report).items():
             before, first = failed.get(name, (0, text))
             failed[name] = before + count, first
-        return Untold(self.chunk, self.start, report.start + len(report.values), counts, failed)
+        stop = report.start + len(report.values)
+        return Untold(self.chunk, self.start, stop, counts, self.ran + sum(report.seconds), failed)
 
 
 class Accountant:
@@ -78,6 +81,7 @@ class Accountant:
             "report": f"{chunk.id} {untold.start}-{untold.stop}",
             "facts": account.facts(chunk, run.shadow or chunk.task, run.queue),
             "counts": untold.counts,
+            "ran": round(untold.ran * 1e6),
             "errors": untold.errors,
         }
         ttl = keys.stream_ttl(chunk.ephemeral, self._settings.batch_ttl_seconds)
@@ -98,7 +102,6 @@ def counts_of(run: ChunkRun, report: Report) -> dict[str, int]:
         "failed": len(report.errors),
         "retried": len(report.retry) - len(run.tally.postponed.intersection(report.retry)),
         "repeats": int(run.repeated and report.start == run.tally.start),
-        "run_us": round(sum(report.seconds) * 1e6),
     }
     return {name: count for name, count in counts.items() if count} | buckets_of(report.seconds)
 

@@ -15,6 +15,7 @@ import redis
 from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from manycore.metrics.books import Books
 from manycore.metrics.families import counter, gauge
 from manycore.metrics.growth import Growth, Labels
 from manycore.metrics.readings import MAX_FLEETS, Queue, Readings, read
@@ -47,6 +48,7 @@ class ClusterCollector(Collector):
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
         self._clock = ServerClock(client)
+        self._books = Books(client)
         self._shelf = Shelf(client)
         self._lock = threading.Lock()
         self._tasks, self._reasons = Labels(), Labels(MAX_REASONS)
@@ -65,14 +67,14 @@ class ClusterCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         with self._lock:
             try:
-                readings = read(self._redis, self._clock, self._shelf)
+                readings = read(self._redis, self._clock, self._books, self._shelf)
             except redis.RedisError as exc:
                 logger.warning("The server could not be read: %s", exc)
                 yield gauge(*UP, {(): 0})
                 return
             yield gauge(*UP, {(): 1})
             yield from self._of_batches(readings)
-            yield from self._of_items(readings.accounts)
+            yield from self._of_items(readings.changed)
             yield from self._of_queues(readings)
             yield from self._of_quarantine(readings)
             yield from self._of_workers(readings)
@@ -92,9 +94,9 @@ class ClusterCollector(Collector):
         text = "How long the most silent of the unfinished batches has had no outcome."
         yield gauge("manycore_batch_silent_seconds", text, {(): silent})
 
-    def _of_items(self, accounts: list[Account]) -> Iterator[Metric]:
-        called = self._tasks.of(account.task for account in accounts)
-        tasks = {(each.id, each.started): (called[each.task], each) for each in accounts}
+    def _of_items(self, changed: list[Account]) -> Iterator[Metric]:
+        called = self._tasks.of(account.task for account in changed)
+        tasks = {(each.id, each.started): (called[each.task], each) for each in changed}
         self._items.take(
             {key: {(task, what): getattr(each, what) for what in ITEMS} for key, (task, each) in tasks.items()}
         )

@@ -17,8 +17,13 @@ def counter(name: str, text: str, values: Mapping[Any, float], *labels: str) -> 
     return _filled(CounterMetricFamily(name, text, labels=labels), values)
 
 
+def _text(label: str) -> str:
+    """What is read from JSON can have halves of characters, which no text on the wire can."""
+    return label.encode(errors="replace").decode()
+
+
 def _filled(family: Any, values: Mapping[Any, float]) -> Metric:
     for labels, value in sorted(values.items()):
-        family.add_metric(list(labels), value)
+        family.add_metric([_text(label) for label in labels], value)
     metric: Metric = family
     return metric

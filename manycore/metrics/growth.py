@@ -7,8 +7,9 @@ from collections.abc import Hashable, Iterable, Mapping
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
-MAX_GONE = 1000
-"""Of sources that are not told of any more: a worker that stood still comes back with what it had counted before."""
+MAX_SOURCES = 20_000
+"""That are remembered: more than there are accounts at a time. Who was told of longest ago is forgotten first; a worker
+that stood still comes back with what it had counted before."""
 MAX_LABELS = 200
 """Of task names: what there is beyond counts as `OTHER`."""
 MAX_LABEL = 200
@@ -31,7 +32,7 @@ class Growth(Generic[K]):
         self._looked = False
 
     def take(self, counters: Mapping[Hashable, Mapping[K, float]]) -> None:
-        """Take in what each source (a batch, a worker) counts now; those that are gone have counted their last."""
+        """Take in what each source (a batch, a worker) counts now; one that is left out counts what it did before."""
         known = set(self._totals)
         for source, counted in counters.items():
             before = self._last.pop(source, {})  # and so the last of its order
@@ -39,7 +40,7 @@ class Growth(Generic[K]):
                 self._totals[name] += self._grown(before.get(name, 0.0), value) if self._looked else 0.0
             self._last[source] = counted
         self._new, self._looked = set(self._totals) - known, True
-        for source in list(self._last)[: -MAX_GONE - len(counters)]:
+        for source in list(self._last)[:-MAX_SOURCES]:
             del self._last[source]
 
     def totals(self) -> dict[K, float]:

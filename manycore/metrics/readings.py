@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 
+from manycore.metrics.books import Books
 from manycore.metrics.shelf import Shelf
-from manycore.protocol.account import Account, Accounts
+from manycore.protocol.account import Account
 from manycore.protocol.broker import PRIORITY_SUFFIXES, QUEUES, UNACKED
 from manycore.protocol.clock import ServerClock
 from manycore.protocol.roster import Worker, live_workers
 from manycore.quarantine.refused import RefusedMessages
 
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
 PRIORITIES = tuple(suffix[-1:] or "0" for suffix in PRIORITY_SUFFIXES)
 MAX_FLEETS = 100
 """That are looked at. Those of workers go before those that a batch alone asks for: anybody may ask for any."""
@@ -29,6 +34,8 @@ class Readings:
 
     now: float
     accounts: list[Account]
+    changed: list[Account]
+    """Those of them that may have, since the last look."""
     workers: list[Worker]
     lengths: dict[Queue, int]
     oldest: dict[Queue, bytes]
@@ -54,29 +61,41 @@ class Readings:
         return {queue for worker in self.workers for queue in worker.queues}
 
 
-def read(client: redis.Redis, clock: ServerClock, shelf: Shelf) -> Readings:
-    """Look once. Raises redis-py's errors."""
+def read(client: redis.Redis, clock: ServerClock, books: Books, shelf: Shelf) -> Readings:
+    """Look once. Raises redis-py's errors. What somebody else has put in the place of something of ours is left out."""
     began = perf_counter()
     client.ping()
     round_trip = perf_counter() - began
-    accounts, workers = Accounts(client).newest(), live_workers(client)
+    nobody: tuple[list[Account], list[Account]] = [], []
+    accounts, changed = _or(nobody, books.look)
+    workers: list[Worker] = _or([], lambda: live_workers(client))
     lengths, oldest = _queues(client, _fleets(accounts, workers))
     memory, stats = client.info("memory"), client.info("stats")
     return Readings(
         now=clock.now(),
         accounts=accounts,
+        changed=changed,
         workers=workers,
         lengths=lengths,
         oldest=oldest,
-        in_flight=int(client.hlen(UNACKED)),
-        refused=RefusedMessages(client).counts(),
-        quarantined=shelf.look(),
+        in_flight=_or(0, lambda: int(client.hlen(UNACKED))),
+        refused=_or({}, RefusedMessages(client).counts),
+        quarantined=_or(Counter(), shelf.look),
         memory=int(memory["used_memory"]),
         memory_limit=int(memory["maxmemory"]),
         received=int(stats["total_net_input_bytes"]),
         sent=int(stats["total_net_output_bytes"]),
         round_trip=round_trip,
     )
+
+
+def _or(nothing: T, look: Callable[[], T]) -> T:
+    """What is there, or nothing where that is no key of ours, which the exporter has no right to mend."""
+    try:
+        return look()
+    except redis.ResponseError as exc:
+        logger.warning("Something on the server cannot be read: %s", exc)
+        return nothing
 
 
 def _fleets(accounts: list[Account], workers: list[Worker]) -> list[str]:

@@ -77,10 +77,22 @@ def test_junk_in_the_server_costs_no_metric(exporter: Exporter, server: Server) 
     client.hset("mc:worker:w", "slots", "many")
     client.zadd("mc:workers", {"w": 1.0})
     client.hset("mc:quarantine:items", "i", "{")
+    client.hset("mc:quarantine:items", "j", r'[1.0, 1, "cpu", "\ud800"]')
     client.set("io", "no list")
     for key in ("mc:account:x", "mc:accounts", "mc:worker:w", "mc:workers", "mc:quarantine:items"):
         client.expire(key, 60)
     assert exporter.shows("manycore_up", value=1)
+
+
+KEYS = ("mc:accounts", "mc:workers", "mc:quarantine", "mc:quarantine:items", "mc:quarantine:count", "manycore-unacked")
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_key_of_another_type_costs_what_it_would_tell_alone(exporter: Exporter, server: Server, key: str) -> None:
+    server.client().set(key, "somebody else's", ex=60)
+    found = exporter.scrape()
+    assert found["manycore_up",] == 1
+    assert found["manycore_redis_memory_bytes",] > 0
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])

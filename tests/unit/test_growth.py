@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,8 +58,10 @@ def test_who_comes_back_has_counted_before() -> None:
 
 def test_what_is_remembered_of_the_gone_has_an_end() -> None:
     total: Growth[str] = Growth(restarts=True)
-    take(total, *({str(n): 1} for n in range(growth.MAX_GONE * 2)))
-    assert len(total._last) <= growth.MAX_GONE + 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(growth, "MAX_SOURCES", 10)
+        take(total, *({str(n): 1} for n in range(30)))
+    assert list(total._last) == [str(n) for n in range(20, 30)]
 
 
 def test_labels_are_bounded() -> None:

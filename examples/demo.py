@@ -43,10 +43,11 @@ class Sizes:
     segments: int
     width: int
     height: int
+    files: int | None = None
 
 
 FULL = Sizes(3 * 10**9, 144_449_537, 120, 960, 600)
-QUICK = Sizes(10**8, PRIMES_BELOW_10_8, 24, 96, 60)
+QUICK = Sizes(10**8, PRIMES_BELOW_10_8, 24, 96, 60, files=200)
 
 
 class WrongAnswer(Exception):
@@ -89,7 +90,7 @@ class Demo:
     def tokens(self) -> None:
         """Count the words of real files."""
         self._head(3, "Which words does Python's own standard library use most?")
-        paths = python_sources()
+        paths = python_sources()[: self._sizes.files]
         counted, seconds = timed(lambda: merge(self._run(count_tokens, paths)))
         serial, serial_seconds = timed(lambda: merge(map(count_tokens, paths)))
         check("The count of the cluster", counted, serial)

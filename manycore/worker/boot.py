@@ -29,7 +29,7 @@ OWN = (
     "celery.app.log",
     "celery.apps.worker",
     "celery.backends.redis",
-    "celery.bin.celery",
+    "celery.bin.worker",
     "celery.concurrency.prefork",
     "celery.events.state",
     "celery.fixups",

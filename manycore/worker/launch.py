@@ -41,6 +41,8 @@ def launch(
         os.environ.setdefault(variable, "1")
     foreign = Foreign()  # before Celery is imported, if nobody has yet
     from celery import signals
+    from celery.bin import worker as command
+    from celery.bin.base import CLIContext
 
     from manycore.worker.child import ears
     from manycore.worker.context import worker_context
@@ -58,13 +60,14 @@ def launch(
     items_begin.connect(ears.begin, weak=False)
     if context.settings.capture:
         items_begin.connect(ears.listen, weak=False)
-    if context.settings.logformat == "json":
+    as_json = context.settings.logformat == "json"
+    if as_json:
         signals.after_setup_logger.connect(lambda logger, **_: format_as_json(name, logger), weak=False)
     inside.mark(queue, context.keyring.ids)
-    app.worker_main(
+    # Not `app.worker_main`, which imports all commands of Celery, and of its plugins, Flower among them: with this one
+    # alone a worker starts with a sixth less CPU and 12 MiB less memory.
+    command.worker.main(
         [
-            *(["--quiet"] if context.settings.logformat == "json" else []),  # no banner
-            "worker",
             f"--pool={pool}",
             f"--concurrency={slots}",
             f"--queues={queue}",
@@ -73,5 +76,8 @@ def launch(
             "--without-gossip",
             "--without-mingle",
             *options,
-        ]
+        ],
+        prog_name="celery worker",
+        standalone_mode=False,
+        obj=CLIContext(app, no_color=bool(os.environ.get("NO_COLOR")), workdir=None, quiet=as_json),  # quiet: no banner
     )

@@ -10,10 +10,9 @@ import shlex
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -142,15 +141,8 @@ CELLS = [
 ]  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Ran:
-    """What became of a cell's program."""
-
-    output: str
-    folder: Path
-
-
-def run(cell: Cell, folder: Path) -> Ran:
+def run(cell: Cell, folder: Path) -> str:
+    """What its program says, in a folder of its own."""
     tmp = folder / cell.tmp
     for place in (tmp, folder / "user"):
         place.mkdir(parents=True)
@@ -170,25 +162,16 @@ def run(cell: Cell, folder: Path) -> Ran:
     env = ours | {"PROGRAM": str(program), "TMPDIR": str(tmp), "PYTHONPATH": path} | cell.env
     command = ["timeout", "--signal=KILL", str(LIMIT_SECONDS), "bash", "-c", cell.shell]
     done = subprocess.run(command, env=env, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True)
-    return Ran((done.stdout + done.stderr).decode(errors="replace"), folder)
-
-
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ran]]:
-    root = tmp_path_factory.mktemp("cells")
-    with ThreadPoolExecutor(4) as pool:
-        runs = pool.map(lambda numbered: run(numbered[1], root / str(numbered[0])), enumerate(CELLS))
-        yield dict(zip((cell.name for cell in CELLS), runs, strict=True))
+    return (done.stdout + done.stderr).decode(errors="replace")
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
-def test_it_answers_or_says_why_and_leaves_nothing(cell: Cell, ran: dict[str, Ran]) -> None:
-    found = ran[cell.name]
-    assert cell.expected in found.output
-    wait_until(lambda: not list((found.folder / cell.tmp).iterdir()), "its folder is gone")
-    wait_until(lambda: not processes_of(found.folder), "its processes are gone")
+def test_it_answers_or_says_why_and_leaves_nothing(cell: Cell) -> None:
+    with TemporaryDirectory(prefix="cell-") as folder:
+        assert cell.expected in run(cell, Path(folder))
+        wait_until(lambda: not list(Path(folder, cell.tmp).iterdir()), "its folder is gone")
+        wait_until(lambda: not processes_of(Path(folder)), "its processes are gone")
 
 
 def processes_of(folder: Path) -> list[str]:

@@ -1,9 +1,8 @@
 """Finds items that got lost: sent, not answered, and in no message that is queued or being worked on.
 
-That happens when a worker dies between taking a message and recording it (kombu's BRPOP gap, celery#7950), or when
-the server loses its last second. An audit reads the queues and the deliveries under way; so it is made only for
-batches that have been silent, and only what is missing twice in a row counts: a message can be on its way from one
-place to the other.
+That happens when the server loses its last second. An audit reads the queues and the deliveries under way; so it is
+made only for batches that have been silent, and only what is missing twice in a row counts: a message can be on its way
+from one place to the other.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ kombu's, we would take over another application's long tasks on the same databas
 SWEEP_SECONDS = 2.0
 """How often each worker looks for deliveries whose lease has ended (`worker.leases`)."""
 SOCKET_SECONDS = 30.0
-"""A server silent for this long counts as lost. Must stay above kombu's BRPOP timeout of 10 s."""
+"""A server silent for this long counts as lost. Must stay above the second that a worker waits for messages."""
 BRIEF_SECONDS = 2.0
 """How long an answer is waited for where nothing depends on it: waking a thread, tidying up."""
 RECONNECT_SECONDS = 0.25

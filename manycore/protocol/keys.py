@@ -30,6 +30,7 @@
 | `mc:workers`         | zset   | worker parent    | worker name -> last heartbeat (epoch); as above            |
 | `mc:detached`        | zset   | client, workers  | named batch that workers look after -> since when; batch TTL |
 | `mc:watch`           | string | worker parent    | the worker on watch; seconds, refreshed                    |
+| `mc:bell:<queue>`    | zset   | client, workers  | one member while a message may wait; `BELL_TTL_SECONDS`    |
 | `mc:quarantine`      | stream | worker parent    | refused messages, bounded; a week after the last one       |
 | `mc:quarantine:count`| hash   | worker parent    | queue -> how many were refused; likewise                   |
 | `mc:quarantine:items`| hash   | worker children  | poison item -> when, bytes, queue, cause; bounded; likewise |
@@ -50,6 +51,8 @@ EPHEMERAL_TTL_SECONDS = 3_600
 """How long outcomes that only their client can want wait for it: it reads them at once, or is gone."""
 OBJECT_TTL_SECONDS = 3_600
 """How long a large object outlives a client that was killed."""
+BELL_TTL_SECONDS = 60
+"""A bell is a hint: who waits for it looks for messages every second all the same."""
 WORKERS = "mc:workers"
 ACCOUNTS, LOGS = "mc:accounts", "mc:logs"
 DETACHED, WATCH = "mc:detached", "mc:watch"
@@ -67,7 +70,7 @@ def stream_ttl(ephemeral: bool, batch_ttl_seconds: int) -> int:
 
 
 _OF_BATCHES = ("account", "accounts", "batch", "detached", "logs", "quarantine", "told", "watch")
-_OF_OTHERS = ("activity", "holders", "inventory", "obj", "plain", "ref", "worker", "workers")
+_OF_OTHERS = ("activity", "bell", "holders", "inventory", "obj", "plain", "ref", "worker", "workers")
 _TAKEN = frozenset((*_OF_BATCHES, *_OF_OTHERS))
 """What stands behind `mc:` in the names of other things."""
 
@@ -141,6 +144,10 @@ def batch_of(account_key: str) -> str:
     return unquote(account_key.rpartition(":")[2], errors="surrogatepass")
 
 
+def bell(queue: str) -> str:
+    return f"mc:bell:{queue}"
+
+
 def told(teller: str) -> str:
     return f"mc:told:{teller}"
 
@@ -158,7 +165,7 @@ def inventory(digest: str) -> str:
 
 
 _TYPES = {
-    **dict.fromkeys((ACCOUNTS, LOGS, WORKERS, DETACHED), b"zset"),
+    **dict.fromkeys((ACCOUNTS, LOGS, WORKERS, DETACHED, "bell"), b"zset"),
     **dict.fromkeys(("out", "log", QUARANTINE), b"stream"),
     "holders": b"set",
     **dict.fromkeys((WATCH, "activity", "inventory", "ref", "told", "quarantine", "in", "val"), b"string"),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from redis import Redis
 
-from manycore.protocol import envelope
+from manycore.protocol import bell, envelope
 from manycore.protocol.message import Chunk, seal_chunk
 from manycore.protocol.signing import Keyring
 
@@ -37,4 +37,7 @@ class Publisher:
             sealed = seal_chunk(self._keyring, chunk, payload)
             messages.append(envelope.around(chunk, sealed, queue=queue, shadow=shadow, not_before=when))
         if messages:
-            self._redis.lpush(queue, *messages)
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.lpush(queue, *messages)
+            pipe.eval(*bell.rung(queue))
+            pipe.execute()

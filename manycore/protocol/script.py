@@ -20,7 +20,8 @@ class Script:
     """`<noun>.lua` of a package (`__package__`), read when it is made."""
 
     def __init__(self, package: str | None, noun: str) -> None:
-        self._text = (files(package or "") / f"{noun}.lua").read_text()
+        lines = (files(package or "") / f"{noun}.lua").read_text().splitlines()
+        self._text = "\n".join(line for line in lines if not line.startswith("--"))  # its header stays here
         self._digest = sha1(self._text.encode(), usedforsecurity=False).hexdigest()  # the server's own name for it
 
     def run(self, client: Redis, keys: Sequence[Any], args: Sequence[Any]) -> Any:
@@ -36,7 +37,11 @@ class Script:
 
     def queue_whole(self, pipe: Any, keys: Sequence[Any], args: Sequence[Any]) -> Any:
         """Queue it for a server that does not know it."""
-        return pipe.eval(self._text, len(keys), *keys, *args)
+        return pipe.eval(*self.whole(keys, args))
+
+    def whole(self, keys: Sequence[Any], args: Sequence[Any]) -> tuple[Any, ...]:
+        """The arguments of `EVAL`, which runs it on a server that may not know it."""
+        return self._text, len(keys), *keys, *args
 
     def tell(self, client: Redis) -> None:
         """Let the server know it."""

@@ -32,6 +32,7 @@ from manycore.worker.parent.events import EventsStep
 from manycore.worker.parent.heartbeat import HeartbeatStep
 from manycore.worker.parent.leases import LeaseStep
 from manycore.worker.parent.reaper import ReaperStep
+from manycore.worker.parent.reconnect import ReconnectStep
 from manycore.worker.parent.refusals import refuse_message
 from manycore.worker.parent.terminate import TerminateStep
 from manycore.worker.parent.watchman import WatchStep
@@ -63,7 +64,8 @@ def create_worker_app(settings: Settings | None = None) -> WorkerApp:
         worker_send_task_events=True,
     )
     app.context = WorkerContext(app, settings, keyring)
-    app.steps["consumer"] |= {DrainStep, EventsStep, HeartbeatStep, LeaseStep, ReaperStep, TerminateStep, WatchStep}
+    app.steps["consumer"] |= {DrainStep, EventsStep, HeartbeatStep, LeaseStep, ReaperStep, ReconnectStep}
+    app.steps["consumer"] |= {TerminateStep, WatchStep}
     have_extra(settings)
     if settings.allow_functions:
         app.task(_no_function, name=FUNCTION_TASK)

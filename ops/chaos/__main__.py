@@ -130,7 +130,7 @@ class Setup:
 @click.option("--settle", default=90.0, help="Seconds to end in, after the last cut.")
 @click.pass_obj
 def brpop_gap_command(setup: Setup, cuts: int, settle: float) -> None:
-    """Cut connections exactly between BRPOP and its record."""
+    """Cut connections exactly where a message has left its queue, and nobody has it."""
     setup.conclude(brpop_gap(setup.seed, setup.settings, cuts, settle))
 
 

@@ -18,7 +18,6 @@ import redis
 
 from manycore.protocol.broker import AWAY, PRIORITY_SUFFIXES, QUEUES
 from ops.chaos.malformed import CONTROL, KINDS, Forge, raw
-from ops.chaos.proxy import Moment
 from ops.chaos.rig import LEASE_SECONDS
 from ops.chaos.stage import LOOK_SECONDS, PATIENCE_SECONDS, Hit, Stage, Steps
 from ops.chaos.troubles import fail_snapshot, fill_server, load_slowly, pause_server, refuse_writes, restart_server
@@ -90,11 +89,10 @@ def cut_connections(stage: Stage, hit: Hit) -> Steps:
 
 
 def cut_in_gap(stage: Stage, hit: Hit) -> Steps:
-    """Cut where kombu loses the message: before the worker has it, or before its note of it arrives."""
-    moment: Moment = stage.dice.choice(("gap", "record"))
+    """Cut where kombu loses the message: the server has given it away, and the worker does not have it yet."""
     proxy = stage.rig.proxy
     before, deadline = proxy.cuts, monotonic() + PATIENCE_SECONDS
-    proxy.arm(moment)
+    proxy.arm()
     while proxy.cuts == before and monotonic() < deadline:
         yield LOOK_SECONDS
     if proxy.cuts > before:

@@ -1,10 +1,9 @@
 """A TCP proxy between the workers and the server, which cuts connections: all at once, or at one exact moment.
 
-The exact moment is kombu's gap (celery#7950): the server has taken a message out of its queue, and nobody has it.
-- `gap`: the reply to BRPOP has left the server, and the worker never receives it;
-- `record`: the worker has received it, and its note of that never reaches the server.
+The exact moment is the one in which plain Celery loses a message (celery#7950): the server has taken it out of its
+queue, and the reply has left, but the worker never receives it.
 
-It reads of the protocol what these two need: the first bytes of a reply, the names in a request.
+It reads of the protocol what this needs: the first bytes of a reply, the names in a request.
 """
 
 from __future__ import annotations
@@ -12,12 +11,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import Literal
 
-Moment = Literal["gap", "record"]
 READ_BYTES = 65_536
-MESSAGE = b"*2\r\n"
-"""How the reply begins that brings a message; one without says null."""
+MESSAGE = b"\r\n*2\r\n"
+"""What stands in a reply that brings a message, behind the answer to the wait for it; one without says null."""
+LOOK_BYTES = 80
 
 
 class Proxy:
@@ -25,7 +23,7 @@ class Proxy:
 
     def __init__(self, server_port: int) -> None:
         self._server_port = server_port
-        self._armed: list[tuple[Moment, int]] = []
+        self._armed: list[int] = []
         self.cuts = 0
         self._links: set[_Link] = set()
         self._loop = asyncio.new_event_loop()
@@ -35,9 +33,9 @@ class Proxy:
         self._listening = asyncio.run_coroutine_threadsafe(starting, self._loop).result(timeout=10)
         self.port: int = self._listening.sockets[0].getsockname()[1]
 
-    def arm(self, moment: Moment, *, let_pass: int = 0) -> None:
-        """Cut one connection when this moment comes, after it has come `let_pass` times."""
-        self._armed.append((moment, let_pass))
+    def arm(self, *, let_pass: int = 0) -> None:
+        """Cut one connection when the moment comes, after it has come `let_pass` times."""
+        self._armed.append(let_pass)
 
     def disarm(self) -> None:
         """Forget the cuts that have not come."""
@@ -55,14 +53,13 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=5)
 
-    def strikes(self, moment: Moment) -> bool:
-        """Whether to cut now, as this moment has come."""
-        place = next((at for at, armed in enumerate(self._armed) if armed[0] == moment), None)
-        if place is None:
+    def strikes(self) -> bool:
+        """Whether to cut now, as the moment has come."""
+        if not self._armed:
             return False
-        let_pass = self._armed.pop(place)[1]
+        let_pass = self._armed.pop(0)
         if let_pass:
-            self._armed.append((moment, let_pass - 1))
+            self._armed.append(let_pass - 1)
             return False
         self.cuts += 1
         return True
@@ -83,7 +80,7 @@ class Proxy:
             return
         link = _Link(self, writer, server[1])
         self._links.add(link)
-        await asyncio.gather(link.pump(reader, server[1], link.asks), link.pump(server[0], writer, link.answers))
+        await asyncio.gather(link.pump(reader, server[1], link.passes), link.pump(server[0], writer, link.answers))
         self._links.discard(link)
 
 
@@ -100,24 +97,23 @@ class _Link:
         for end in self._ends:
             end.transport.abort()
 
-    def asks(self, data: bytes) -> bool:
-        """Whether to cut instead of passing a request on."""
-        if b"BRPOP" in data:
-            self._waiting = True
-        return b"HSET" in data and b"unacked-index" in data and self._proxy.strikes("record")
+    def passes(self, request: bytes) -> bool:
+        """Always: a request is only looked at."""
+        self._waiting = self._waiting or b"BZPOPMIN" in request
+        return True
 
-    def answers(self, data: bytes) -> bool:
-        """Whether to cut instead of passing a reply on."""
-        came = self._waiting and data.startswith(MESSAGE)
+    def answers(self, reply: bytes) -> bool:
+        """Whether to pass a reply on; if not, the connection is cut."""
+        came = self._waiting and MESSAGE in reply[:LOOK_BYTES]
         self._waiting = False
-        return came and self._proxy.strikes("gap")
+        return not (came and self._proxy.strikes())
 
     async def pump(
-        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, cuts: Callable[[bytes], bool]
+        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, passes: Callable[[bytes], bool]
     ) -> None:
         try:
             while data := await source.read(READ_BYTES):
-                if cuts(data):
+                if not passes(data):
                     break
                 target.write(data)
                 await target.drain()

@@ -24,8 +24,8 @@ def chaos(*options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*COMMAND, *options], cwd=ROOT, capture_output=True, text=True, timeout=55)
 
 
-def test_messages_lost_in_the_gap_are_found() -> None:
-    done = chaos("brpop-gap", "--cuts", "6")
+def test_messages_cut_off_in_the_gap_come_again_without_being_looked_for() -> None:
+    done = chaos("--setting", "audit_seconds=600", "brpop-gap", "--cuts", "6")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Every promise was kept." in done.stdout
 
@@ -36,18 +36,11 @@ def test_a_connection_that_is_cut_is_no_items_outcome() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_it_fails_when_lost_messages_are_not_looked_for() -> None:
-    done = chaos("--setting", "audit_seconds=600", "brpop-gap", "--cuts", "2", "--settle", "6")
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "BROKEN" in done.stdout
-    assert " lost" in done.stdout
-
-
 def test_it_fails_when_poison_runs_too_often() -> None:
     calm = [*NAMED, "--seconds", "1", "--fault", "cut-connections", "--items", "400"]
-    done = chaos("--setting", "max_executions=5", *calm)
+    done = chaos("--setting", "max_executions=7", *calm)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "a poison item ran 5 times" in done.stdout
+    assert "a poison item ran 7 times" in done.stdout
 
 
 def test_ctrl_c_ends_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

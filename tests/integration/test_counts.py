@@ -21,22 +21,22 @@ from tests.waiting import wait_until
 CALLS = 50
 BUSY: dict[str, float] = {
     "lpush": 1,  # the message
-    "brpop": 1,
-    "multi": 2,  # it is recorded, and acknowledged
-    "hset": 4,  # with it; how far its chunk is, at the start and at the end; the batch's account
-    "evalsha": 4,  # the chunk begins, reports, is told in the account, and acknowledged
-    "zadd": 1,
-    "exec": 2,
+    "eval": 2,  # the bell, and the taking
+    "bzpopmin": 1,
+    **dict.fromkeys(["lindex", "rpop", "exists"], 1),  # the taking
+    "hset": 4,  # it is recorded; how far its chunk is, at the start and at the end; the batch's account
+    "evalsha": 4,  # the chunk begins, reports, is told in the account, and is acknowledged
+    "zadd": 2,
     "hget": 5,  # cancelled? (twice) its resume point, in each of the scripts
     "get": 1,
     "set": 1,
     "hmget": 1,
     "hsetnx": 3,
-    "hincrby": 2,  # the account
-    "time": 1,
+    "hincrby": 3,  # the account
+    "time": 2,
     "hgetall": 1,  # strikes
     "xadd": 1,  # the outcome
-    "expire": 3,
+    "expire": 4,
     "xread": 1,
     "xtrim": 1,
     "hdel": 2,

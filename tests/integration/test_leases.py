@@ -14,7 +14,7 @@ from manycore import Cluster
 from manycore.plain import celery_app
 from manycore.protocol import keys
 from manycore.protocol.broker import UNACKED, UNACKED_INDEX
-from manycore.worker.parent.transport import ACKNOWLEDGE
+from manycore.worker.parent.deliveries import ACKNOWLEDGE
 from tests.functions import busy, note_run, worker_pid
 from tests.integration.conftest import Server
 from tests.waiting import wait_until

@@ -14,7 +14,7 @@ from celery import Celery
 from manycore import Cluster
 from manycore.errors import WorkerCrashed
 from manycore.plain import celery_app
-from manycore.protocol.broker import UNACKED, UNACKED_INDEX
+from manycore.protocol.broker import UNACKED_INDEX
 from manycore.quarantine import Quarantine
 from tests.integration.conftest import Server
 from tests.waiting import wait_until
@@ -44,11 +44,6 @@ def dead(workers: list[Any], count: int) -> bool:
     return sum(worker.poll() is not None for worker in workers) == count
 
 
-def lost(server: Server, fleet: str) -> bool:
-    """Whether no message is left: a worker that dies has lost what it was just taking in (`docs/operations.md`)."""
-    return not server.client().exists(fleet, UNACKED)
-
-
 def end_leases(server: Server) -> None:
     """As if the leases of all deliveries had ended: the next look of a worker restores them."""
     client: Any = server.client()
@@ -76,8 +71,7 @@ def test_a_call_that_kills_its_whole_worker_ends(
     with pytest.raises(WorkerCrashed, match="3 times"):
         guilty.get(timeout=WAIT_SECONDS)
     assert runs(tmp_path) == 3
-    wait_until(lambda: innocent.ready() or lost(server, fleet), "the innocent has ended", seconds=WAIT_SECONDS)
-    assert not innocent.ready() or innocent.result == "done"
+    assert innocent.get(timeout=WAIT_SECONDS) == "done"
     assert dead(workers, 3)
 
 

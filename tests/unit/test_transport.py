@@ -22,12 +22,15 @@ from manycore.protocol.channel import transport_settings
 from manycore.protocol.settings import load_settings
 from manycore.protocol.signing import Keyring
 from manycore.worker.context import WorkerApp
-from manycore.worker.parent import transport
+from manycore.worker.parent import deliveries, transport
 
 KNOWN = {
     redis.Channel.conn_or_acquire: "d55b22b0764acddd",
     redis.Channel._create_client: "fdbfb281907d1d43",
+    redis.Channel._brpop_start: "8903856b30f6c7ea",
     redis.Channel._brpop_read: "7a1eb77d862a2f05",
+    redis.Channel._put: "9fb981a42f1c7b50",
+    redis.PublishBatch.add: "174e56c285e036e1",
     redis.Channel._receive_one: "6c096791ba386880",
     redis.Channel._deliver_fanout_message: "79cf73de88e11a9c",
     redis.Channel._do_restore_message: "8bafa7da4082fe3c",
@@ -101,7 +104,7 @@ def test_a_connection_that_is_gone_does_not_end_the_worker(monkeypatch: pytest.M
         raise AttributeError("'NoneType' object has no attribute 'hostname'")
 
     monkeypatch.setattr(redis.QoS, "restore_unacked", gone)
-    own = object.__new__(transport.QoS)
+    own = object.__new__(deliveries.QoS)
     own._delivered = OrderedDict(tag="message")
     own.restore_unacked()
 

@@ -1,7 +1,7 @@
 """Plain Celery calls, as a careful Celery user makes them: one without an answer for a while is called again.
 
-manycore promises nothing of them that Celery does not: a call can be lost in kombu's gap, and an answer with a server
-that lost its last second. But the workers answer each one rightly, and bound what kills them.
+A call, and an answer, can be lost with a server that lost its last second. But the workers answer each one rightly,
+and bound what kills them.
 """
 
 from __future__ import annotations

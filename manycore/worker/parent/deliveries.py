@@ -1,0 +1,105 @@
+"""kombu's record of what a worker was delivered and has not acknowledged: dated by the server's clock.
+
+It survives what is no message, and a server that takes no writes. `take.lua` makes its entries.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import redis
+from kombu.transport import redis as kombu_redis
+from kombu.transport import virtual
+
+from manycore.errors import MessageRefused
+from manycore.protocol import channel, keys
+from manycore.protocol.message import batch_of
+from manycore.protocol.script import Script
+
+logger = logging.getLogger(__name__)
+ACKNOWLEDGE = Script(__package__, "acknowledge")
+
+
+class QoS(kombu_redis.QoS):
+    """How far a chunk is goes with its message, in one step.
+
+    So one that comes again, since its acknowledgement got lost, runs nothing.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
+        self._owed: dict[str, Callable[[], None]] = {}
+
+    def ack(self, delivery_tag: str) -> None:
+        self._or_owe(delivery_tag, lambda: self._ack(delivery_tag))
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        self._or_owe(delivery_tag, lambda: kombu_redis.QoS.reject(self, delivery_tag, requeue))
+
+    def _or_owe(self, tag: str, step: Callable[[], None]) -> None:
+        """Take a step that ends a delivery, later if the server refuses it now; until then its lease goes on."""
+        try:
+            step()
+            self._owed.pop(tag, None)
+        except redis.ResponseError as exc:
+            if tag not in self._owed:
+                logger.warning("That a message is done with cannot be written now: %s", exc)
+            self._owed[tag] = step
+
+    def _ack(self, delivery_tag: str) -> None:
+        message = self._delivered.get(delivery_tag)
+        identity = str(message.headers.get("id") or "") if message is not None else ""
+        batch = batch_of(identity)
+        kept = [keys.resume(batch)] if batch else []
+        with self.channel.conn_or_acquire() as client:
+            ACKNOWLEDGE.run(client, [self.unacked_index_key, self.unacked_key, *kept], [delivery_tag, identity])
+        virtual.QoS.ack(self, delivery_tag)
+
+    _sweeping = False
+    """Whether what is restored now has lost its lease."""
+
+    @property
+    def visibility_timeout(self) -> float:
+        """kombu takes it from this host's time, to find what was delivered before: so it holds what that one is off."""
+        return float(self.channel.visibility_timeout - self.channel.context.clock.ahead_of_host())
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """It is in Redis already, since it was taken."""
+        virtual.QoS.append(self, message, delivery_tag)
+
+    def forget(self, delivery_tag: str) -> None:
+        """Delete the record of what was taken and is refused."""
+        self._remove_from_indices(delivery_tag).execute()  # type: ignore[no-untyped-call]
+
+    def restore_visible(self, start: int = 0, num: int = 10, interval: int = 10) -> None:
+        for tag, step in list(self._owed.items()):
+            self._or_owe(tag, step)
+        self._sweeping = True
+        try:
+            super().restore_visible(start, num, interval)  # type: ignore[no-untyped-call]
+        except redis.ResponseError as exc:
+            logger.warning("Lost deliveries cannot be restored now: %s", exc)  # the next sweep tries again
+        finally:
+            self._sweeping = False
+
+    def restore_unacked(self, client: Any = None) -> None:
+        """On a connection that is gone there is nothing to restore with, and kombu's error would end the worker."""
+        try:
+            super().restore_unacked(client)  # type: ignore[no-untyped-call]
+        except (AttributeError, channel.ChannelGone):
+            logger.warning("%d deliveries are restored when their leases end", len(self._delivered), exc_info=True)
+
+    def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
+        try:
+            super().restore_by_tag(tag, client, leftmost)  # type: ignore[no-untyped-call]
+            self.channel.context.counts["leases_expired"] += self._sweeping
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as exc:
+            self._put_aside(tag, client, exc)
+
+    def _put_aside(self, tag: Any, client: Any, exc: Exception) -> None:
+        with self.channel.conn_or_acquire(client) as client:
+            raw = client.hget(self.unacked_key, tag) or b""
+            self._remove_from_indices(tag, client.pipeline()).execute()  # type: ignore[no-untyped-call]
+        self.channel.refuse(self.unacked_key, raw, MessageRefused(f"it cannot be restored: {exc!r:.100}"))

@@ -1,0 +1,101 @@
+"""A worker takes a message in one step with the record of it: a parent that dies at that moment loses nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from manycore.plain import celery_app
+from manycore.protocol import keys
+from tests.integration.conftest import Server
+from tests.waiting import wait_until
+
+StartWorker = Callable[..., Any]
+COUNT = "tasks.primes.count_primes"
+FLEETS = {"cpu": ("--queue", "cpu"), "io": ("--queue", "io", "--pool", "threads")}
+
+
+@pytest.fixture
+def app(server: Server, monkeypatch: pytest.MonkeyPatch) -> Celery:
+    monkeypatch.setenv("MANYCORE_URL", server.url)
+    monkeypatch.setenv("MANYCORE_KEY", server.key)
+    return celery_app()
+
+
+def taken_unread(server: Server, worker: Any, send: Callable[[], Any], queue: str) -> Any:
+    """A call that a stopped parent was answered with: it waits for messages all the same, a second at a time."""
+    client = server.client()
+    for _ in range(20):
+        wait_until(lambda: "bzpopmin" in [each["cmd"] for each in client.client_list() if "b" in each["flags"]], "idle")
+        os.kill(worker.pid, signal.SIGSTOP)
+        call = send()
+        with suppress(AssertionError):
+            wait_until(lambda: not client.exists(queue), "it is taken", seconds=1)
+            return call
+        os.kill(worker.pid, signal.SIGCONT)
+        call.get(timeout=20)
+    raise AssertionError("never taken")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", FLEETS.values(), ids=FLEETS.keys())
+def test_a_call_that_a_dying_worker_was_just_taking_in_comes_again(
+    options: tuple[str, ...], server: Server, start_worker: StartWorker, app: Celery
+) -> None:
+    """Plain Celery calls have no client that would send them again."""
+    worker = start_worker(*options, tasks="tasks.primes", lease_seconds="2")
+    queue = options[1]
+    assert app.send_task(COUNT, (0, 10), queue=queue).get(timeout=20) == 4
+    call = taken_unread(server, worker, lambda: app.send_task(COUNT, (0, 1000), queue=queue), queue)
+    os.killpg(worker.pid, signal.SIGKILL)
+    start_worker(*options, tasks="tasks.primes", lease_seconds="2")
+    assert call.get(timeout=20) == 168
+
+
+@pytest.mark.slow
+def test_a_worker_waits_connected_while_the_server_refuses_writes(
+    server: Server, start_worker: StartWorker, app: Celery, tmp_path: Path
+) -> None:
+    """To connect anew would deliver again what runs, and cost the server more than its trouble."""
+    for options in FLEETS.values():
+        start_worker(*options, slots=2, tasks="tests.functions")
+    client = server.client()
+
+    def counted(section: str, name: str) -> int:
+        found: Any = client.info(section).get(name, 0)
+        return int(found["count"] if isinstance(found, dict) else found)
+
+    calls = [app.send_task("tests.functions.sleeps", (str(tmp_path), 1.0), queue=fleet) for fleet in FLEETS]
+    wait_until(lambda: (tmp_path / "1").exists() and (tmp_path / "1").read_text() == "xx", "both run")
+    client.config_set("min-replicas-to-write", "1")
+    wait_until(lambda: counted("errorstats", "errorstat_NOREPLICAS"), "it is refused")
+    before = counted("errorstats", "errorstat_NOREPLICAS"), counted("stats", "total_connections_received")
+    wait_until(lambda: counted("errorstats", "errorstat_NOREPLICAS") > before[0] + 30, "it is refused again and again")
+    assert counted("stats", "total_connections_received") - before[1] <= 3
+    assert counted("errorstats", "errorstat_NOREPLICAS") < before[0] + 60
+    client.config_set("min-replicas-to-write", "0")
+    assert [call.get(timeout=20) for call in calls] == ["done", "done"]
+    wait_until(lambda: not client.hlen("manycore-unacked"), "it is acknowledged, though late")
+    assert (tmp_path / "1").read_text() == "xx"
+    logs = [path.read_text() for path in tmp_path.glob("*.log")]
+    assert [log.count("the server refuses to give them") for log in logs] == [1, 1]
+    assert not [log for log in logs if "Connection to broker lost" in log]
+
+
+def test_what_is_no_bell_is_taken_away(server: Server, start_worker: StartWorker, app: Celery) -> None:
+    """By who rings, and by who waits."""
+    client = server.client()
+    client.set(keys.bell("cpu"), "junk")
+    call = app.send_task(COUNT, (0, 1000))
+    assert client.type(keys.bell("cpu")) == b"zset"
+    client.set(keys.bell("cpu"), "junk")
+    start_worker(tasks="tasks.primes")
+    assert call.get(timeout=20) == 168
+    wait_until(lambda: not client.exists(keys.bell("cpu")), "nothing is left")

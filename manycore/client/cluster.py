@@ -94,13 +94,13 @@ class Cluster(Executor):
 
         Work starts at once. What is in memory is taken as it is now. Any other input is pulled by a thread, in the
         context of this call, only as far ahead as the workers need, and at most `buffersize` items beyond what was
-        read. `chunksize` is never needed; given, each message has
-        that many items. Raises `TimeoutError` from the iterator when a result is not there `timeout` seconds after
-        this call.
+        read. `chunksize` is never needed; given, each message has that many items. Raises `TimeoutError` from the
+        iterator when a result is not there `timeout` seconds after this call.
         """
         from manycore.client.inputs import Input
         from manycore.client.results import MapResults, OrderedReading
         from manycore.client.sinks import OrderedInbox
+        from manycore.client.spans import watched
         from manycore.protocol.message import ItemOptions
 
         check_count("chunksize", chunksize)
@@ -108,12 +108,13 @@ class Cluster(Executor):
         deadline = None if timeout is None else monotonic() + timeout
         inbox = OrderedInbox()
         feed = Input.of(*iterables, chunksize=chunksize, buffersize=buffersize)
-        options = ItemOptions("item" if len(iterables) == 1 else "star")
         session = self._session
         session.check_open()
         program = session.shipper.program(fn)
         name = f"map-{secrets.token_hex(6)}"
-        lane = session.batches.start(name, feed, program, options, inbox, halt=NEVER, ordered=True)
+        sink, trace = watched(inbox, program.name, name)
+        options = ItemOptions("item" if len(iterables) == 1 else "star", trace=trace)
+        lane = session.batches.start(name, feed, program, options, sink, halt=NEVER, ordered=True)
         return MapResults(
             OrderedReading(
                 lane,
@@ -166,6 +167,7 @@ class Cluster(Executor):
         from manycore.client.initializer import Initializer
         from manycore.client.inputs import Input
         from manycore.client.sinks import Inbox
+        from manycore.client.spans import watched
         from manycore.protocol.message import ItemOptions
         from manycore.protocol.packing import name_of
         from manycore.protocol.requirements import requirements_of
@@ -173,18 +175,18 @@ class Cluster(Executor):
         check_options(id, retries, timeout)
         if fleet is not None:
             check_fleet(fleet)
-        inbox = Inbox()
-        options = ItemOptions("star" if star else "item", retries, backoff_of(backoff), timeout)
-        batch_id = id or f"batch-{secrets.token_hex(6)}"
-        feed, policy = Input.of(items), Halt.parse(halt)
+        inbox, batch_id = Inbox(), id or f"batch-{secrets.token_hex(6)}"
+        feed, policy, pauses = Input.of(items), Halt.parse(halt), backoff_of(backoff)
         session = self._session
         session.check_open()
         setup, added = Initializer.of(initializer, initargs) or session.initializer, requirements_of(packages)
         # What cannot be sent leaves an earlier run's record alone.
         program = session.shipper.program(fn, kwargs, fleet=fleet, initializer=setup, packages=added)
         record, resumed = self._begin(id, fn, kwargs, feed, star, setup, added, accept_changes=on_change == "accept")
+        sink, trace = watched(inbox, program.name, batch_id)
+        options = ItemOptions("star" if star else "item", retries, pauses, timeout, trace)
         lane = session.batches.start(
-            batch_id, feed, program, options, inbox, halt=policy, ordered=False, record=record, resumed=resumed
+            batch_id, feed, program, options, sink, halt=policy, ordered=False, record=record, resumed=resumed
         )
         return BatchClass(lane, inbox, name_of(fn), session.batches, session.check_owner, show_progress=progress)
 
@@ -198,8 +200,7 @@ class Cluster(Executor):
 
         session = self._session
         session.check_open()
-        inbox = Inbox()
-        lane, name = session.batches.attach(batch_id, inbox)
+        lane, name = session.batches.attach(batch_id, inbox := Inbox())
         return BatchClass(lane, inbox, name, session.batches, session.check_owner, show_progress=progress)
 
     def batches(self, limit: int = 1_000) -> list[Account]:

@@ -17,12 +17,13 @@ from manycore.client.future import Future, settle
 from manycore.client.locks import Rank, RankedLock
 from manycore.protocol.message import ItemOptions
 from manycore.protocol.parcel import Program
+from manycore.protocol.tracing import Carried, carried
 
 MIN_SUBMIT_ITEMS = 200
 """Fewer waiting calls than this leave as one chunk; if they are long, the workers split it at once."""
 
 Taken: TypeAlias = tuple[Program, ItemOptions, Sequence[Any]]
-_Call: TypeAlias = tuple[Callable[..., Any] | str, tuple[Any, ...], dict[str, Any], Future[Any]]
+_Call: TypeAlias = tuple[Callable[..., Any] | str, tuple[Any, ...], dict[str, Any], Future[Any], Carried]
 
 
 class ReadySource:
@@ -91,7 +92,8 @@ class SourceClosed(Exception):
 
 
 class SubmitSource:
-    """Calls of `submit`, in the order they were made; those of one function that wait together leave together.
+    """Calls of `submit`, in the order they were made; those of one function (in one span) that wait together leave
+    together.
 
     Each call is in somebody's hands: it waits here, or it was taken (`futures`), or `add` has refused it.
     """
@@ -110,10 +112,11 @@ class SubmitSource:
     def add(self, function: Callable[..., Any] | str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
         """Queue a call; its future is cancellable until it is taken. Raises `SourceClosed`."""
         future: Future[Any] = Future()
+        trace = carried()
         with self._lock:
             if self._closed:
                 raise SourceClosed
-            self._calls.append((function, args, kwargs, future))
+            self._calls.append((function, args, kwargs, future, trace))
         return future
 
     def ready(self) -> bool:
@@ -138,17 +141,18 @@ class SubmitSource:
         for call in calls:
             self.futures[self._taken] = call[3]
             self._taken += 1
+        trace = calls[0][4]
         if any(call[2] for call in calls):
-            return program, ItemOptions("call"), [(call[1], call[2]) for call in calls]
-        return program, ItemOptions("star"), [call[1] for call in calls]
+            return program, ItemOptions("call", trace=trace), [(call[1], call[2]) for call in calls]
+        return program, ItemOptions("star", trace=trace), [call[1] for call in calls]
 
     def _next(self, most: int) -> list[_Call]:
-        """Take the calls of one function off the front."""
+        """Take the calls of one function, in one trace context, off the front."""
         with self._lock:
             waiting = self._calls
-            function = waiting[0][0] if waiting else None
+            function, trace = (waiting[0][0], waiting[0][4]) if waiting else (None, ())
             calls: list[_Call] = []
-            while len(calls) < most and waiting and waiting[0][0] is function:
+            while len(calls) < most and waiting and waiting[0][0] is function and waiting[0][4] == trace:
                 calls.append(waiting.popleft())
             return calls
 

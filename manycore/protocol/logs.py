@@ -73,13 +73,27 @@ def entry(run: str, number: int, worker: str, attempt: int, pieces: Iterable[Pie
 
 
 class LogReader:
-    """Reads the log of one batch from its start. Not thread-safe. Raises redis-py's errors when the server is away."""
+    """Reads the log of one batch from its start, or from behind the entry `after`. Not thread-safe.
 
-    def __init__(self, client: redis.Redis, batch: str) -> None:
+    Raises redis-py's errors when the server is away.
+    """
+
+    def __init__(self, client: redis.Redis, batch: str, after: str = "") -> None:
         self._redis = client
         self._key = keys.log(batch)
-        self._last = "-"
+        self._last = f"({after}" if after else "-"
         self._seen: dict[str, int] = {}
+
+    @property
+    def last(self) -> str:
+        """The entry that was read last; empty if none was."""
+        return self._last[1:]
+
+    def skip_to_newest(self, count: int) -> None:
+        """Read no more than so many entries."""
+        found: Any = self._redis.xrevrange(self._key, count=count + 1)
+        if len(found) > count:
+            self._last = f"({found[-1][0].decode()}"
 
     def new(self) -> Iterator[LogLine]:
         """The lines that have not been read."""
@@ -92,8 +106,7 @@ class LogReader:
 
     def await_new(self, seconds: float) -> None:
         """Wait until there is more, so long at most."""
-        last = "0" if self._last == "-" else self._last[1:]
-        self._redis.xread({self._key: last}, count=1, block=int(seconds * 1000))
+        self._redis.xread({self._key: self.last or "0"}, count=1, block=int(seconds * 1000))
 
     def _entries(self) -> list[tuple[bytes, dict[bytes, bytes]]]:
         found: Any = self._redis.xrange(self._key, min=self._last, count=READ_AT_ONCE)

@@ -17,6 +17,7 @@ from manycore.protocol import signing
 from manycore.protocol.requirements import world_of
 from manycore.protocol.retry import Backoff
 from manycore.protocol.signing import Keyring
+from manycore.protocol.tracing import Carried
 
 CallForm = Literal["item", "star", "call"]
 """How an item becomes a call: `f(item)`, `f(*item)`, or `f(*item[0], **item[1])`."""
@@ -24,12 +25,13 @@ CallForm = Literal["item", "star", "call"]
 
 @dataclass(frozen=True, slots=True)
 class ItemOptions:
-    """What holds for each item of a chunk. Times are in seconds."""
+    """What holds for each item of a chunk. Times are in seconds. `trace` is the trace context of the caller."""
 
     form: CallForm = "item"
     retries: int = 0
     backoff: Backoff = field(default_factory=Backoff)
     timeout: float | None = None
+    trace: Carried = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,7 @@ def seal_chunk(keyring: Keyring, chunk: Chunk, payload: bytes | memoryview) -> b
         if head[name] == usual:
             del head[name]
     head["options"] = (options.form, options.retries, options.timeout)
+    head["trace"] = options.trace
     head["backoff"] = (backoff.initial, backoff.factor, backoff.maximum, backoff.jitter)
     return keyring.seal(signing.CHUNK, head, payload)
 
@@ -161,7 +164,7 @@ def open_chunk(keyring: Keyring, message: bytes, *, max_bytes: int | None = None
     """
     head, payload = keyring.open(signing.CHUNK, message, max_bytes=max_bytes)
     form, retries, timeout = head.pop("options")
-    options = ItemOptions(form, retries, Backoff(*head.pop("backoff")), timeout)
+    options = ItemOptions(form, retries, Backoff(*head.pop("backoff")), timeout, head.pop("trace", ()))
     return Chunk(options=options, **{name: head[name] for name in _CHUNK_FIELDS if name in head}), payload
 
 

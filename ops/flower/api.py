@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from ops.flower.inside import BaseApiHandler
 from ops.flower.queues import Queues
 
 T = TypeVar("T")
+ENTRY = re.compile(r"(\d{1,20}-\d{1,20})?", re.ASCII)
 CUSTOM_HEADER = "X-Requested-With"
 """A form of another site cannot send it, and a script of another site is asked for leave first, which nobody gives."""
 
@@ -78,6 +80,17 @@ class ShowBatch(BoardHandler):
         if found is None:
             raise HTTPError(404, f"Nothing is known of a batch {batch}")
         self.write(found)
+
+
+class ShowLog(BoardHandler):
+    """`GET /api/batches/ID/log?after=ENTRY`: what its items print and log; `last` of the answer is the next `after`."""
+
+    @authenticated
+    async def get(self, batch: str) -> None:
+        after: str = self.get_argument("after", "")
+        if not ENTRY.fullmatch(after):
+            raise HTTPError(400, "after must be the `last` of an earlier answer")
+        self.write(await self.ask(lambda: self.board.log(batch, after)))
 
 
 class CancelBatch(BoardHandler):

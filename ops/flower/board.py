@@ -18,6 +18,7 @@ from manycore.protocol import keys
 from manycore.protocol.account import Account, Accounts
 from manycore.protocol.activity import activities
 from manycore.protocol.clock import ServerClock
+from manycore.protocol.logs import LogReader
 from manycore.protocol.roster import live_workers
 
 FRESH_SECONDS = 0.5
@@ -39,6 +40,8 @@ SORTS: dict[str, Callable[[Account], Any]] = {
     "client": lambda account: account.client,
 }
 MAX_ROWS = 500
+LOG_ENTRIES = 8
+"""Of a log, that a page begins with: 512 KiB at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,14 @@ class Board:
             if slot.batch == batch
         ]
         return shown | {"points": account.points, "slots": working}
+
+    def log(self, batch: str, after: str) -> dict[str, Any]:
+        """What its items wrote since the entry `after`, at first the newest; and which entry is the last."""
+        reader = LogReader(self._redis, batch, after)
+        if not after:
+            reader.skip_to_newest(LOG_ENTRIES)
+        lines = [asdict(line) for line in reader.new()]
+        return {"lines": lines[-MAX_ROWS:], "last": reader.last}
 
     def workers(self) -> dict[str, Any]:
         """What the slots of all workers do, as JSON has it."""

@@ -33,6 +33,7 @@ def paths(board: Board, queues: Queues, desk: Desk) -> list[Any]:
         url(r"/manycore/(.*)", StaticFileHandler, {"path": str(STATIC)}, name="manycore"),
         url(r"/api/batches", api.ListBatches, known),
         url(r"/api/batches/([^/]+)", api.ShowBatch, known),
+        url(r"/api/batches/([^/]+)/log", api.ShowLog, known),
         url(r"/api/batches/([^/]+)/cancel", api.CancelBatch, known),
         url(r"/api/batches/([^/]+)/rerun", quarantine_api.RerunBatch, asked),
         url(r"/api/quarantine", quarantine_api.ListQuarantine, asked),

@@ -51,6 +51,21 @@ def test_failures_show_by_class_with_the_first_traceback(cluster: Cluster, flowe
     assert "in fail_on_seven" in error["traceback"]
 
 
+def speak(number: int) -> None:
+    print("<b>item</b>", number)
+
+
+def test_what_items_write_is_read_on_and_on(cluster: Cluster, flower: Flower) -> None:
+    batch = cluster.batch(speak, range(3), id="spoken")
+    batch.wait()
+    first = flower.read("/api/batches/spoken/log")
+    assert sorted(line["text"] for line in first["lines"]) == [f"<b>item</b> {n}\n" for n in range(3)]
+    assert flower.read(f"/api/batches/spoken/log?after={first['last']}") == {"lines": [], "last": first["last"]}
+    assert flower.ask("/api/batches/spoken/log?after=junk")[0] == 400
+    assert flower.ask("/api/batches/spoken/log", known=False)[0] == 401
+    assert flower.read("/api/batches/nowhere/log") == {"lines": [], "last": ""}
+
+
 def test_a_chunk_with_failed_items_is_a_failure(cluster: Cluster, flower: Flower) -> None:
     batch = cluster.batch(fail_on_seven, [7, 7, 1], id="red")
     batch.gather(return_exceptions=True)

@@ -90,6 +90,22 @@ def test_a_batch_is_cancelled_by_button(cluster: Cluster, page: Page) -> None:
     expect(page.get_by_role("button", name="Terminate")).to_be_disabled()
 
 
+def test_what_items_write_shows_as_text_while_they_do(cluster: Cluster, page: Page, tmp_path: Path) -> None:
+    def speak(number: int) -> None:
+        print("<b>begun</b> \x1b[31m\u202e", number)
+        wait_until((tmp_path / "go").exists, "it may end")
+        print("ended")
+
+    batch = cluster.batch(speak, [1], id="speaking")
+    page.goto("/batch/speaking")
+    expect(page.locator("#log .log-text").first).to_have_text("<b>begun</b> \\u001b[31m\\u202e 1")
+    expect(page.locator("#log b")).to_have_count(0)
+    (tmp_path / "go").touch()
+    expect(page.locator("#log .log-text").last).to_have_text("ended")
+    batch.gather()
+    keep_picture(page)
+
+
 def test_a_failing_batch_is_red_and_runs_again_by_button(cluster: Cluster, page: Page, tmp_path: Path) -> None:
     flag = tmp_path / "flag"
     flag.touch()

@@ -23,6 +23,7 @@ from manycore.worker.child.initializer import initialized
 from manycore.worker.child.preliminaries import Preliminaries
 from manycore.worker.child.quarantine import set_aside
 from manycore.worker.child.run import ChunkRun
+from manycore.worker.child.spans import with_spans
 from manycore.worker.child.start import Fetched, Start, fetch, settled
 from manycore.worker.child.turn import Call, Doomed, Turn, bind
 from manycore.worker.context import WorkerContext
@@ -75,6 +76,8 @@ def prepare(
     if crashed and not fetched.cancelled:
         set_aside(context, chunk, held, crashed, queue, shadow)
     call = bind(function.call or own, function.kwargs, chunk.options.form)
+    if chunk.options.trace:
+        call = with_spans(call, run)
     where, memory = f"worker {context.name}", settings.max_item_memory
     turn = Turn(run, call, where=where, pickled=held.separate, max_memory=memory)
     if deadly:

@@ -21,6 +21,7 @@ from manycore.worker.child.ears import ears
 from manycore.worker.child.intake import prepare
 from manycore.worker.child.plain import PlainTurn, excepting
 from manycore.worker.child.run import ChunkRun
+from manycore.worker.child.spans import chunk_span
 from manycore.worker.child.turn import Call, NotBegun
 from manycore.worker.context import WorkerContext, worker_context
 from manycore.worker.strikes import new_run
@@ -59,7 +60,7 @@ class ManycoreTask(Task):
         token, shadow = new_run(chunk), self.request.shadow
         courier = Courier.for_thread(_local, context)
         capture = Capture(chunk, context.box.note, token, context.settings.capture_item_bytes)
-        with ears.given_to(capture), ExitStack() as world:
+        with ears.given_to(capture), chunk_span(chunk, shadow or self.name), ExitStack() as world:
             world.callback(context.box.close)
             try:
                 courier.riding_out(lambda: world.enter_context(context.importing(chunk)))

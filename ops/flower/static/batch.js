@@ -110,7 +110,33 @@
         ["cancel", "terminate"].forEach(id => { if (at(id)) { at(id).disabled = Boolean(batch.ended); } });
     }
 
-    const ask = Shown.live(async () => show(await Shown.get(api)), 1);
+    /* Items write what they like: what is no plain text, or turns it around, is shown by its number. */
+    function plain(text) {
+        return text.replace(/\n$/, "").replace(
+            /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+            sign => "\\u" + sign.charCodeAt(0).toString(16).padStart(4, "0"));
+    }
+
+    let lastEntry = "";
+    async function showLog() {
+        const found = await Shown.get(api + "/log?after=" + lastEntry), log = at("log"),
+            follows = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+        if (!found.lines.length) { return; }
+        lastEntry = found.last;
+        document.querySelector(".batch-log").hidden = false;
+        log.append(...found.lines.map(line => {
+            const row = Shown.element("p", "log-line log-" + line.stream),
+                item = line.index === null ? "" : line.index + (line.attempt > 1 ? "." + line.attempt : "");
+            row.append(Shown.element("span", "log-item", item),
+                Shown.element("span", "log-text", (line.level ? line.level + " " + line.logger + ": " : "") + plain(line.text)));
+            row.title = [line.time ? Shown.time(line.time) : "", line.worker, line.stream].join(" ");
+            return row;
+        }));
+        while (log.children.length > 1000) { log.firstChild.remove(); }
+        if (follows) { log.scrollTop = log.scrollHeight; }
+    }
+
+    const ask = Shown.live(async () => { show(await Shown.get(api)); await showLog(); }, 1);
 
     async function cancel(query, question) {
         if (!window.confirm(question)) { return; }

@@ -199,8 +199,7 @@ def outcomes_of(arrival: Arrival, written: Callable[[int], tuple[LogLine, ...]])
             arrival.attempts,
             arrival.worker,
             seconds,
-            partial(written, index),
-        )
+        ).reading(partial(written, index))
 
 
 def _pause(remaining: float | None, drawing: bool) -> float | None:

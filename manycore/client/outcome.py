@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from manycore.protocol.logs import LogLine
 
 
-def nothing_written() -> tuple[LogLine, ...]:
-    return ()
+class _Written:
+    """Where what the item wrote is read from: no field, so that an outcome can be copied, compared and taken apart."""
+
+    __slots__ = ("_lines",)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(_Written):
     """The end of one item of a batch: a value or an error, never both.
 
     `index` is its place in the input, `attempts` how often it was tried, `worker` the process that ran it last
@@ -28,7 +30,6 @@ class Outcome:
     attempts: int = 1
     worker: str = ""
     seconds: float = 0.0
-    _written: Callable[[], tuple[LogLine, ...]] = field(default=nothing_written, repr=False, compare=False)
 
     @property
     def ok(self) -> bool:
@@ -43,7 +44,7 @@ class Outcome:
     @property
     def stdout(self) -> str:
         """What it printed, the last time it ran. Bounded (docs/logs.md), and read from the server when asked for:
-        raises `ConnectionFailed` when that is away. Empty on a copy that was pickled."""
+        raises `ConnectionFailed` when that is away. Empty on a copy."""
         return "".join(
             line.text
             for line in self.logs
@@ -53,7 +54,10 @@ class Outcome:
     @property
     def logs(self) -> tuple[LogLine, ...]:
         """All lines that it printed, logged and warned, in each of its attempts; as `stdout` in all else."""
-        return self._written()
+        lines = getattr(self, "_lines", None)
+        return lines() if lines is not None else ()
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Outcome, (self.index, self.value, self.error, self.attempts, self.worker, self.seconds)
+    def reading(self, lines: Callable[[], tuple[LogLine, ...]]) -> Outcome:
+        """This outcome; `lines` gives what its item wrote."""
+        object.__setattr__(self, "_lines", lines)  # it is frozen, but for its maker
+        return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import logging.config
 import os
@@ -11,6 +12,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -118,10 +120,11 @@ def test_a_deleted_batch_has_no_log(cluster: Cluster) -> None:
     assert list(batch.logs()) == []
 
 
-def test_an_outcome_that_was_pickled_is_without(cluster: Cluster) -> None:
+def test_a_copy_of_an_outcome_is_without(cluster: Cluster) -> None:
     (outcome,) = cluster.batch(say, [0]).as_completed()
-    copy = pickle.loads(pickle.dumps(outcome))
-    assert (copy, copy.stdout, copy.logs) == (outcome, "", ())
+    assert asdict(outcome)["value"] == 0
+    for copied in (pickle.loads(pickle.dumps(outcome)), copy.deepcopy(outcome), replace(outcome)):
+        assert (copied, copied.stdout, copied.logs) == (outcome, "", ())
 
 
 def test_what_somebody_else_wrote_there_is_left_out(cluster: Cluster) -> None:

@@ -144,6 +144,21 @@ def test_what_somebody_else_wrote_there_is_left_out(cluster: Cluster) -> None:
     assert "".join(line.text for line in batch.logs() if line.stream == "stdout") == "item 0\n"
 
 
+def test_a_key_of_another_type_in_its_place_is_taken_away(cluster: Cluster, tmp_path: Path) -> None:
+    def speak(_: int) -> None:
+        wait_until((tmp_path / "go").exists, "it may speak")
+        print("spoken")
+
+    batch = cluster.batch(speak, [0])
+    redis = Probe(cluster).redis
+    for key in (keys.log(batch.id), keys.LOGS):
+        redis.delete(key)
+        redis.set(key, b"junk", ex=600)
+    (tmp_path / "go").touch()
+    (outcome,) = batch.as_completed()
+    assert outcome.stdout == "spoken\n"
+
+
 @task(fleet="io")
 def meanwhile(number: int) -> None:
     """Items side by side in one process: each has what its own thread wrote."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from manycore.worker.child.capture import MAX_UNTOLD_BYTES, Capture, left_out
+from manycore.worker.child.capture import MAX_UNTOLD_BYTES, OVERHEAD_BYTES, Capture, left_out
 from tests.runs import chunk_of
 
 ITEM_BYTES = 2048
@@ -89,6 +89,16 @@ def test_an_item_keeps_its_beginning_and_its_end(heard: Heard, line: int) -> Non
     assert written.startswith(head)
     assert written.endswith(tail)
     assert min(len(head), len(tail)) > ITEM_BYTES // 3
+
+
+def test_writings_of_a_byte_each_are_bounded_by_what_they_take(heard: Heard) -> None:
+    """Not by their bytes alone; and in no more time than others."""
+    for _ in range(50_000):
+        heard.write(".")
+        heard.write("!", stream="stderr")
+    pieces = heard.pieces()
+    assert len(pieces) < 2 * ITEM_BYTES / OVERHEAD_BYTES
+    assert sum(len(text) for _, stream, text in pieces if stream != "dropped") < 100
 
 
 def test_the_end_of_an_item_waits_until_it_is_over(heard: Heard) -> None:

@@ -157,26 +157,26 @@ class Capture:
 
     def _count(self, text: _Text) -> None:
         """It waits for the courier now; the oldest leave for it."""
-        self._bytes += len(text.closed()) + OVERHEAD_BYTES
+        self._bytes += _size(text)
         while self._bytes > MAX_UNTOLD_BYTES and len(self._texts) > 1:
-            gone = len(self._texts.popleft().closed())
-            self._bytes -= gone + OVERHEAD_BYTES
-            self._lost += gone
+            gone = self._texts.popleft()
+            self._bytes -= _size(gone)
+            self._lost += len(gone.closed())
 
     def _cut(self, tail: deque[_Text], most: int) -> None:
         """Leave out the oldest of a tail, but for so many bytes."""
-        sizes = [len(text.closed()) for text in tail]
-        surplus = sum(sizes) - most
-        while tail and surplus > 0:
-            size = len(tail[0].closed())
-            gone = min(surplus, size)
-            if gone == size:
-                tail.popleft()
+        held = sum(map(_size, tail))
+        while tail and held > most:
+            gone = min(held - most, _size(tail[0]))
+            if gone + OVERHEAD_BYTES >= _size(tail[0]):  # nothing of its text would be left
+                first = tail.popleft()
+                held -= _size(first)
+                self._missing += len(first.closed())
             else:
                 tail[0].parts = [tail[0].closed()[gone:]]
-            surplus -= gone
-            self._missing += gone
-        self._budget = 2 * self._half - max(0, min(sum(sizes), most)) - OVERHEAD_BYTES * len(tail)
+                held -= gone
+                self._missing += gone
+        self._budget = 2 * self._half - held
 
     def _let_go(self, done: int) -> None:
         """Let a tail wait for the courier if its item is over, or as the trickle allows."""
@@ -190,7 +190,7 @@ class Capture:
             self._end_item()
             return
         self._cut(self._tail, self._half)
-        size = sum(len(text.closed()) for text in self._tail)
+        size = sum(map(_size, self._tail))
         if size <= self._room:
             room = int(self._room - size)
             self._end_item()
@@ -217,6 +217,11 @@ class Capture:
         return Piece(
             at, text.time, text.stream, text.closed().decode(text.encoding, "replace"), text.level, text.logger
         )
+
+
+def _size(text: _Text) -> int:
+    """What it takes, about."""
+    return len(text.closed()) + OVERHEAD_BYTES
 
 
 def left_out(count: int) -> str:

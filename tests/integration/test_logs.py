@@ -12,11 +12,16 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from manycore import Cluster, task
+from manycore.errors import InitializerFailed
 from manycore.protocol import keys
 from tests.integration.conftest import Server
 from tests.probe import Probe
@@ -157,6 +162,21 @@ def test_a_key_of_another_type_in_its_place_is_taken_away(cluster: Cluster, tmp_
     (tmp_path / "go").touch()
     (outcome,) = batch.as_completed()
     assert outcome.stdout == "spoken\n"
+
+
+def prepare(words: str, *, failing: bool = False) -> None:
+    print(words)
+    if failing:
+        raise LookupError(words)
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_what_an_initializer_writes_is_the_batchs(cluster: Cluster, failing: bool) -> None:
+    words = f"made ready {failing}"
+    batch = cluster.batch(abs, [1], initializer=partial(prepare, failing=failing), initargs=(words,))
+    with suppress(InitializerFailed):
+        batch.gather()
+    assert [(line.index, line.text) for line in batch.logs() if line.stream == "stdout"] == [(None, f"{words}\n")]
 
 
 @task(fleet="io")

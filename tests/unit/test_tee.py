@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -101,15 +101,24 @@ def test_unbuffered_it_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert out.path.read_text() == "at once\n"
 
 
-def test_put_aside_by_an_item_it_stays_open(
-    redirect: Callable[[], Redirected], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    redirected = redirect()
-    descriptor = sys.stdout.fileno()
-    print("before")
-    monkeypatch.setattr(sys, "stdout", io.StringIO())
-    os.fstat(descriptor)  # raises if it is closed
-    assert redirected.text == "before\n"
+PUT_ASIDE = """
+import os, sys
+from manycore.worker.child import tee
+from manycore.worker.child.ears import ears
+sys.stdout = open(os.dup(1), "w", newline="\\n")
+tee.install(ears)
+print("before")
+out = sys.stdout.fileno()
+sys.stdout.flush()
+sys.stdout = sys.__stdout__
+os.write(out, b"after")
+"""
+
+
+def test_put_aside_by_an_item_it_stays_open() -> None:
+    """In a process where nothing else holds it."""
+    done = subprocess.run([sys.executable, "-c", PUT_ASIDE], capture_output=True, text=True, timeout=50)
+    assert (done.stdout, done.returncode) == ("before\nafter", 0), done.stderr
 
 
 def test_what_is_no_file_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

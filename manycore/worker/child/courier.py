@@ -19,6 +19,7 @@ from manycore.errors import ConnectionFailed, ManycoreError
 from manycore.protocol.message import Chunk
 from manycore.protocol.patience import OF_WORKERS, Patience
 from manycore.worker.child import splitting
+from manycore.worker.child.capture import Capture
 from manycore.worker.child.reporter import News, Reporter
 from manycore.worker.child.retries import retries_of
 from manycore.worker.child.run import ChunkRun
@@ -105,9 +106,10 @@ class Courier:
         courier: Courier = local.courier
         return courier
 
-    def fail(self, chunk: Chunk, error: ManycoreError) -> None:
-        """Make `error` the outcome of every item of a chunk that cannot run."""
-        self.riding_out(lambda: self._writer.fail(chunk, error))
+    def fail(self, chunk: Chunk, error: ManycoreError, capture: Capture) -> None:
+        """Make `error` the outcome of every item of a chunk that cannot run; what its initializer said may tell why."""
+        log = self._captured(capture, chunk.stop)
+        self.riding_out(lambda: self._reporter.fail(chunk, error, log))
 
     def _loop(self) -> None:
         tick, cared_for = FIRST_TICK_SECONDS, None
@@ -172,7 +174,7 @@ class Courier:
             # Retries first: to send one twice costs a run, to report past one that was not sent would lose it.
             if report is not None and report.retry:
                 self._send_retries(run, report)
-            log = self._captured(run)
+            log = self._captured(run.capture, run.tally.reported)
             step = partial(self._reporter.flush, run, report, log, more=more, position=position, last=last)
             news = self.riding_out(step)
             if run.capture is not None:
@@ -183,12 +185,12 @@ class Courier:
                 run.tally.put_back(report)
             raise
 
-    def _captured(self, run: ChunkRun) -> list[bytes]:
-        """What the items have written since the last report: of those that it reports, all."""
-        if run.capture is None or not run.capture.waits:
+    def _captured(self, capture: Capture | None, done: int) -> list[bytes]:
+        """What was written since the last report: of items before the position `done`, all."""
+        if capture is None or not capture.waits:
             return []
         ahead = self.riding_out(self._context.clock.ahead_of_host)
-        return run.capture.untold(self._context.name, ahead, run.tally.reported)
+        return capture.untold(self._context.name, ahead, done)
 
     def _send_retries(self, run: ChunkRun, report: Report) -> None:
         settings = self._context.settings

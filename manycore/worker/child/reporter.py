@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from manycore.errors import ManycoreError
 from manycore.protocol import account, keys, logs, packing
 from manycore.protocol.account import Told
 from manycore.protocol.broker import PRIORITY_SUFFIXES
@@ -69,6 +70,13 @@ class Reporter:
         start, begun = (stop, stop) if last else (run.tally.reported, run.items.begun + more)
         resume = Resume(start, stop, min(run.careful, stop), begun, run.token, run.before)
         return knowing(self._context.redis, lambda: self._executed(run, report, log, resume, position), REPORT, CLAIM)
+
+    def fail(self, chunk: Chunk, error: ManycoreError, log: Sequence[bytes]) -> None:
+        """Write what a chunk that cannot run wrote before, and `error` as the outcome of its items."""
+        if log:
+            pipe = self._context.redis.pipeline(transaction=False)
+            account.execute(pipe, self._told(pipe, chunk, log))
+        self._writer.fail(chunk, error)
 
     def _executed(
         self, run: ChunkRun, report: Report | None, log: Sequence[bytes], resume: Resume, position: int | None

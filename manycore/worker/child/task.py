@@ -70,7 +70,7 @@ class ManycoreTask(Task):
             except ConnectionFailed as exc:
                 raise Reject(exc, requeue=True) from exc  # a server that is away is no outcome of any item
             except ManycoreError as exc:
-                return self._refuse(courier, chunk, exc)
+                return self._refuse(courier, chunk, exc, capture)
             run.capture = capture
             run.repeated = bool(delivered.get("redelivered")) or chunk.suspect
             world.callback(context.objects.end_chunk)
@@ -98,9 +98,9 @@ class ManycoreTask(Task):
         except ConnectionFailed as exc:
             raise Reject(exc, requeue=True) from exc  # the outcomes that could not be written are run for again
 
-    def _refuse(self, courier: Courier, chunk: Chunk, error: ManycoreError) -> str:
+    def _refuse(self, courier: Courier, chunk: Chunk, error: ManycoreError, capture: Capture) -> str:
         try:
-            courier.fail(chunk, error)
+            courier.fail(chunk, error, capture)
         except ConnectionFailed as exc:
             raise Reject(exc, requeue=True) from exc
         return f"{REFUSED}{error}"

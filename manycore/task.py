@@ -49,5 +49,8 @@ def task(function: F | None = None, /, *, name: str | None = None, fleet: str = 
 
 def task_info(function: object) -> TaskInfo | None:
     """The mark that `@task` left on `function`, or None for an unmarked one."""
-    info = getattr(function, _MARK, None)
+    try:
+        info = getattr(function, _MARK, None)
+    except Exception:  # a proxy's own __getattr__ may raise anything: it has no mark
+        return None
     return info if isinstance(info, TaskInfo) else None

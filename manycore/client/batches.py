@@ -8,6 +8,7 @@ from time import monotonic
 
 import redis
 
+from manycore.client.checks import check_count, check_id_type
 from manycore.client.dispatcher import Dispatcher
 from manycore.client.halt import Halt
 from manycore.client.housekeeper import Housekeeper, mark_complete
@@ -109,6 +110,7 @@ class Batches:
 
         Raises `UnknownBatch`, or `BatchIncomplete` if its client has not sent all of it.
         """
+        check_id_type(batch_id)
         record = self.record(batch_id)
         with typed_errors(self._settings):
             try:
@@ -166,6 +168,7 @@ class Batches:
 
     def accounts(self, limit: int) -> list[Account]:
         """What is known of all batches, whoever began them; the newest first."""
+        check_count("limit", limit)
         with typed_errors(self._settings):
             return Accounts(self._redis).newest(limit)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from numbers import Real
 
 from manycore.errors import SettingsError
 
@@ -27,13 +29,25 @@ def check_count(name: str, value: int | None) -> None:
         raise ValueError(f"{name} must be >= 1")
 
 
-def check_options(batch_id: str | None, retries: int, timeout: float | None) -> None:
+def check_id_type(batch_id: object) -> None:
+    """Of a batch that is looked for: one that nobody could have named is not there."""
+    if not isinstance(batch_id, str):
+        raise SettingsError(f"id={batch_id!r:.200}: the id of a batch is a str, not {type(batch_id).__name__}.")
+
+
+def check_options(
+    batch_id: str | None, retries: int, timeout: float | None, kwargs: Mapping[str, object] | None = None
+) -> None:
     """Of `batch`."""
-    if batch_id is not None and not BATCH_ID.fullmatch(batch_id):
-        raise SettingsError(f"id={batch_id!r}: a batch id has 1 to 120 letters, digits, '_', ':' or '-'.")
+    if batch_id is not None:
+        check_id_type(batch_id)
+        if not BATCH_ID.fullmatch(batch_id):
+            raise SettingsError(f"id={batch_id!r:.200}: a batch id has 1 to 120 letters, digits, '_', ':' or '-'.")
     if not isinstance(retries, int) or retries < 0:
         raise SettingsError(f"retries={retries!r}: give a number of further attempts, 0 for none.")
-    if timeout is not None and not 0 < timeout <= MAX_TIMEOUT_SECONDS:
+    if timeout is not None and not (isinstance(timeout, Real) and 0 < timeout <= MAX_TIMEOUT_SECONDS):
         raise SettingsError(
             f"timeout={timeout!r}: give seconds above 0, up to a year (31,622,400), or None for no limit."
         )
+    if kwargs is not None and not (isinstance(kwargs, Mapping) and all(isinstance(name, str) for name in kwargs)):
+        raise SettingsError(f"kwargs={kwargs!r:.200}: give a dict of keyword arguments by name, or None for none.")

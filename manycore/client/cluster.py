@@ -172,7 +172,7 @@ class Cluster(Executor):
         from manycore.protocol.packing import name_of
         from manycore.protocol.requirements import requirements_of
 
-        check_options(id, retries, timeout)
+        check_options(id, retries, timeout, kwargs)
         if fleet is not None:
             check_fleet(fleet)
         inbox, batch_id = Inbox(), id or f"batch-{secrets.token_hex(6)}"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from hashlib import blake2b
+from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE
+from types import FunctionType, MethodType
 from typing import Any
 
 from manycore.client.code import CodeShipper
@@ -83,6 +86,11 @@ class FunctionShipper:
             return self._named(function, queue, kwargs, initializer, packages)
         if not callable(function):
             raise TypeError(f"A function or a task name is needed, not {type(function).__name__} ({function!r:.80}).")
+        if _is_async(function):
+            raise TypeError(
+                f"{packing.name_of(function)} is async: a worker would get a coroutine, which nobody awaits there. "
+                "Next: submit a plain function that runs it, like `def run(x): return asyncio.run(work(x))`."
+            )
         info = task_info(function)
         queue = self._queue(fleet, info.fleet if info else None)
         if info is not None and self._is_known(info.name, queue):
@@ -182,6 +190,14 @@ def _packed(
     if not arguments:
         return blob, tuple(found)
     return dumps((function, added, *setup), what, other_python=other), tuple(found)
+
+
+def _is_async(function: object) -> bool:
+    """By the code alone: a callable's own attributes may raise anything."""
+    while isinstance(function, partial | MethodType):
+        function = function.func if isinstance(function, partial) else function.__func__
+    code = function if isinstance(function, FunctionType) else type(function).__call__
+    return isinstance(code, FunctionType) and bool(code.__code__.co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR))
 
 
 def _package(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import repeat
 from time import monotonic
@@ -32,13 +33,15 @@ class MapResults(Iterator[T_co]):
         try:
             return cast(T_co, next(self._results))
         except BaseException:  # the end, an item's error, Ctrl-C: nobody reads on
-            self._cancel()
+            if not self._results.gi_running:  # type: ignore[attr-defined]  # another thread reads on, whom this one met
+                self._cancel()
             raise
 
     def close(self) -> None:
-        """Stop reading, and cancel the items that have not run. Safe to call again."""
-        self._results.close()
+        """Stop reading, and cancel the items that have not run. Safe to call again, and while another thread reads."""
         self._cancel()
+        with suppress(ValueError):  # that one is told, and ends
+            self._results.close()
 
     def __del__(self) -> None:
         self._later(self._cancel)  # the garbage collector calls this anywhere, under any lock: it only enqueues

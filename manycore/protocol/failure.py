@@ -9,6 +9,7 @@ from __future__ import annotations
 import pickle
 import traceback
 from types import TracebackType
+from typing import Any
 
 from manycore.errors import ManycoreError, RemoteError, RemoteTraceback
 from manycore.protocol.pickling import dumps, reason_of, text_of
@@ -22,16 +23,47 @@ MAX_ERROR_BYTES = 64 * 1024 * 1024
 def dump_error(error: BaseException, traceback_text: str = "", max_bytes: int = MAX_ERROR_BYTES) -> bytes:
     """Pickle an item's exception with its traceback as text. What does not survive the way becomes a `RemoteError`."""
     try:
-        blob = dumps(error, "The exception", max_bytes)
-        _check(error, pickle.loads(blob))
+        blob = _checked(error, error, max_bytes)
     except BaseException as exc:  # a user's exception class may raise anything here
-        blob = pickle.dumps(RemoteError(class_name(error), text_of(error), _why(exc)), protocol=5)
+        try:
+            blob = _checked(error, _Fields(error), max_bytes)
+        except BaseException:
+            blob = pickle.dumps(RemoteError(class_name(error), text_of(error), _why(exc)), protocol=5)
     return pickle.dumps((blob, traceback_text), protocol=5)
 
 
-def _check(error: BaseException, rebuilt: object) -> None:
+class _Fields:
+    """Pickles an exception by what it holds: its class may want other arguments than those that it keeps."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return from_fields, (type(self._error), *_builtin(type(self._error)).__reduce__(self._error)[1:])
+
+
+def from_fields(kind: type[BaseException], args: tuple[Any, ...], fields: dict[str, Any] | None = None) -> Any:
+    """An exception with these fields, past what its class has of its own to make one."""
+    builtin = _builtin(kind)
+    error = builtin.__new__(kind, *args)
+    builtin.__init__(error, *args)
+    vars(error).update(fields or {})
+    return error
+
+
+def _builtin(kind: type[BaseException]) -> Any:
+    return next(each for each in kind.__mro__ if each.__module__ == "builtins")
+
+
+def _checked(error: BaseException, form: object, max_bytes: int) -> bytes:
+    """This form of an error, pickled. Raises for one that is rebuilt as something else, or says something else."""
+    blob = dumps(form, "The exception", max_bytes)
+    rebuilt = pickle.loads(blob)
     if type(rebuilt).__qualname__ != type(error).__qualname__:
         raise TypeError(f"it is rebuilt as {type(rebuilt).__qualname__}")
+    if form is not error and str(rebuilt) != str(error):
+        raise TypeError("it is rebuilt with another text")
+    return blob
 
 
 def _why(exc: BaseException) -> str:

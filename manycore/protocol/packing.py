@@ -9,6 +9,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -197,14 +198,19 @@ def name_of(function: Callable[..., Any] | str) -> str:
     """What a function is called in messages, in Flower and in logs."""
     if isinstance(function, str):
         return function
-    inner = _inner(function)
-    return f"{module_of(function)}.{getattr(inner, '__qualname__', type(inner).__qualname__)}".lstrip(".")
+    inner = function.func if isinstance(function, partial) else function
+    return f"{module_of(function)}.{_text_of(inner, '__qualname__') or type(inner).__qualname__}".lstrip(".")
 
 
 def module_of(function: Callable[..., Any] | str) -> str:
     """The module of a function; of a callable object, that of its class."""
-    return getattr(_inner(function), "__module__", None) or ""
+    return _text_of(function.func if isinstance(function, partial) else function, "__module__")
 
 
-def _inner(function: Any) -> Any:
-    return getattr(function, "func", function)  # functools.partial
+def _text_of(function: object, name: str) -> str:
+    """An attribute that is a text, empty if there is none: a proxy's own `__getattr__` may raise or give anything."""
+    try:
+        found = getattr(function, name, None)
+    except Exception:
+        return ""
+    return found if isinstance(found, str) else ""

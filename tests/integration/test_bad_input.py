@@ -21,14 +21,13 @@ from manycore.errors import (
     NotPicklable,
     NotUnpicklable,
     PayloadTooLarge,
-    RemoteError,
     SettingsError,
     SigningKeyMismatch,
     SigningKeyMissing,
     UnknownTask,
 )
 from manycore.protocol.signing import generate_key
-from tests.functions import CannotArrive, busy, lock, raise_needs_two, square
+from tests.functions import CannotArrive, NeedsTwo, busy, lock, raise_needs_two, square
 from tests.integration.conftest import ROOT, Server
 from tests.waiting import wait_until
 
@@ -60,8 +59,8 @@ def test_a_result_that_cannot_be_pickled_fails_alone(cluster: Cluster) -> None:
     assert isinstance(results[1], NotPicklable)
 
 
-def test_an_exception_that_cannot_be_rebuilt(cluster: Cluster) -> None:
-    with pytest.raises(RemoteError, match="NeedsTwo: a") as caught:
+def test_an_exception_that_needs_other_arguments_than_it_holds(cluster: Cluster) -> None:
+    with pytest.raises(NeedsTwo, match="a") as caught:
         cluster.submit(raise_needs_two, 1).result(timeout=10)
     assert "raise_needs_two" in str(caught.value.__cause__)
 

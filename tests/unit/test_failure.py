@@ -46,6 +46,24 @@ class Pretends(Exception):
         return ValueError, ("another",)
 
 
+class Rewords(Exception):
+    """Its text is no part of what it holds."""
+
+    texts = iter(range(1, 100))
+
+    def __init__(self, *, what: str) -> None:
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"{self.what} is {next(self.texts)}"
+
+
+class KeywordsOnly(OSError):
+    def __init__(self, *, path: str) -> None:
+        super().__init__(2, "no such file", path)
+        self.asked = path
+
+
 class Sealed(Exception):
     """As a frozen dataclass is: no attribute of it can be set."""
 
@@ -72,6 +90,14 @@ def test_an_error_keeps_attributes_and_notes() -> None:
     assert (arrived.held, arrived.__notes__) == ([1], ["look here"])
 
 
+@pytest.mark.parametrize("error", [RequiredArguments(3, "bad"), KeywordsOnly(path="/a"), Pretends("it")])
+def test_an_error_that_its_class_would_not_make_again_arrives_as_itself(error: BaseException) -> None:
+    error.add_note("look here")
+    arrived = travelled(error)
+    assert type(arrived) is type(error)
+    assert (arrived.args, str(arrived), vars(arrived)) == (error.args, str(error), vars(error))
+
+
 def test_an_error_of_a_local_class_arrives_by_value() -> None:
     class Local(ValueError):
         pass
@@ -83,10 +109,9 @@ def test_an_error_of_a_local_class_arrives_by_value() -> None:
 @pytest.mark.parametrize(
     ("error", "text"),
     [
-        (RequiredArguments(3, "bad"), "RequiredArguments: bad (3)"),
         (Holds(threading.Lock()), "Holds: it holds something"),
         (Holds(FailsToRebuild()), "Holds: it holds something"),
-        (Pretends("it"), "Pretends: it"),
+        (Rewords(what="it"), "Rewords: it is "),
     ],
 )
 def test_what_cannot_travel_is_told_in_words(error: BaseException, text: str) -> None:

@@ -65,6 +65,17 @@ import threading
 thread = threading.Thread(target=lambda: exec({BATCH!r}, {{"__name__": "__main__"}}))
 thread.start(); thread.join()
 """
+GREENLETS = """
+from gevent import monkey
+monkey.patch_all()
+import gevent
+from manycore import Cluster
+with Cluster(workers=1) as cluster:
+    calls = [gevent.spawn(lambda n=n: cluster.submit(abs, -n).result()) for n in range(21)]
+    gevent.joinall(calls)
+    others = gevent.spawn(lambda: list(cluster.map(abs, range(-7, 1)))[0])
+    print(sum(call.value for call in calls), others.get())
+"""
 ELSEWHERE = """
 import os, subprocess, sys
 from manycore import Cluster
@@ -121,6 +132,8 @@ CELLS = [
     Cell("12 file descriptors", shell=f"ulimit -n 12; {PYTHON} $PROGRAM", expected="12 is not enough for the server"),
     Cell("a daemon", DAEMON + BATCH),
     Cell("in a thread", THREAD),
+    Cell("patched by gevent", "from gevent import monkey\nmonkey.patch_all()\n" + BATCH),
+    Cell("in greenlets of gevent", GREENLETS),
     Cell("as in a notebook", f"exec({BATCH!r}, {{'__name__': '__main__'}})"),
     Cell("python -c", shell=f'{PYTHON} -c "$(cat $PROGRAM)"'),
     Cell("python < program", shell=f"{PYTHON} < $PROGRAM"),

@@ -65,6 +65,11 @@ import threading
 thread = threading.Thread(target=lambda: exec({BATCH!r}, {{"__name__": "__main__"}}))
 thread.start(); thread.join()
 """
+FULL = (
+    'unshare -rm sh -c \'mount -t tmpfs -o size=16k none "$TMPDIR" && dd if=/dev/zero of="$TMPDIR"/x bs=1k; '
+    f"{PYTHON} $PROGRAM'"
+)
+"""Where nobody may mount, as in some containers, it says so and runs with a folder that is not full."""
 GREENLETS = """
 from gevent import monkey
 monkey.patch_all()
@@ -130,6 +135,8 @@ CELLS = [
     Cell("umask 000", shell=f"umask 000; {PYTHON} $PROGRAM"),
     Cell("64 file descriptors", shell=f"ulimit -n 64; {PYTHON} $PROGRAM"),
     Cell("12 file descriptors", shell=f"ulimit -n 12; {PYTHON} $PROGRAM", expected="12 is not enough for the server"),
+    Cell("files of 1 KiB at most", shell=f"ulimit -f 1; {PYTHON} $PROGRAM", expected="File too large"),
+    Cell("a full TMPDIR", shell=f"{FULL} || {PYTHON} $PROGRAM"),
     Cell("a daemon", DAEMON + BATCH),
     Cell("in a thread", THREAD),
     Cell("patched by gevent", "from gevent import monkey\nmonkey.patch_all()\n" + BATCH),

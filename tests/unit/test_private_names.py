@@ -51,3 +51,9 @@ def test_a_pipeline_keeps_its_commands_with_their_options() -> None:
     pipe.get("a")
     assert pipe.command_stack == [(("GET", "a"), {"keys": ["a"]})]
     assert callable(pipe.raise_first_error)
+
+
+def test_a_server_that_loads_is_one_that_is_away() -> None:
+    """It says LOADING after a restart, to each command."""
+    error = BaseParser.parse_error("LOADING Redis is loading the dataset in memory")  # type: ignore[no-untyped-call]
+    assert isinstance(error, AWAY)

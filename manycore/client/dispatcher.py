@@ -99,10 +99,15 @@ class Dispatcher:
                 self._ended.wait(RECONNECT_SECONDS)
 
     def _serve(self) -> bool:
-        """Let one lane send, the next in turn that can; False if none can."""
+        """Let one lane send, the next in turn that can; False if none can. New ones are announced afterwards: no
+        outcome comes before that, and workers can begin meanwhile."""
+        sent = self._serve_next()
         if self._has_new:
             self._has_new = False
             self._announce()
+        return sent
+
+    def _serve_next(self) -> bool:
         lanes = self._lanes
         for step in range(len(lanes)):
             lane = lanes[(self._turn + step) % len(lanes)]

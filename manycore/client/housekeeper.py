@@ -139,7 +139,7 @@ class Housekeeper:
 
     def _look(self) -> None:
         lanes = self._household.lanes()
-        self._next_look = monotonic() + (LOOK_SECONDS if lanes else IDLE_SECONDS)
+        self._next_look = monotonic() + (LOOK_SECONDS if any(map(_is_under_way, lanes)) else IDLE_SECONDS)
         self._household.check_threads()
         try:
             self._lookout.check_local()
@@ -172,6 +172,11 @@ class Housekeeper:
         for lane, (flag, function) in zip(lanes, found, strict=True):
             if flag is not None or (function is None and not lane.ephemeral):
                 lane.stop(BatchCancelled(lane.id), give_up_sent=flag != keys.STOPPING, flag=None)
+
+
+def _is_under_way(lane: Lane) -> bool:
+    """Whether there is anything to look after: the lane of `submit` stays open when all its calls are answered."""
+    return lane.state != "open" or lane.total is not None or not lane.ledger.complete or lane.source.ready()
 
 
 def mark_complete(lane: Lane) -> None:

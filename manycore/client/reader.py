@@ -6,6 +6,7 @@ What an entry means is for `stream`.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
@@ -92,6 +93,8 @@ class Reader:
             except BaseException as exc:  # the boundary of the thread: no wait may go on without its reader
                 if not self._closed.is_set():
                     self._give_up(exc)
+        with contextlib.suppress(redis.RedisError):  # then the TTL does it
+            self._stream.tidy(self._brief)
 
     def _give_up(self, error: BaseException) -> None:
         """End all that waits here with `error`; what comes after it is read for anew."""
@@ -128,7 +131,9 @@ class Reader:
     def _wait(self, positions: dict[Any, Any]) -> Any:
         """The entries behind these positions, waited for; none once this is closed."""
         try:
-            found = self._redis.xread(positions, count=ENTRIES_PER_READ, block=BLOCK_MILLISECONDS)
+            found = self._stream.tidy(
+                self._redis, lambda pipe: pipe.xread(positions, count=ENTRIES_PER_READ, block=BLOCK_MILLISECONDS)
+            )
         except redis.ResponseError as exc:
             if "UNBLOCKED" not in str(exc):
                 raise

@@ -7,6 +7,7 @@ An entry that cannot be read is dropped and counted; it costs nobody else anythi
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any, cast
 
 import redis
@@ -30,6 +31,8 @@ class OutcomeStream:
     def __init__(self, client: redis.Redis, keyring: Keyring) -> None:
         self._redis = client
         self._keyring = keyring
+        self._due: list[tuple[Any, ...]] = []
+        """Commands that tidy up: for whoever speaks to the server next."""
         self.refused = 0
 
     def replay(self, lane: Lane, *, again: bool = False) -> None:
@@ -45,10 +48,11 @@ class OutcomeStream:
             begun = [entry for entry in entries if entry[0] not in unbegun]
             if begun:
                 self.take(lane, begun)
+                self.tidy(self._redis)
             lane.last_read = entries[-1][0].decode()
 
     def take(self, lane: Lane, entries: Entries) -> None:
-        """Take in these entries of a lane's stream, those that it has read left out."""
+        """Take in these entries of a lane's stream, those that it has read left out. `tidy` is due then."""
         finished: list[Sent] = []
         beside: list[str] = []
         for entry_id, fields in entries:
@@ -60,7 +64,24 @@ class OutcomeStream:
                 self.refused += 1
                 logger.warning("An outcome in the stream of batch %s was refused: %s", lane.id, exc)
         lane.last_read = max(lane.last_read, entries[-1][0].decode(), key=order)
-        self._tidy(lane, finished, beside)
+        self._done_with(lane, finished, beside)
+
+    def tidy(self, client: redis.Redis, then: Callable[[Any], object] | None = None) -> Any:
+        """Delete what was taken in and nobody needs any more, and do what `then` queues: the answer of that, if any.
+
+        Together they are one round trip. A crash before it leaves all to its TTL; what fails is due again.
+        """
+        pipe: Any = client.pipeline(transaction=False)
+        due, self._due = self._due, []
+        for command in due:
+            pipe.execute_command(*command)
+        if then is not None:
+            then(pipe)
+        try:
+            return pipe.execute()[-1] if len(pipe) else None
+        except BaseException:
+            self._due = due
+            raise
 
     def _accept(self, lane: Lane, fields: Fields, beside: list[str]) -> list[Sent]:
         entry = read_entry(self._redis, self._keyring, lane.id, fields)
@@ -73,22 +94,16 @@ class OutcomeStream:
         values, errors = _unpacked(entry)
         return lane.arrived(entry.block, values, errors)
 
-    def _tidy(self, lane: Lane, finished: list[Sent], beside: list[str]) -> None:
-        """Delete what nobody needs any more; a crash before this leaves it to the TTL.
-
-        What failed of a named batch may be run again: the arguments of its chunk stay.
-        """
+    def _done_with(self, lane: Lane, finished: list[Sent], beside: list[str]) -> None:
+        """What failed of a named batch may be run again: the arguments of its chunk stay."""
         over = [sent for sent in finished if lane.ephemeral or not sent.failed]
         gone = [keys.payload(lane.id, sent.payload_token) for sent in over if sent.payload_token]
         if lane.ephemeral:
             gone += beside
-        pipe = self._redis.pipeline(transaction=False)
         if gone:
-            pipe.delete(*gone)
+            self._due.append(("DEL", *gone))
         if lane.ephemeral:
-            pipe.xtrim(keys.outcomes(lane.id), minid=_after(lane.last_read), approximate=False)
-        if len(pipe):
-            pipe.execute()
+            self._due.append(("XTRIM", keys.outcomes(lane.id), "MINID", _after(lane.last_read)))
 
 
 def _unpacked(entry: Answered) -> tuple[list[Any], dict[int, BaseException]]:

@@ -25,7 +25,8 @@ from typing import Any
 from manycore.local.interpreter import STARTING
 from manycore.local.lifeline import adopt_orphans, die_with_parent, end_descendants
 
-POLL_SECONDS = 0.1
+POLL_SECONDS = 1.0
+"""How often it looks although nobody has told it anything."""
 MAX_FAILED_STARTS = 3
 READY = "ready"
 """What a worker leaves in the folder once it takes work: one that ended before that did not start properly."""
@@ -45,7 +46,8 @@ class Supervisor:
         self._server_command: list[str] = config["server"]
         self._worker_command: list[str] = config["worker"]
         self._worker_env: dict[str, str] = os.environ | config["env"]
-        self._wanted_by = [sys.stdin.fileno(), *_handle(config["client"])]
+        self._wanted_by = [sys.stdin.fileno(), *_handle(config["client"]), *_handle(keeper)]
+        self._ended = _told_of_ends()
         self._failed_starts = 0
 
     def run(self) -> str | None:
@@ -54,7 +56,7 @@ class Supervisor:
         locale = os.environ | {"LC_ALL": "C"}
         server = self._start("server", self._server_command, locale, self._folder / "server.conf")
         worker = self._start_worker()
-        while not _any_ready(self._wanted_by, POLL_SECONDS) and os.getppid() == self._keeper:
+        while self._wait() and os.getppid() == self._keeper:
             ended = _reap()
             if server in ended:
                 return "server"
@@ -63,6 +65,13 @@ class Supervisor:
                     return "worker"
                 worker = self._start_worker()
         return None
+
+    def _wait(self) -> bool:
+        """Wait until a child has ended, not for long; False once nobody wants this any more."""
+        ready = select.select([*self._wanted_by, self._ended], [], [], POLL_SECONDS)[0]
+        if self._ended in ready:
+            os.read(self._ended, 4096)
+        return not set(ready) & set(self._wanted_by)
 
     def _starts_in_vain(self) -> bool:
         self._failed_starts = 0 if (self._folder / READY).exists() else self._failed_starts + 1
@@ -160,15 +169,21 @@ def _forget_signals() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the client's to handle; it closes the pipe
 
 
-def _handle(client: int) -> list[int]:
-    """What becomes readable when the client ends, though a child that it forked holds on to its end of the pipe."""
+def _handle(process: int) -> list[int]:
+    """What becomes readable when a process ends: the client, though a child that it forked holds on to its end of the
+    pipe; or our keeper."""
     try:
-        return [os.pidfd_open(client)]
+        return [os.pidfd_open(process)]
     except ProcessLookupError:
         return [os.open(os.devnull, os.O_RDONLY)]  # it has ended already
     except (AttributeError, OSError):
         return []  # not Linux, or an old one: the pipe has to do
 
 
-def _any_ready(descriptors: list[int], seconds: float) -> bool:
-    return bool(select.select(descriptors, [], [], seconds)[0])
+def _told_of_ends() -> int:
+    """What becomes readable when a child has ended: nobody has to look ten times a second."""
+    told, tell = os.pipe()
+    os.set_blocking(tell, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
+    return told

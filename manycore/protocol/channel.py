@@ -15,6 +15,7 @@ from kombu.transport import redis as kombu_redis
 
 from manycore.protocol import bell
 from manycore.protocol.address import Address
+from manycore.protocol.broker import UNNAMED
 
 REPLIES = ".pidbox"
 """How the queues end in which a client finds the answers to remote control; no worker consumes one."""
@@ -38,6 +39,9 @@ class Channel(kombu_redis.Channel):
     """Of one connection."""
 
     _kept: Any = None
+
+    def _connparams(self, asynchronous: bool = False) -> Any:
+        return super()._connparams(asynchronous) | UNNAMED  # type: ignore[no-untyped-call]
 
     @contextmanager
     def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:

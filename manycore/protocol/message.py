@@ -69,6 +69,10 @@ class Chunk:
     def __len__(self) -> int:
         return self.stop - self.start
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As its fields: a parent pickles it for its child with each call, and dataclasses take their time for it."""
+        return type(self), tuple(getattr(self, name) for name in _CHUNK_FIELDS)
+
     @property
     def references(self) -> list[str]:
         """What it names by its digest: its function, and the archive of the caller's modules."""

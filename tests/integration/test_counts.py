@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -44,6 +45,8 @@ BUSY: dict[str, float] = {
     "publish": 0.5,  # events, several at a time
 }
 """Commands of one call on an idle cluster, at most."""
+BYTES_A_CALL = 9_500
+"""To the server and from it, at most: three times the message, which passes it twice and is recorded, is most of it."""
 
 
 @pytest.fixture
@@ -68,30 +71,44 @@ def counting(client: redis.Redis) -> Iterator[Counter[str]]:
     found.update(calls() - before)
 
 
-def test_the_commands_of_one_call(server: Server, counted: Cluster) -> None:
+def traffic(client: redis.Redis) -> int:
+    """Bytes that have come to the server and gone from it."""
+    stats: dict[str, int] = client.info("stats")
+    return stats["total_net_input_bytes"] + stats["total_net_output_bytes"]
+
+
+def test_the_commands_and_bytes_of_one_call(server: Server, counted: Cluster) -> None:
     """Its chunk names an archive of code, which costs none: the child has it."""
-    with counting(server.client()) as found:
+    assert Probe(counted).program(abs).code is not None
+    client = server.client()
+    before = traffic(client)
+    with counting(client) as found:
         for _ in range(CALLS):
             assert counted.submit(abs, -1).result(timeout=20) == 1
-    per_call = {name: count / CALLS for name, count in found.items() if count / CALLS > 0.3}  # not what comes by time
-    assert Probe(counted).program(abs).code is not None
-    more = {name: count for name, count in per_call.items() if count > BUSY.get(name, 0) * 1.2}
+    assert (traffic(client) - before) / CALLS <= BYTES_A_CALL
+    per_call = {name: count / CALLS for name, count in found.items()}  # and 0.3 for what comes by time
+    more = {name: count for name, count in per_call.items() if count > BUSY.get(name, 0) * 1.2 + 0.3}
     assert more == {}
 
 
 def test_many_items_are_few_messages_and_few_bytes(server: Server, counted: Cluster) -> None:
     client = server.client()
-
-    def traffic() -> int:
-        stats: dict[str, int] = client.info("stats")
-        return stats["total_net_input_bytes"] + stats["total_net_output_bytes"]
-
-    before = traffic()
+    before = traffic(client)
     with counting(client) as found:
         assert sum(counted.map(abs, range(100_000))) == sum(range(100_000))
     assert found["lpush"] + found["rpush"] <= 100
     assert sum(found.values()) <= 3_000
-    assert (traffic() - before) / 100_000 <= 60  # each number there and back, twice past the server
+    assert (traffic(client) - before) / 100_000 <= 60  # each number there and back, twice past the server
+
+
+def test_a_worker_imports_no_command_of_celery(counted: Cluster) -> None:
+    """All of them, and their plugins, Flower among these, are a third of what a worker imports."""
+    assert counted.submit(imported, ("celery.bin.amqp", "click_repl", "flower")).result(timeout=20) == []
+
+
+def imported(names: tuple[str, ...]) -> list[str]:
+    """The modules of these names that this process has."""
+    return [name for name in sys.modules if name.startswith(names)]
 
 
 def test_flower_still_sees_each_event_in_order(

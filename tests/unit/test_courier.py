@@ -64,7 +64,7 @@ class Server:
         resume = Resume.parse(self._field.encode())
         assert resume is not None
         self.resumes.append(resume)
-        return [self.other, None, 0, 0, 0, 0]
+        return [self.other] if resume.start == resume.stop else [self.other, None, 0, 0, 0, 0]
 
     def _check(self) -> None:
         if self.away:

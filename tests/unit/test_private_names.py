@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from kombu import Connection
 from kombu.transport.redis import Channel, QoS
-from redis import Redis
+from redis import Redis, UnixDomainSocketConnection
 from redis._parsers.base import BaseParser
 
 from manycore.local.server import server_binary
 from manycore.protocol.app import create_app
-from manycore.protocol.broker import AWAY, PRIORITY_SUFFIXES, UNACKED
+from manycore.protocol.broker import AWAY, PRIORITY_SUFFIXES, UNACKED, connect
+from manycore.protocol.channel import Channel as OurChannel
 from manycore.protocol.settings import load_settings
 
 
@@ -31,7 +32,19 @@ def test_deliveries_are_recorded_where_we_look() -> None:
 def test_qos_keeps_its_deliveries_by_tag() -> None:
     channel = Connection("memory://").channel()
     assert isinstance(channel.qos._delivered, dict)
+    assert isinstance(channel.qos._dirty, set)
     assert hasattr(QoS, "restore_by_tag")
+
+
+def test_no_connection_of_ours_reads_the_metadata_of_redis_py() -> None:
+    settings = load_settings(url="redis://127.0.0.1:1")
+    made: Any = connect(settings).connection_pool.make_connection()
+    assert made.driver_info is None
+    connection = create_app(settings).connection_for_read()
+    channel: Any = OurChannel.__new__(OurChannel)
+    channel.connection = connection.get_transport_cls()(client=connection)
+    channel.connection_class = UnixDomainSocketConnection
+    assert channel._connparams()["driver_info"] is None
 
 
 def test_the_embedded_server_is_where_we_look_for_it() -> None:

@@ -81,7 +81,7 @@ def test_tls_is_not_lost_and_is_checked() -> None:
     assert connection.get_transport_cls() is transport.Transport
     channel = transport.Channel.__new__(transport.Channel)
     channel.connection = connection.get_transport_cls()(client=connection)
-    asked: dict[str, Any] = channel._connparams()  # type: ignore[no-untyped-call]
+    asked: dict[str, Any] = channel._connparams()
     assert issubclass(asked["connection_class"], SSLConnection)
     assert asked["ssl_cert_reqs"] == "required"
     assert app.backend.connparams["ssl_cert_reqs"] is CERT_REQUIRED

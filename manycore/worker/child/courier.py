@@ -12,7 +12,7 @@ import logging
 import threading
 from collections.abc import Callable
 from functools import partial
-from time import sleep
+from time import monotonic, sleep
 from typing import TypeVar
 
 from manycore.errors import ConnectionFailed, ManycoreError
@@ -33,6 +33,9 @@ FIRST_TICK_SECONDS = 0.004
 """Early, so that a chunk that one slot got whole is spread over the others at once; then twice as long each time."""
 TICK_SECONDS = 0.05
 """Outcomes wait this long at most. Shorter loads Redis: each child makes one round trip a tick."""
+HOVER_SECONDS = 0.02
+"""How long the thread looks by itself for a next run. To wake it costs the items' thread a fight for the GIL at the
+begin of each: calls one after the other are spared that."""
 
 
 class Courier:
@@ -49,6 +52,8 @@ class Courier:
         self._changed = threading.Condition(threading.Lock())
         self._current: ChunkRun | None = None
         """Written by the items' thread, under the lock."""
+        self._sleeping = False
+        """Whether the thread waits to be told of a run; written by it, under the lock."""
         self._thread: threading.Thread | None = None
 
     def care_for(self, run: ChunkRun) -> None:
@@ -60,7 +65,8 @@ class Courier:
         run.settle = lambda position: self._settle(run, position)
         with self._changed:
             self._current = run
-            self._changed.notify()
+            if self._sleeping:
+                self._changed.notify()
 
     def leave(self) -> None:
         """Care for nothing any more: the run comes to no end here."""
@@ -115,18 +121,26 @@ class Courier:
         tick, cared_for = FIRST_TICK_SECONDS, None
         while True:
             run = self._awaited()
-            tick = FIRST_TICK_SECONDS if run is not cared_for else min(tick * 2, TICK_SECONDS)
-            cared_for = run
-            sleep(tick)
+            if run is not cared_for:
+                tick, cared_for = FIRST_TICK_SECONDS, run
+                sleep(max(0.0, tick - run.elapsed))
+            else:
+                tick = min(tick * 2, TICK_SECONDS)
+                sleep(tick)
             try:
                 self._tend(run)
             except BaseException:  # the boundary of the thread: `finish` meets it too, and there it is an outcome
                 logger.exception("The outcomes of a running chunk could not be carried away")
 
     def _awaited(self) -> ChunkRun:
+        deadline = monotonic() + HOVER_SECONDS
+        while self._current is None and monotonic() < deadline:
+            sleep(FIRST_TICK_SECONDS)
         with self._changed:
+            self._sleeping = True
             while self._current is None:
                 self._changed.wait()
+            self._sleeping = False
             return self._current
 
     def _tend(self, run: ChunkRun) -> None:

@@ -89,13 +89,15 @@ class Reporter:
         asked = len(pipe)
         ttl = self._context.settings.batch_ttl_seconds
         REPORT.queue(pipe, [keys.resume(chunk.batch)], [chunk.id, run.token, str(resume), ttl])
-        pipe.hget(keys.batch(chunk.batch), "cancelled")
+        if not last:  # then nothing comes of it any more
+            pipe.hget(keys.batch(chunk.batch), "cancelled")
         claims = run.claims if position is not None else None
         if claims is not None and position is not None:
             claims.queue(pipe, position, run.unseen(position))
         for suffix in PRIORITY_SUFFIXES if not last else ():
             pipe.llen(run.queue + suffix)
-        other, cancelled, *rest = account.execute(pipe, told)[asked:]
+        other, *rest = account.execute(pipe, told)[asked:]
+        cancelled = rest.pop(0) if not last else None
         refused = int(rest.pop(0)) if claims is not None else 0
         return News(cancelled, sum(rest), other.decode(), refused)
 

@@ -20,6 +20,7 @@ from manycore.worker.parent.observer import Observer
 from manycore.worker.parent.periodic import PeriodicStep
 
 logger = logging.getLogger(__name__)
+STOCK_SECONDS = keys.HEARTBEAT_SECONDS / 2
 
 
 class Heartbeat:
@@ -51,8 +52,11 @@ class Heartbeat:
         self._inventory: Inventory | None = None
 
     def take_stock(self) -> None:
-        """Say what can be imported here, from the next beat on. On a thread of its own: it takes a while."""
-        threading.Thread(target=self._take_stock, name="manycore-inventory", daemon=True).start()
+        """Say what can be imported here, from the next beat on. On a thread of its own, for it takes a while; and a
+        moment later: the first items are about to come."""
+        later = threading.Timer(STOCK_SECONDS, self._take_stock)
+        later.name, later.daemon = "manycore-inventory", True
+        later.start()
 
     def _take_stock(self) -> None:
         try:

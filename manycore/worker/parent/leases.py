@@ -31,9 +31,10 @@ class Leases:
     def held(self) -> list[str]:
         """The tags of the deliveries that this worker holds.
 
-        `QoS._delivered` is kombu's own record of them and has no public name; a test holds its shape.
+        `QoS._delivered` is kombu's own record of them, which those that are done with (`_dirty`) leave at the next
+        delivery. Neither has a public name; a test holds their shape.
         """
-        return list(self._qos._delivered)
+        return [tag for tag in list(self._qos._delivered) if tag not in self._qos._dirty]
 
     def renew(self) -> None:
         """Move the leases to now. One that was restored meanwhile is left alone (`XX`)."""

@@ -10,10 +10,10 @@ PROCESSES ?= 2
 SIDE_BY_SIDE = -n $(PROCESSES) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-all stack-test check bench chaos chaos-short up down logs lock clean
+.PHONY: help setup demo test test-slow test-all stack-test check bench bench-all bench-growth chaos chaos-short up down logs lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed ## Make .venv with the locked dependencies and manycore itself
 	@echo "$(VENV) is ready: $$($(BIN)/python -V). Next: make demo"
@@ -38,8 +38,15 @@ check: $(VENV)/.installed ## Lint, format check, types, import contracts
 	@$(BIN)/mypy $(CODE)
 	@$(BIN)/lint-imports --no-logo
 
-bench: $(VENV)/.installed ## Run the benchmarks
-	@$(BIN)/python -m benchmarks
+bench: $(VENV)/.installed ## Measure manycore beside what is installed of its peers; BENCH="--only submit" for more options
+	@$(BIN)/python -m benchmarks $(BENCH)
+
+bench-all: $(VENV)/.installed ## Install every peer in an environment of its own, and measure all
+	@$(BIN)/python -m benchmarks.environments
+	@$(BIN)/python -m benchmarks --json .peers/last.json --plot docs/benchmarks.png $(BENCH)
+
+bench-growth: $(VENV)/.installed ## Measure how costs grow, and write docs/growth.md; GROWTH="--only slots" for more options
+	@$(BIN)/python -m benchmarks.growth --write docs/growth.md $(GROWTH)
 
 chaos: $(VENV)/.installed ## Break everything for 10 minutes, and plain Celery beside it; CHAOS="--seed 7" for more options
 	@$(BIN)/python -m ops.chaos $(CHAOS)
@@ -68,7 +75,7 @@ lock: ## Pin what pyproject.toml asks for; LOCK_FLAGS=--upgrade takes the newest
 	    --extra stack pyproject.toml -o ops/docker/requirements.txt
 
 clean: ## Remove .venv, caches and builds
-	@rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .peers dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find $(CODE) -name __pycache__ -prune -exec rm -rf {} +
 
 # Two stamps: a change of pyproject.toml alone costs a second, a change of the lock a new .venv with nothing left over.

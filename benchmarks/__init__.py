@@ -1,1 +1,1 @@
-"""Compares manycore's local cluster with the standard library's process pool, on this machine, in one run."""
+"""Measures manycore beside what people would use instead, on this machine, in one run; and how its own costs grow."""

@@ -1,85 +1,95 @@
-"""`python -m benchmarks`: measures manycore's local cluster against `ProcessPoolExecutor` and shows a table.
+"""`python -m benchmarks`: measures manycore beside what people would use instead, and shows one table.
 
-Both run in this process's one session, on as many worker processes, and take turns. It measures this machine as it is
-now: on a shared one compare the ratios, not the rates. It does not measure clusters of several machines.
+Each peer runs in processes of its own, on as many workers, and takes its turn in every round. It measures this machine
+as it is now: on a shared one compare the ratios, not the rates. It does not measure clusters of several machines.
 """
 
 from __future__ import annotations
 
+import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import click
 from rich.console import Console
 
-from benchmarks import efficiency, latency, machine, report, safety, targets, throughput
-from benchmarks.figure import Figure
-from benchmarks.peers import Peers, open_peers
+from benchmarks import machine, page, report, store, targets
+from benchmarks.peers.roster import PEERS
+from benchmarks.plot import draw
+from benchmarks.results import Results
+from benchmarks.run import MEASURES, OURS_ALONE, Plan, carry_out, split_by_installed
 from manycore.local.cpus import granted_cpus
 
-Measure = Callable[[Peers], Iterator[Figure]]
-MEASURES: dict[str, Measure] = {
-    "submit": throughput.submit,
-    "map": throughput.map_items,
-    "roundtrip": latency.round_trip,
-    "efficiency": efficiency.efficiency,
-    "tail": efficiency.tail,
-    "safety": safety.safety,
-    "payload": throughput.payload,
-    "broadcast": throughput.broadcast,
-    "cold": latency.cold_start,
-    "import": latency.imports,
-}
 INTERRUPTED = 130  # what shells make of SIGINT
+WIDTH = 100
+FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command(help=__doc__.partition("\n")[0])
-@click.option("--only", type=click.Choice(list(MEASURES)), multiple=True, help="Measure this alone; may be repeated.")
+@click.option("--only", type=click.Choice([*MEASURES, *OURS_ALONE]), multiple=True, help="This measure; repeatable.")
+@click.option("--peer", "peers", type=click.Choice(list(PEERS)), multiple=True, help="This peer; repeatable.")
 @click.option("--repeat", "rounds", default=3, show_default=True, type=click.IntRange(min=1), help="Rounds a measure.")
-@click.option("--workers", type=click.IntRange(min=1), help="Processes of each executor  [default: the granted cores]")
-@click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="Also write all samples.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes of each peer  [default: the granted cores]")
+@click.option("--json", "json_path", type=FILE, help="Also write all samples.")
+@click.option("--plot", "plot_path", type=FILE, help="Also draw them.")
+@click.option("--write", "page_path", type=FILE, help="Also replace the marked block of this page.")
+@click.option("--load", "load_path", type=FILE, help="Measure nothing: show what --json wrote.")
 @click.option("--check", is_flag=True, help="Exit with 1 if a target is missed.")
-def main(only: tuple[str, ...], rounds: int, workers: int | None, json_path: Path | None, check: bool) -> None:
+def main(
+    only: tuple[str, ...],
+    peers: tuple[str, ...],
+    rounds: int,
+    workers: int | None,
+    json_path: Path | None,
+    plot_path: Path | None,
+    page_path: Path | None,
+    load_path: Path | None,
+    check: bool,
+) -> None:
     """Measure, show, and judge."""
-    workers = workers or granted_cpus()
-    described = machine.describe() | {"worker processes": f"{workers} each"}
-    console = Console(highlight=False)
-    console.print("\n".join(f"[dim]{name:<17}[/] {value}" for name, value in described.items()))
-    figures: list[Figure] = []
-    try:
-        _measure(only or MEASURES, workers, rounds, figures)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("Interrupted; what was measured until then:")
-        sys.exit(INTERRUPTED)
-    finally:
-        console.print(report.table(figures))
-        console.print(report.legend(rounds), style="dim")
-        console.print(report.notes(figures))
-    if json_path is not None:
-        json_path.write_text(report.as_json(figures, described))
-    if check:
-        _judge(figures)
-
-
-def _measure(names: Iterable[str], workers: int, rounds: int, into: list[Figure]) -> None:
-    """Append the figures of these measures to `into`, as they are ready."""
-    with Console(stderr=True).status("Starting both executors") as status, open_peers(workers, rounds) as peers:
-        for name in names:
-            status.update(f"Measuring {name}")
-            into += MEASURES[name](peers)
-
-
-def _judge(figures: list[Figure]) -> None:
-    missed = targets.missed(figures)
-    for target, figure in missed:
-        click.echo(
-            f"Missed: {figure.name} should be {target.says}, is {figure.value:,.4g} {figure.unit}, "
-            f"{figure.ratio:.2f} times the pool.",
-            err=True,
-        )
-    if missed:
+    plan = Plan(peers or tuple(PEERS), only or (*MEASURES, *OURS_ALONE), rounds, workers or granted_cpus())
+    run = store.from_json(load_path.read_text()) if load_path else _measure(plan, json_path)
+    _show(run)
+    if plot_path is not None and (problem := draw(run, plot_path)):
+        click.echo(problem, err=True)
+    if page_path is not None:
+        page.write(page_path, run)
+    if check and (missed := targets.missed(run.results)):
+        for target in missed:
+            click.echo(f"Missed: {target.cell} should be {target.says}.", err=True)
         sys.exit(1)
+
+
+def _measure(plan: Plan, json_path: Path | None) -> store.Run:
+    there, absent = split_by_installed(plan.peers)
+    described = machine.describe() | {"worker processes": f"{plan.workers} each", "rounds": str(plan.rounds)}
+    command = shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])
+    run = store.Run(Results(), described, command, store.now())
+    if absent:
+        names = ", ".join(PEERS[name].title for name in absent)
+        click.echo(f"Not installed, so not measured (`make bench-all` installs them): {names}", err=True)
+    try:
+        with Console(stderr=True).status("Starting") as status:
+            for step in carry_out(Plan(there, plan.measures, plan.rounds, plan.workers), run.results):
+                status.update(step)
+                if json_path is not None:  # after each sample: a run that is killed keeps what it has
+                    json_path.write_text(store.as_json(run))
+    except KeyboardInterrupt:
+        click.echo("Interrupted; what was measured until then:", err=True)
+        _show(run)
+        sys.exit(INTERRUPTED)
+    return run
+
+
+def _show(run: store.Run) -> None:
+    console, notes = Console(highlight=False, width=WIDTH), report.Footnotes()
+    console.print("\n".join(f"[dim]{name:<17}[/] {value}" for name, value in run.machine.items()))
+    console.print(report.of_peers(run.results, notes))
+    console.print(report.of_targets(run.results))
+    console.print(report.LEGEND, style="dim")
+    console.print("At its best, as its documentation has it:", style="dim")
+    console.print("\n".join(report.settings(run.results.entries())), style="dim", markup=False)
+    console.print("\n".join(notes.lines()), markup=False)
 
 
 if __name__ == "__main__":

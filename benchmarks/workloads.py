@@ -8,8 +8,10 @@ ends on time also when somebody else takes its core away, and so forgives all wo
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from random import Random
-from time import perf_counter, thread_time
+from time import perf_counter, sleep, thread_time
+from typing import Any
 
 MIB = 1 << 20
 
@@ -49,6 +51,32 @@ def process_after(seconds: float) -> int:
     """The process that ran this call, once it has spun for `seconds`."""
     spin(seconds)
     return os.getpid()
+
+
+def nap(seconds: float) -> float:
+    """Wait, at no cost of CPU time."""
+    sleep(seconds)
+    return seconds
+
+
+def each(function: Callable[[Any], Any], items: list[Any]) -> list[Any]:
+    """A list of calls as one call: the batching that people make by hand."""
+    return [function(item) for item in items]
+
+
+BY_NAME: dict[str, Callable[[Any], Any]] = {
+    function.__name__: function for function in (noop, echo, spin, burn, nap, process_after)
+}
+
+
+def one(name: str, item: Any) -> Any:
+    """One of the functions above, for those who send names rather than functions."""
+    return BY_NAME[name](item)
+
+
+def many(name: str, items: list[Any]) -> list[Any]:
+    """As `each`, by name."""
+    return each(BY_NAME[name], items)
 
 
 def pareto_seconds(count: int, seed: int) -> list[float]:

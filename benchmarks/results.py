@@ -38,9 +38,9 @@ class Results:
             self.reasons[entry, measure] = sample
 
     def entries(self) -> list[Entry]:
-        """Those of whom something is known, in the order of the table."""
-        known = {entry for entry, _ in (*self.readings, *self.reasons)}
-        return [entry for entry in all_entries() if entry in known]
+        """Both settings of those of whom something is known, in the order of the table."""
+        known = {entry.peer for entry, _ in (*self.readings, *self.reasons)}
+        return [entry for entry in all_entries() if entry.peer in known]
 
     def median(self, entry: Entry, cell: str) -> float | None:
         """None if there is no reading. What the best setting does not change is the default's."""

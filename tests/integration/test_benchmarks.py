@@ -13,8 +13,7 @@ from click.testing import CliRunner
 from benchmarks import __main__ as bench
 from benchmarks import page, store
 from benchmarks.growth import __main__ as growing
-from benchmarks.growth.roster import STUDIES
-from benchmarks.measures.cpu import MARK_VARIABLE, marked
+from benchmarks.measures.cpu import MARK_VARIABLE, cpu_seconds, marked
 from benchmarks.peers.process import MEASURES, MINIATURE
 from benchmarks.peers.roster import OURS, PEERS
 from benchmarks.run import OURS_ALONE, carry_out
@@ -61,11 +60,26 @@ def test_nothing_of_a_sample_is_left_behind() -> None:
     assert marked(environment[MARK_VARIABLE]) == []
 
 
+def test_the_cpu_of_a_run_is_that_of_its_processes_and_of_their_dead_children() -> None:
+    burn = "from benchmarks.workloads import burn; burn(0.2)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', '{burn}']); print(flush=True); input()"
+    with marked_run() as environment:
+        mark, pipe = environment[MARK_VARIABLE], subprocess.PIPE
+        with subprocess.Popen([sys.executable, "-c", parent], env=environment, stdin=pipe, stdout=pipe) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            assert 0.2 <= cpu_seconds(mark) < 5
+            assert cpu_seconds("another") == 0
+            process.kill()
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(180)
-@pytest.mark.parametrize("peer", ["pool", "celery", OURS])
-def test_every_measure(peer: str) -> None:
-    for measure in ALL if peer == OURS else OF_PEERS:
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("peer", "measures"), [(OURS, ALL), ("pool", OF_PEERS), ("celery", ["efficiency", "payload", "cold"])]
+)
+def test_every_measure(peer: str, measures: list[str]) -> None:
+    for measure in measures:
         check(take(Entry(peer, best=bool(PEERS[peer].best)), measure, 2, miniature=True), measure)
 
 
@@ -87,8 +101,8 @@ def test_a_run_is_shown_written_and_read_again(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
-@pytest.mark.parametrize("study", [name for name in STUDIES if name not in ("clients", "slots")])
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("study", ["items", "beside"])
 def test_a_study_in_miniature(study: str, tmp_path: Path) -> None:
     target = tmp_path / "growth.md"
     said = CliRunner().invoke(growing.main, ["--small", "--only", study, "--write", str(target)])

@@ -12,7 +12,7 @@ from rich.console import Console
 from benchmarks import page, report, store, targets
 from benchmarks.cells import COLUMNS
 from benchmarks.environments import PINS
-from benchmarks.measures.reading import Reading, fitting
+from benchmarks.measures.reading import Reading, fitting, seconds_of
 from benchmarks.numbers import brief
 from benchmarks.peers.peer import EVERYTHING
 from benchmarks.peers.roster import OURS, PEERS
@@ -109,6 +109,12 @@ def test_the_size_of_a_measure_fits_its_peer() -> None:
     assert fitting(1_000_000, lambda count: count / 1e7) == 1_000_000
     assert fitting(1_000_000, lambda count: count / 100, budget_seconds=4) == 400
     assert fitting(10, lambda count: float(count)) == 10
+
+
+def test_a_run_with_a_wrong_answer_has_no_speed() -> None:
+    assert seconds_of(lambda: [1, 2], [1, 2]) < 1
+    with pytest.raises(AssertionError, match="speed means nothing"):
+        seconds_of(lambda: [2, 1], [1, 2])
 
 
 def test_the_table_fits_100_columns_and_has_no_blank() -> None:

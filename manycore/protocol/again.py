@@ -161,6 +161,6 @@ def _parcel(batch: str, first: int, total: int, part: Part) -> Parcel:
         total=total,
         attempt=1,
         ephemeral=False,
-        suspect=False,
+        suspect="",
     )
     return Parcel(chunk, part.program, part.body)

@@ -34,14 +34,19 @@ class ItemOptions:
     trace: Carried = ()
 
 
+LOST = "?"
+"""In place of the names of runs that nobody knows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """Some items of one batch: one Celery message.
 
     `first` is the index of the payload's item 0; the others follow it. `start` and `stop` bound the positions in the
     payload that this message still has to run. The payload travels inline or, when it is large, under a Redis key of
-    its own (`payload_token`), vouched for by `payload_digest`. The items of a `suspect` chunk may have died unseen: its
-    message got lost, perhaps with the process that ran it, or it is the next try of such items. `code` names the
+    its own (`payload_token`), vouched for by `payload_digest`. The items of a chunk may have died unseen: in
+    one of the runs that `suspect` names (words), or, if that is `LOST` since its message was, in any run that may have
+    begun them as another chunk's. `code` names the
     archive of the caller's modules, `packages` what is installed for the batch, `objects` the large objects that its
     arguments stand for, `home` where its client would find large results.
     """
@@ -59,7 +64,7 @@ class Chunk:
     total: int | None = None
     attempt: int = 1
     ephemeral: bool = False
-    suspect: bool = False
+    suspect: str = ""
     postponed: int = 0
     code: str | None = None
     packages: tuple[str, ...] = ()
@@ -85,7 +90,7 @@ class Chunk:
 
     def part(self, start: int, stop: int) -> Chunk:
         """The same chunk, but only its positions `[start, stop)`, as a new message."""
-        return replace(self, id=new_chunk_id(self.batch), start=start, stop=stop, suspect=False)
+        return replace(self, id=new_chunk_id(self.batch), start=start, stop=stop, suspect="")
 
     def again(self, start: int, stop: int, *, postponed: bool = False) -> Chunk:
         """The items at `[start, stop)`, as a new message: for their next attempt, or since they were not run."""

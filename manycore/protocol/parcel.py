@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from manycore.protocol.archive import Archive
-from manycore.protocol.message import Chunk
+from manycore.protocol.message import LOST, Chunk
 from manycore.protocol.packing import HELD_PER_BYTE
 from manycore.protocol.python import Python
 from manycore.protocol.refs import Ref
@@ -73,4 +73,4 @@ class Parcel:
     def again(self, start: int, stop: int) -> Parcel:
         """The same items, to be sent once more since their message got lost."""
         part = self.part(start, stop)
-        return replace(part, chunk=replace(part.chunk, suspect=True))
+        return replace(part, chunk=replace(part.chunk, suspect=LOST))

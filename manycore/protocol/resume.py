@@ -17,9 +17,11 @@ from manycore.protocol.message import Chunk
 class Resume:
     """Positions that are still to run, `[start, stop)`, as `run` wrote them; none has begun that is not below `begun`.
 
-    Those below `careful` may have been begun by one of the runs `before`, whose fate nobody saw.
+    `first` is the index of the item at position 0. Those below `careful` may have been begun by one of the runs
+    `before`, whose fate nobody saw.
     """
 
+    first: int
     start: int
     stop: int
     careful: int
@@ -29,14 +31,14 @@ class Resume:
 
     def __str__(self) -> str:
         before = self.before if self.start < self.careful else ""
-        return f"{self.start},{self.stop},{self.careful},{self.begun},{self.run},{before}"
+        return f"{self.first},{self.start},{self.stop},{self.careful},{self.begun},{self.run},{before}"
 
     @classmethod
     def parse(cls, text: bytes | None) -> Resume | None:
         """None if there is none, or none that we wrote: it is not signed."""
         try:
-            start, stop, careful, begun, run, before = (text or b"").decode().split(",")
-            return cls(int(start), int(stop), int(careful), int(begun), run, before)
+            first, start, stop, careful, begun, run, before = (text or b"").decode().split(",")
+            return cls(int(first), int(start), int(stop), int(careful), int(begun), run, before)
         except ValueError:
             return None
 

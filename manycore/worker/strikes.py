@@ -92,6 +92,11 @@ def claimed(fields: dict[bytes, bytes]) -> dict[str, list[str]]:
     return {name.decode(errors="replace"): value.decode(errors="replace").split() for name, value in claims.items()}
 
 
+def absolved(fields: dict[bytes, bytes], run: str) -> bool:
+    """Whether the process of this run died between items."""
+    return fields.get(f"named {run}".encode()) == b""
+
+
 def named(fields: dict[bytes, bytes], run: str) -> bool:
     """Whether it is known of this run on what its death is to be blamed, if on anything."""
     return f"named {run}".encode() in fields

@@ -87,7 +87,7 @@ def test_whoever_lost_a_delivery_does_not_end_that_of_the_next(server: Server) -
     client, resume = server.client(), keys.resume("b")
     client.hset(UNACKED, "theirs", "message")
     client.zadd(UNACKED_INDEX, {"theirs": 1})
-    client.hset(resume, "b.1", "1,1,0,1,1/ab,")
+    client.hset(resume, "b.1", "0,1,1,0,1,1/ab,")
     names = [UNACKED_INDEX, UNACKED, resume]
     assert ACKNOWLEDGE.run(client, names, ["mine", "b.1"]) == 0
     assert client.hexists(resume, "b.1")

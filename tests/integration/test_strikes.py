@@ -12,11 +12,11 @@ from redis import Redis
 
 from manycore import Cluster
 from manycore.protocol import keys
-from manycore.protocol.message import Chunk, ItemOptions, new_chunk_id
+from manycore.protocol.message import LOST, Chunk, ItemOptions, new_chunk_id
 from manycore.protocol.resume import Resume
 from manycore.protocol.script import knowing
 from manycore.worker import strikes
-from manycore.worker.blackbox import Reading
+from manycore.worker.blackbox import NOBODY, Reading
 from manycore.worker.child.claims import CLAIM, SETTLE, Claims
 from manycore.worker.child.intake import _doom
 from manycore.worker.child.reporter import REPORT
@@ -83,6 +83,46 @@ def test_one_that_may_have_died_unseen_counts_until_somebody_is_blamed(store: Re
     assert claim(store, chunk, "c/4", "c/1") == 0
 
 
+def begun(store: Redis, chunk: Chunk, field: str) -> None:
+    store.hset(keys.resume(chunk.batch), f"{chunk.batch}.other", field)
+
+
+@pytest.mark.parametrize(
+    ("field", "counts"),
+    [
+        ("100,0,9,0,4,o/1,", True),
+        ("90,0,20,0,14,o/1,", True),
+        ("100,0,9,0,3,o/1,", False),  # it may have begun the items before
+        ("100,4,9,0,9,o/1,", False),  # it has reported this one
+        ("junk", False),
+    ],
+)
+def test_what_another_chunk_may_have_begun_counts_if_the_message_got_lost(
+    store: Redis, chunk: Chunk, field: str, counts: bool
+) -> None:
+    begun(store, chunk, field)
+    for run in ("c/1", "c/2"):
+        die(store, chunk, run)
+    assert claim(store, chunk, "c/3", LOST) == (3 if counts else 0)
+    settle(store, chunk, "c/3")
+    assert claim(store, chunk, "c/3") == 0  # its message did not get lost
+
+
+def test_what_another_chunk_had_begun_counts_once_when_its_death_is_known(store: Redis, chunk: Chunk) -> None:
+    begun(store, chunk, "100,0,9,0,4,o/1,")
+    die(store, chunk, "o/1")
+    die(store, chunk, "c/1")
+    assert claim(store, chunk, "c/2", LOST) == 0
+
+
+def test_what_was_claimed_by_a_process_that_died_between_items_is_no_death(store: Redis, chunk: Chunk) -> None:
+    first = (world := World(store, chunk)).begin()
+    claim(store, chunk, first.token)
+    strikes.absolve(store, Reading(chunk.id, NOBODY, first.token), TTL)
+    assert world.begin().struck == {}
+    assert not strikes.claimed(known(store, chunk))
+
+
 def test_what_was_taken_for_dead_and_ends_well_is_no_death(store: Redis, chunk: Chunk) -> None:
     claim(store, chunk, "c/1")
     die(store, chunk, "c/1", strikes.UNSEEN)
@@ -139,7 +179,7 @@ def test_a_run_whose_death_was_seen_leaves_no_suspects(store: Redis, chunk: Chun
     assert (second.run.careful, second.run.before) == (0, "")
 
 
-@pytest.mark.parametrize("junk", [b"", b"1", b"1,2,3", b"a,b,c,d,e,f", b"\xff", b"9,5,2,1,x,", b"-1,-2,-3,-4,x,"])
+@pytest.mark.parametrize("junk", [b"", b"1", b"1,2,3", b"a,b,c,d,e,f,g", b"\xff", b"0,9,5,2,1,x,", b"0,-1,-2,-3,-4,x,"])
 def test_junk_in_place_of_a_resume_costs_no_item(store: Redis, chunk: Chunk, junk: bytes) -> None:
     store.hset(keys.resume(chunk.batch), chunk.id, junk)
     store.expire(keys.resume(chunk.batch), TTL)
@@ -190,7 +230,7 @@ class World:
 
     def report(self, life: Life, begun: int) -> str:
         run = life.run
-        resume = Resume(run.chunk.start, run.chunk.stop, run.careful, begun, life.token, run.before)
+        resume = Resume(run.chunk.first, run.chunk.start, run.chunk.stop, run.careful, begun, life.token, run.before)
         name = [keys.resume(self.chunk.batch)]
         other: bytes = REPORT.run(self.store, name, [self.chunk.id, life.token, str(resume), TTL])
         if other:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from manycore.errors import MessageRefused
 from manycore.protocol import signing
 from manycore.protocol.message import (
+    LOST,
     Block,
     CallForm,
     Chunk,
@@ -154,5 +155,5 @@ def test_what_is_sent_again_is_suspect_and_a_part_of_it_is_not() -> None:
     """What is given away did not run: it is not what a process died of."""
     chunk = Chunk("b.c", "b", "t", None, ItemOptions(), 100, 0, 9, None, b"")
     again = Parcel(chunk, Program("t", "cpu"), b"").again(103, 106)
-    assert (again.chunk.suspect, again.chunk.start, again.chunk.stop) == (True, 3, 6)
+    assert (again.chunk.suspect, again.chunk.start, again.chunk.stop) == (LOST, 3, 6)
     assert not again.chunk.part(4, 6).suspect

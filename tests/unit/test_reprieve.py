@@ -50,7 +50,7 @@ def test_items_come_by_batch_in_the_order_of_its_input() -> None:
 def test_it_begins_anew() -> None:
     """Nothing of how the item came to its end counts against it."""
     old = item("night", 7)
-    tried = replace(old, chunk=replace(old.chunk, attempt=6, suspect=True, ephemeral=True))
+    tried = replace(old, chunk=replace(old.chunk, attempt=6, suspect="?", ephemeral=True))
     chunk = _parcel("new", 0, 1, _part(tried)).chunk
     assert (chunk.batch, chunk.first, chunk.attempt) == ("new", 0, 1)
     assert not chunk.suspect

@@ -2,15 +2,15 @@
 --
 -- What the other run may have begun without a claim is this run's to be careful with, unless its death was seen.
 --
--- KEYS[1]  mc:<batch>:resume   hash: chunk id -> "start,stop,careful,begun,run,before", see protocol/resume.py
+-- KEYS[1]  mc:<batch>:resume   hash: chunk id -> "first,start,stop,careful,begun,run,before", see protocol/resume.py
 -- KEYS[2]  mc:<batch>:strikes  see strike.lua
--- ARGV     chunk id, start, stop, run, TTL in seconds
+-- ARGV     chunk id, start, stop, run, TTL in seconds, first
 -- Returns  the chunk's field as it is now. Asked twice by one run, it is the same.
 
 local id, run = ARGV[1], ARGV[4]
 local known = redis.call('hget', KEYS[1], id) or ''
 local start, stop, careful, begun, other, before =
-  string.match(known, '^(%d+),(%d+),(%d+),(%d+),([^,]+),([^,]*)$')
+  string.match(known, '^%d+,(%d+),(%d+),(%d+),(%d+),([^,]+),([^,]*)$')
 
 if other == run then return known end
 if not start then -- nobody's yet, or what nobody of ours wrote
@@ -21,7 +21,7 @@ else
     careful, before = begun, before == '' and other or before .. ' ' .. other
   end
 end
-local now = table.concat({start, stop, careful, stop, run, before}, ',')
+local now = table.concat({ARGV[6], start, stop, careful, stop, run, before}, ',')
 redis.call('hset', KEYS[1], id, now)
 redis.call('expire', KEYS[1], ARGV[5])
 return now

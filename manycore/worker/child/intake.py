@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -153,11 +152,10 @@ def _doom(run: ChunkRun, struck: dict[int, Strike], max_executions: int) -> tupl
         if strike is None:
             continue
         deadly.append(position)
-        counted = replace(strike, count=strike.count + run.must_claim(position))
-        verdict = counted.verdict(chunk, max_executions)
+        verdict = strike.verdict(chunk, max_executions)
         if verdict is None:
             continue
         run.items.replace(position, Doomed(dump_error(verdict, strike.trace), type(verdict).__name__))
         if isinstance(verdict, WorkerCrashed):
-            crashed[position] = counted
+            crashed[position] = strike
     return deadly, crashed

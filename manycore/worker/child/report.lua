@@ -5,7 +5,7 @@
 -- Returns  the other run; nothing if it was written.
 
 local known = redis.call('hget', KEYS[1], ARGV[1]) or ''
-local other = string.match(known, '^%d+,%d+,%d+,%d+,([^,]+),')
+local other = string.match(known, '^%d+,%d+,%d+,%d+,%d+,([^,]+),')
 if other and other ~= ARGV[2] then return other end
 redis.call('hset', KEYS[1], ARGV[1], ARGV[3])
 redis.call('expire', KEYS[1], ARGV[4])

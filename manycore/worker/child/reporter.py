@@ -68,7 +68,7 @@ class Reporter:
         """
         stop = run.stop
         start, begun = (stop, stop) if last else (run.tally.reported, run.items.begun + more)
-        resume = Resume(start, stop, min(run.careful, stop), begun, run.token, run.before)
+        resume = Resume(run.chunk.first, start, stop, min(run.careful, stop), begun, run.token, run.before)
         return knowing(self._context.redis, lambda: self._executed(run, report, log, resume, position), REPORT, CLAIM)
 
     def fail(self, chunk: Chunk, error: ManycoreError, log: Sequence[bytes]) -> None:

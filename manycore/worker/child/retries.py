@@ -31,8 +31,7 @@ def retries_of(run: ChunkRun, report: Report, lease_seconds: float, inline_bytes
     found = []
     for span in _neighbours(report.retry, postponed, size):
         part = chunk.again(span.start, span.stop, postponed=span.start in postponed)
-        if run.must_claim(span.start):
-            part = replace(part, suspect=True)
+        part = replace(part, suspect=run.unseen(span.start))
         delay = lease_seconds if span.start in postponed else chunk.options.backoff.delay(chunk.attempt)
         own = packing.repacked(run.held, span.start, span.stop)
         if chunk.payload_token is None or len(own) <= inline_bytes:

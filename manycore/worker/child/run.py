@@ -127,7 +127,7 @@ class ChunkRun:
     def give(self, count: int) -> Chunk | None:
         """Take up to `count` items off the end, as a new chunk; None if none was left."""
         part = self.items.give(count)
-        return replace(part, suspect=True) if part is not None and self.must_claim(part.start) else part
+        return replace(part, suspect=self.unseen(part.start)) if part is not None else None
 
     def execute(self, turn: Call) -> None:
         """Run items until none is pending. An item's exception is its outcome; nothing of it gets out of here.

@@ -6,19 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from manycore.protocol import keys
-from manycore.protocol.message import Chunk
+from manycore.protocol.message import LOST, Chunk
 from manycore.protocol.resume import Resume
 from manycore.protocol.script import Script, knowing
 from manycore.worker import strikes
 from manycore.worker.blackbox import Reading
-from manycore.worker.child.claims import CLAIM
+from manycore.worker.child.claims import CLAIM, SETTLE
 from manycore.worker.child.reporter import REPORT
 from manycore.worker.context import WorkerContext
 from manycore.worker.strikes import UNSEEN, owner_of
 
 BEGIN = Script(__package__, "begin")
-SOMEBODY = "somebody"
-"""In place of a run that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +50,11 @@ class Start:
         unseen = [run for run in before if not strikes.named(fetched.strikes, run)]
         careful = resume.careful if resume and unseen else 0
         again = chunk.postponed > 0 or chunk.attempt > 1
-        if chunk.suspect:
-            unseen, careful = [*unseen, SOMEBODY], chunk.stop if again else careful
-        return cls(chunk, careful, " ".join(unseen), chunk.suspect and not again)
+        brought = [run for run in chunk.suspect.split() if not strikes.named(fetched.strikes, run)]
+        lost = LOST in brought and not again
+        if brought and not lost:
+            careful = chunk.stop
+        return cls(chunk, careful, " ".join([*unseen, *brought]), lost)
 
 
 def fetch(context: WorkerContext, chunk: Chunk, token: str, *, known: bool) -> Fetched:
@@ -74,7 +74,7 @@ def _fetched(context: WorkerContext, chunk: Chunk, token: str, *, known: bool) -
     if chunk.payload_token is not None:
         wanted["payload"] = pipe.get(keys.payload(chunk.batch, chunk.payload_token))
     names, ttl = [keys.resume(chunk.batch), keys.strikes(chunk.batch)], context.settings.batch_ttl_seconds
-    wanted["resume"] = BEGIN.queue(pipe, names, [chunk.id, chunk.start, chunk.stop, token, ttl])
+    wanted["resume"] = BEGIN.queue(pipe, names, [chunk.id, chunk.start, chunk.stop, token, ttl, chunk.first])
     # Not of this chunk alone: what was lost and sent again comes as a new message, its items' deaths stand. And after
     # it has begun: what is counted from then on counts this run too.
     wanted["strikes"] = pipe.hgetall(keys.strikes(chunk.batch))
@@ -90,8 +90,12 @@ def settled(context: WorkerContext, chunk: Chunk, fields: dict[bytes, bytes], to
     ttl, found = context.settings.batch_ttl_seconds, False
     for subject, runs in strikes.claimed(fields).items():
         for run in runs:
-            if run != token and owner_of(run) == owner_of(token):
+            if run == token or owner_of(run) != owner_of(token):
+                continue
+            if strikes.absolved(fields, run):  # it died before that began, or after it had come to its end
+                SETTLE.run(context.redis, [keys.strikes(chunk.batch)], [subject, run])
+            else:
                 strikes.record(context.redis, Reading.of(chunk.id, subject, run), UNSEEN, ttl)
-                found = True
+            found = True
     again: Any = context.redis.hgetall(keys.strikes(chunk.batch)) if found else fields
     return dict(again)

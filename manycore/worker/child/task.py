@@ -72,7 +72,7 @@ class ManycoreTask(Task):
             except ManycoreError as exc:
                 return self._refuse(courier, chunk, exc, capture)
             run.capture = capture
-            run.repeated = bool(delivered.get("redelivered")) or chunk.suspect
+            run.repeated = bool(delivered.get("redelivered")) or bool(chunk.suspect)
             world.callback(context.objects.end_chunk)
             self._execute(context, courier, run, turn)
         return run.summary()

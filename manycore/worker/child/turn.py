@@ -122,6 +122,7 @@ class Turn:
         if position not in self._struck and not self._run.must_claim(position):
             return self._within(item)
         hard_limit.disarm()  # others may keep us waiting, and the server
+        self._run.box.end()  # until it begins, no death is this item's
         with alone(self._run.box.folder) as is_alone:
             if self._shares_fate and not is_alone and self._run.chunk.postponed < MAX_WAITS:
                 raise Postponed
@@ -133,11 +134,13 @@ class Turn:
             self._run.claim(position)
         except ConnectionFailed as exc:
             raise NotBegun from exc
+        self._run.box.note[0] = position
         try:
             return self._within(item)
         finally:
             if os.getpid() == self._owner:  # a copy of the process that the item forked has claimed nothing
                 hard_limit.disarm()
+                self._run.box.end()
                 self._run.settle(position)
 
     def _within(self, item: Any) -> Any:

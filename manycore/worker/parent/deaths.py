@@ -13,7 +13,7 @@ from time import monotonic
 import redis
 
 from manycore.worker import blackbox, strikes
-from manycore.worker.blackbox import Reading
+from manycore.worker.blackbox import NOBODY, Reading
 from manycore.worker.context import WorkerContext
 
 logger = logging.getLogger(__name__)
@@ -22,17 +22,25 @@ GRACE_SECONDS = 2.0
 
 
 def report(context: WorkerContext, pid: int, reading: Reading, cause: str) -> None:
-    """Count a strike; what cannot be written now is left for `Coroner`."""
-    ttl = context.settings.batch_ttl_seconds
+    """Count a strike, or note that nothing is to blame; what cannot be written now is left for `Coroner`."""
     try:
         try:
-            strike = strikes.record(context.redis, reading, cause, ttl)
+            note(context, reading, cause)
         except redis.ConnectionError:
-            strike = strikes.record(context.redis, reading, cause, ttl)  # it was cut: the next connection is new
+            note(context, reading, cause)  # it was cut: the next connection is new
     except redis.RedisError as exc:
         logger.warning("A death (%s, batch %s) is reported later: %s", reading.guilty, reading.batch, exc)
         return
     blackbox.remove(context.folder, pid)
+
+
+def note(context: WorkerContext, reading: Reading, cause: str) -> None:
+    """Count what a box says, and log it. Raises redis-py's errors; to repeat it counts once."""
+    ttl = context.settings.batch_ttl_seconds
+    if reading.index == NOBODY:
+        strikes.absolve(context.redis, reading, ttl)
+        return
+    strike = strikes.record(context.redis, reading, cause, ttl)
     context.counts["strikes"] += 1
     logger.error(
         "%s of batch %s killed its process (%s), time %d", reading.guilty, reading.batch, strike.cause, strike.count
@@ -55,7 +63,7 @@ class Coroner:
                 self._report(pid)
 
     def _report(self, pid: int) -> None:
-        reading = blackbox.read(self._context.folder, pid)
+        reading = blackbox.read_any(self._context.folder, pid)
         if reading is None:
             blackbox.remove(self._context.folder, pid)
         else:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from redis import RedisError
 
-from manycore.worker import blackbox, strikes
-from manycore.worker.blackbox import NOBODY
+from manycore.worker import blackbox
 from manycore.worker.context import WorkerContext
+from manycore.worker.parent import deaths
 from manycore.worker.strikes import UNSEEN
 
 logger = logging.getLogger(__name__)
@@ -37,19 +37,7 @@ class Predecessors:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _report(self, folder: Path) -> None:
-        context, ttl = self._context, self._context.settings.batch_ttl_seconds
         for owner in blackbox.threads(folder):
             reading = blackbox.read_any(folder, owner)
-            if reading is None:
-                continue
-            if reading.index == NOBODY:
-                strikes.absolve(context.redis, reading, ttl)
-                continue
-            strike = strikes.record(context.redis, reading, UNSEEN, ttl)
-            context.counts["strikes"] += 1
-            logger.error(
-                "%s of batch %s was running when its whole worker died, time %d",
-                reading.guilty,
-                reading.batch,
-                strike.count,
-            )
+            if reading is not None:
+                deaths.note(self._context, reading, UNSEEN)

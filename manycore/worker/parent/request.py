@@ -76,8 +76,8 @@ class ChunkRequest(Request):
             self.note_end(cause_of(exc))
             return
         context = worker_context(self.app)
-        reading = blackbox.read(context.folder, self.worker_pid) if self.worker_pid else None
-        if reading is not None and reading.chunk == self.id:  # else it died between items: nobody is to blame
+        reading = blackbox.read_any(context.folder, self.worker_pid) if self.worker_pid else None
+        if reading is not None and reading.chunk == self.id:
             deaths.report(context, self.worker_pid, reading, cause_of(exc))
 
     @property

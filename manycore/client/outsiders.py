@@ -31,7 +31,8 @@ def _is_outsider(name: str, module: ModuleType) -> bool:
     top = name.partition(".")[0]
     file = file_of(module)
     if file is None:
-        return top not in STANDARD and _is_made_by_hand(module) and _is_made_by_hand(sys.modules.get(top))
+        nameless = _is_made_by_hand(module) and _is_made_by_hand(sys.modules.get(top))
+        return top not in STANDARD and nameless and _has_run_python(module)
     if is_installed(file) or top == "manycore":
         return False
     return top in STANDARD or file.endswith(_SOURCELESS) or not can_hold(path_of(name))
@@ -41,3 +42,8 @@ def _is_made_by_hand(module: object) -> bool:
     """Whether nothing says where it is from."""
     known = vars(module) if isinstance(module, ModuleType) else {"__spec__": module}
     return known.get("__spec__") is None and "__path__" not in known and known.get("__file__") is None
+
+
+def _has_run_python(module: ModuleType) -> bool:
+    """Not so in those that C code makes for itself."""
+    return "__builtins__" in vars(module)

@@ -30,7 +30,7 @@ def carried() -> Carried:
     """The trace context of the calling thread; nothing if there is none."""
     if not in_use():
         return ()
-    from opentelemetry import propagate
+    import opentelemetry.propagate as propagate
 
     found: dict[str, str] = {}
     try:
@@ -70,7 +70,8 @@ def item_span(name: str, attributes: Mapping[str, Any]) -> Iterator[None]:
 def _api() -> tuple[Any, Any] | None:
     """None where it is not installed."""
     try:
-        from opentelemetry import propagate, trace
+        import opentelemetry.propagate as propagate
+        import opentelemetry.trace as trace
     except ImportError:
         return None
     return trace, propagate

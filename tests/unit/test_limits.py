@@ -95,7 +95,7 @@ STUBBORN = """
 import sys
 from manycore.errors import ItemTimeout
 from manycore.worker.child import limits
-limits.HARD_GRACE_SECONDS = 0.05
+limits.HARD_GRACE_SECONDS = 0.5
 def stubborn():
     while True:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -41,3 +42,11 @@ def test_task_is_the_decorator_whatever_was_imported_before(before: str) -> None
 def test_a_name_that_is_not_there_says_so() -> None:
     with pytest.raises(AttributeError, match="module 'manycore' has no attribute 'Clutser'"):
         _ = manycore.Clutser
+
+
+def test_a_file_named_like_a_module_of_pythons_own_is_said(tmp_path: Path) -> None:
+    """`from ... import` makes "cannot import name" of any `AttributeError`."""
+    (tmp_path / "select.py").touch()
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from manycore import Cluster"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert "Cluster cannot be imported: module 'select' has no attribute" in done.stderr

@@ -7,6 +7,7 @@ as it is now: on a shared one compare the ratios, not the rates. It does not mea
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from benchmarks.results import Results
 from benchmarks.run import MEASURES, OURS_ALONE, Plan, carry_out, split_by_installed
 from manycore.local.cpus import granted_cpus
 
-INTERRUPTED = 130  # what shells make of SIGINT
+INTERRUPTED, TERMINATED = 130, 143  # what shells make of SIGINT and SIGTERM
 WIDTH = 100
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -47,6 +48,7 @@ def main(
     check: bool,
 ) -> None:
     """Measure, show, and judge."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # what was started is ended on the way out
     plan = Plan(peers or tuple(PEERS), only or (*MEASURES, *OURS_ALONE), rounds, workers or granted_cpus())
     run = store.from_json(load_path.read_text()) if load_path else _measure(plan, json_path)
     _show(run)

@@ -23,7 +23,7 @@ def round_trip(peer: Peer, most: int = ROUND_TRIPS) -> list[Reading]:
     def trip(item: int) -> float:
         return 1e3 * seconds_of(lambda: list(peer.results([peer.submit(noop, item)])), [item])
 
-    count = fitting(most, lambda count: sum(map(trip, range(min(count, 5)))) * count / min(count, 5) / 1e3)
+    count = fitting(most, lambda count: sum(map(trip, range(count))) / 1e3, first=5)
     trips = [trip(item) for item in range(max(2, count))]
     percentiles = quantiles(trips, n=100, method="inclusive")
     note = f"{len(trips)} calls, one by one"

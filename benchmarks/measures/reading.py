@@ -32,15 +32,15 @@ def seconds_of(work: Callable[[], object], expected: object) -> float:
     return seconds
 
 
-def fitting(most: int, run: Callable[[int], float], budget_seconds: float = BUDGET_SECONDS) -> int:
-    """How many items to measure: `most`, or as many as `run` is expected to do in the budget.
+def fitting(most: int, run: Callable[[int], float], first: int = FIRST_PILOT) -> int:
+    """How many items to measure: `most`, or as many as `run` is expected to do in the budget, but at least `first`.
 
     `run` takes a count and gives the seconds that it took. The trial runs also warm the peer up.
     """
-    count = min(FIRST_PILOT, most)
+    count = min(first, most)
     while (seconds := run(count)) < PILOT_SECONDS and count < most:
         count = min(most, 8 * count)
-    return min(most, max(count, int(count / seconds * budget_seconds)))
+    return min(most, max(count, int(count / seconds * BUDGET_SECONDS)))
 
 
 def best_chunksize(candidates: Sequence[int | None], seconds: Callable[[int | None], float]) -> int | None:

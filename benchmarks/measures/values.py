@@ -19,22 +19,22 @@ def payload(peer: Peer, most: int = PAYLOADS, size_bytes: int = PAYLOAD_BYTES) -
     def run(count: int) -> float:
         return seconds_of(lambda: list(peer.map(echo, sent[:count], chunksize)), sent[:count])
 
-    count = fitting(most, lambda count: run(min(count, 4)) * count / min(count, 4))
+    count = fitting(most, run, first=4)
     note = f"{count} x {size_bytes / MIB:.3g} MiB, there and back"
     return [Reading("payload", 2 * count * size_bytes / 1e6 / run(count), note)]
 
 
 def broadcast(peer: Peer, items: int = BROADCAST_ITEMS, size_bytes: int = BROADCAST_BYTES) -> list[Reading]:
     """One large value for many items. Where two items show that all would take too long, they stand for all."""
-    (value,) = payloads(1, size_bytes)
+    first, second = payloads(2, size_bytes)  # nothing of the pilot may be left to be used again
 
-    def run(count: int) -> float:
+    def run(value: bytes, count: int) -> float:
         expected = [size_bytes + item for item in range(count)]
         return seconds_of(lambda: list(peer.broadcast(value, range(count))), expected)
 
     note = f"{size_bytes / 1e6:.3g} MB to {items} items"
     pilot = min(2, items)
-    estimate = run(pilot) / pilot * items
+    estimate = run(first, pilot) / pilot * items
     if estimate > 3 * BUDGET_SECONDS:
         return [Reading("broadcast", estimate, f"{note}; estimated from {pilot}", estimated=True)]
-    return [Reading("broadcast", run(items), note)]
+    return [Reading("broadcast", run(second, items), note)]

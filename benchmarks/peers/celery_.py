@@ -68,7 +68,7 @@ class PlainCelery(Peer):
         from celery import group
 
         pairs = [(function.__name__, item) for item in items]
-        if chunksize is None:
+        if chunksize in (None, 1):
             results: list[Any] = group(self.one.s(*pair) for pair in pairs)().get(RESULT_SECONDS)
             return results
         return flat(self.one.chunks(pairs, chunksize)().get(RESULT_SECONDS))

@@ -1,6 +1,6 @@
 """Dramatiq on Redis, with its `Results`: processes of eight threads each, and JSON.
 
-Best: one thread a process, as it is CPU-bound (its user guide, "Workers"), a prefetch of one message
+Best: one thread a process, as it is CPU-bound (its user guide, "Workers"), for long items a prefetch of one message
 (`dramatiq_queue_prefetch`, for tasks of unequal length), its `PickleEncoder`, and lists made by hand.
 """
 
@@ -57,7 +57,7 @@ class Dramatiq(Peer):
 
     def open(self) -> None:
         self.actors = actors()
-        if self.setup.best:
+        if self.setup.best and self.setup.measure in ("efficiency", "small", "cpu"):
             os.environ["dramatiq_queue_prefetch"] = "1"  # noqa: SIM112, Dramatiq's name
         threads = ("--threads", "1") if self.setup.best else ()
         self.start("dramatiq", "benchmarks.peers.dramatiq_:broker", "--processes", str(self.setup.workers), *threads)

@@ -1,8 +1,8 @@
 """joblib on loky, its default backend. By default it finds the size of its batches itself (`batch_size="auto"`).
 
-Best: `batch_size` by hand and `pre_dispatch="all"` (its documentation of `Parallel`). A large value is shared through
-memory mapping only if it is a NumPy array, so bytes go with each call. A single call is one of loky's own executor,
-as joblib makes it: `Parallel` has none.
+Best: `batch_size` by hand and `pre_dispatch="all"` (its documentation of `Parallel`), and large values as NumPy arrays,
+which alone it maps into all workers (its "Working with numerical data in shared memory"). A single call is one
+of loky's own executor, as joblib makes it: `Parallel` has none.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class Joblib(Peer):
 
     title = "joblib/loky"
     package = module = "joblib"
-    best = "batch_size, the best of some; pre_dispatch='all'"
-    best_changes = BATCHED
+    best = "batch_size, the best of some; pre_dispatch='all'; arrays"
+    best_changes = BATCHED | {"broadcast"}
     chunked = True
 
     def open(self) -> None:
@@ -47,5 +47,10 @@ class Joblib(Peer):
 
     def broadcast(self, value: bytes, items: Sequence[int]) -> Iterable[int]:
         call = self.delayed(size_of)
-        results: list[int] = self.parallel(n_jobs=self.setup.workers)(call(value, item) for item in items)
+        shared: Any = value
+        if self.setup.best:
+            import numpy
+
+            shared = numpy.frombuffer(value, dtype=numpy.uint8)
+        results: list[int] = self.parallel(n_jobs=self.setup.workers)(call(shared, item) for item in items)
         return results

@@ -107,7 +107,8 @@ def test_figures_are_brief(value: float, text: str) -> None:
 
 def test_the_size_of_a_measure_fits_its_peer() -> None:
     assert fitting(1_000_000, lambda count: count / 1e7) == 1_000_000
-    assert fitting(1_000_000, lambda count: count / 100, budget_seconds=4) == 400
+    assert fitting(1_000_000, lambda count: count / 100) == 400
+    assert fitting(1_000_000, lambda count: count * 10, first=4) == 4
     assert fitting(10, lambda count: float(count)) == 10
 
 

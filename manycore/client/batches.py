@@ -102,6 +102,7 @@ class Batches:
 
     def begin(self, record: Record, identity: Identity, *, accept_changes: bool) -> bool:
         """Write down a named batch before its first item leaves; says whether it had been begun before."""
+        self._housekeeper.begins(record.batch)
         with typed_errors(self._settings):
             return record.begin(identity, accept_changes=accept_changes)
 
@@ -160,7 +161,8 @@ class Batches:
         with typed_errors(self._settings):
             self.record(lane.id).erase(self._redis)
             account.remove(self._redis, lane.id)
-        self._housekeeper.later(lambda: account.remove(self._redis, lane.id))  # its end may be told after that
+        self._housekeeper.deleted(lane.id)
+        self._housekeeper.later(lambda: account.remove(self._redis, lane.id))  # what was told meanwhile
 
     def logs(self, lane: Lane) -> BatchLogs:
         """What the items of a batch write."""

@@ -21,6 +21,8 @@ from manycore.protocol.settings import Settings
 
 SEEN_SECONDS = 5.0
 """How often it says that the client lives."""
+MAX_DELETED = 1_000
+"""Of those that are deleted, so many are remembered."""
 MAX_NAMES = 3
 """Of the programs of one batch that are told. A stream of `submit` calls can have many."""
 Telling = Callable[[Any], account.Told]
@@ -35,6 +37,19 @@ class Bookkeeper:
         self._client = f"{socket.gethostname()}:{os.getpid()}"
         self._untold: dict[str, Telling] = {}
         self._seen: dict[str, tuple[float, int | None]] = {}
+        self._deleted: dict[str, None] = {}
+        """The last of the batches that were deleted here: what is told of one would bring its account back."""
+
+    def forget(self, batch: str) -> None:
+        """It is deleted: tell nothing more of it, whichever of its lanes comes to its end yet."""
+        self._untold.pop(batch, None)
+        self._deleted[batch] = None
+        if len(self._deleted) > MAX_DELETED:
+            del self._deleted[next(iter(self._deleted))]
+
+    def remember(self, batch: str) -> None:
+        """It begins anew."""
+        self._deleted.pop(batch, None)
 
     def look(self, lanes: list[Lane]) -> None:
         """Tell of those that are new, grown, or were not told of for a while. Raises redis-py's errors."""
@@ -65,6 +80,8 @@ class Bookkeeper:
         self._untold.clear()
 
     def _tell(self, lane: Lane, told: dict[str, Any]) -> None:
+        if lane.id in self._deleted:
+            return
         ttl = keys.stream_ttl(lane.ephemeral, self._ttl)
         self._untold[lane.id] = lambda pipe: account.tell(pipe, lane.id, ttl, told)
 

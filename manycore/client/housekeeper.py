@@ -91,6 +91,16 @@ class Housekeeper:
         self._jobs.put(lambda: self._tidier.forget(lane))
         self._jobs.put(lambda: self._bookkeeper.over(lane))
 
+    def begins(self, batch: str) -> None:
+        """A named batch begins, perhaps again: wait until nothing of its run before can meet it, but not for long."""
+        self._jobs.put(lambda: self._tidier.spare(batch))
+        self._jobs.put(lambda: self._bookkeeper.remember(batch))
+        self.caught_up()
+
+    def deleted(self, batch: str) -> None:
+        """A batch is deleted: the end of its lanes, which may be told after that, must not bring it back."""
+        self._jobs.put(lambda: self._bookkeeper.forget(batch))
+
     def caught_up(self) -> bool:
         """Wait until what was asked for before is done, not for long; says whether it is."""
         done = threading.Event()

@@ -64,6 +64,13 @@ class Tidier:
         if lane.ephemeral and lane.over:
             self.drain(lane)
 
+    def spare(self, batch: str) -> None:
+        """A named batch begins again: what its earlier run here has left to do must not meet it."""
+        self._flags.pop(batch, None)
+        self._told.discard(batch)
+        self._draining.pop(batch, None)
+        self._forgotten.discard(batch)
+
     def forget(self, lane: Lane) -> None:
         """Delete what a lane that is over leaves; a named batch keeps its record, its outcomes and its payloads."""
         if not lane.ephemeral:

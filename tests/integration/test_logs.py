@@ -161,6 +161,7 @@ def test_a_key_of_another_type_in_its_place_is_taken_away(cluster: Cluster, tmp_
         redis.set(key, b"junk", ex=600)
     (tmp_path / "go").touch()
     (outcome,) = batch.as_completed()
+    wait_until(lambda: redis.type(keys.log(batch.id)) == b"stream", "what could not be written is sent again")
     assert outcome.stdout == "spoken\n"
 
 

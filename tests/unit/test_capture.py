@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from manycore.worker.child.capture import MAX_UNTOLD_BYTES, OVERHEAD_BYTES, Capture, left_out
+from manycore.worker.child.capture import LINE_SECONDS, MAX_UNTOLD_BYTES, OVERHEAD_BYTES, Capture, left_out
 from tests.runs import chunk_of
 
 ITEM_BYTES = 2048
@@ -101,11 +101,33 @@ def test_writings_of_a_byte_each_are_bounded_by_what_they_take(heard: Heard) -> 
     assert sum(len(text) for _, stream, text in pieces if stream != "dropped") < 100
 
 
+def test_a_line_is_not_torn(heard: Heard) -> None:
+    heard.write("a\nb")
+    assert heard.pieces(done=0) == [[100, "stdout", "a\n"]]
+    heard.write(" c")
+    assert heard.pieces(done=0) == []
+    heard.write("\n")
+    assert heard.pieces(done=0) == [[100, "stdout", "b c\n"]]
+    assert not heard.capture.waits
+
+
+@pytest.mark.parametrize("end", ["its item is over", "another writes", "it takes long"])
+def test_a_line_without_an_end_is_told_in_the_end(heard: Heard, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard.write("50 %")
+    assert heard.pieces(done=0) == []
+    if end == "another writes":
+        heard.write("", at=1)
+    elif end == "it takes long":
+        later = time.time() + LINE_SECONDS
+        monkeypatch.setattr(time, "time", lambda: later)
+    assert heard.pieces(done=1 if end == "its item is over" else 0) == [[100, "stdout", "50 %"]]
+
+
 def test_the_end_of_an_item_waits_until_it_is_over(heard: Heard) -> None:
     heard.write("x" * 5000)
     assert "".join(text for *_, text in heard.pieces(done=0)) == "x" * (ITEM_BYTES // 2)
     assert heard.capture.waits
-    heard.write("next", at=1)
+    heard.write("next\n", at=1)
     assert [piece[:2] for piece in heard.pieces(done=0)] == [[100, "dropped"], [100, "stdout"], [101, "stdout"]]
 
 

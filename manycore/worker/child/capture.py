@@ -22,6 +22,8 @@ TRICKLE_BYTES = 1024
 """A second, of an item that has used up its first half."""
 MAX_UNTOLD_BYTES = 256 * 1024
 """What waits for the courier, of one run. It carries it away about twenty times a second."""
+LINE_SECONDS = 0.2
+"""How long the end of a line is waited for."""
 OVERHEAD_BYTES = 48
 """What an entry of its own costs beside its text."""
 
@@ -103,9 +105,13 @@ class Capture:
         Items before the position `done` are over. `ahead_seconds` is by how much it is later at the server.
         """
         with self._lock:
+            line = self._unfinished(done)
             self._close()
             self._let_go(done)
             texts, self._texts, self._bytes, lost, self._lost = self._texts, deque(), 0, self._lost, 0
+            if line is not None:
+                self._texts.append(line)
+                self._last = line
         pieces = [Piece(None, time.time(), DROPPED, left_out(lost))] if lost else []
         pieces += map(self._piece, texts)
         for some in _bounded(pieces, ahead_seconds):
@@ -148,6 +154,23 @@ class Capture:
         self._last = None if text.level else text
         if text.level and texts is self._texts:
             self._count(text)
+
+    def _unfinished(self, done: int) -> _Text | None:
+        """Cut off the line that is being written just now, which `print` does in parts: it is not to be torn."""
+        last = self._last
+        if last is None or self._tail is not None or last.position < done or last.position != self._note[0]:
+            return None
+        text = last.closed()
+        whole = text.rfind(b"\n") + 1
+        if whole == len(text) or time.time() - last.time > LINE_SECONDS:
+            return None
+        line = _Text(last.position, last.stream, last.encoding)
+        line.parts, last.parts = [text[whole:]], [text[:whole]]
+        if not whole:
+            line.time = last.time
+            self._texts.pop()
+            self._last = None
+        return line
 
     def _close(self) -> None:
         """Begin anew with what comes next."""

@@ -38,7 +38,7 @@ def test_a_connection_that_is_cut_is_no_items_outcome() -> None:
 
 def test_it_fails_when_poison_runs_too_often() -> None:
     calm = [*NAMED, "--seconds", "1", "--fault", "cut-connections", "--items", "400"]
-    done = chaos("--setting", "max_executions=7", *calm)
+    done = chaos("--setting", "max_executions=5", *calm)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "a poison item ran 7 times" in done.stdout
 

@@ -29,8 +29,6 @@ from tests.integration.matrix.table import CELLS, Cell
 from tests.integration.matrix.trouble import EXIT_CODE, VALUE, Trouble, held
 
 SIDE_BY_SIDE = 6
-AMBIENT = {name: value for name, value in os.environ.items() if not name.startswith("MANYCORE_")}
-"""Taken here: pytest changes the environment of the process while the threads of cells copy it."""
 QUICK = {"submit": ("run", "receive", "callback"), "map": ("rebuild", "input"), "batch": ("pickle",)}
 """What `make test` looks at, on the fleet of processes; the other cells are slow."""
 SLOW_FAULTS = ("hang", "hang in C", "SIGSEGV")
@@ -115,7 +113,8 @@ def check(cell: Cell, got: Got) -> None:
 
 def check_end(cell: Cell, trouble: Trouble, url: str) -> None:
     command = [sys.executable, "-m", client.__name__, cell.door, cell.fleet, cell.place, cell.fault, trouble.flag]
-    environment = AMBIENT | {"MANYCORE_URL": url, "PYTHONPATH": str(ROOT)}
+    names = [name for name in os.environ if name != "PYTEST_CURRENT_TEST"]  # which pytest takes away at any moment
+    environment = {name: os.environ[name] for name in names} | {"MANYCORE_URL": url, "PYTHONPATH": str(ROOT)}
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=BOUND_SECONDS)
     assert ended.returncode == (EXIT_CODE if cell.fault == "os._exit" else -signal.SIGSEGV), ended
 

@@ -70,6 +70,7 @@ class Tidier:
         self._told.discard(batch)
         self._draining.pop(batch, None)
         self._forgotten.discard(batch)
+        self._over.discard(batch)
 
     def forget(self, lane: Lane) -> None:
         """Delete what a lane that is over leaves; a named batch keeps its record, its outcomes and its payloads."""

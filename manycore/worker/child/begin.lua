@@ -18,7 +18,8 @@ if not start then -- nobody's yet, or what nobody of ours wrote
 else
   if tonumber(start) >= tonumber(careful) then before = '' end
   if redis.call('hexists', KEYS[2], 'named ' .. other) == 0 then
-    careful, before = begun, before == '' and other or before .. ' ' .. other
+    careful = math.max(tonumber(careful), tonumber(begun)) -- what the runs before may have begun stays suspect
+    before = before == '' and other or before .. ' ' .. other
   end
 end
 local now = table.concat({ARGV[6], start, stop, careful, stop, run, before}, ',')

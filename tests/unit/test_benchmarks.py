@@ -185,7 +185,7 @@ def test_the_block_of_a_page_is_replaced_and_nothing_else() -> None:
             page.replaced(broken, "new")
 
 
-def test_the_readme_has_a_table_of_all_peers_with_machine_and_command() -> None:
+def test_the_readme_has_a_table_of_peers_with_machine_and_command() -> None:
     readme = (ROOT / "README.md").read_text()
     assert page.replaced(readme, "") != readme
     block = readme.partition(page.BEGIN)[2].partition(page.END)[0]
@@ -196,4 +196,7 @@ def test_the_readme_has_a_table_of_all_peers_with_machine_and_command() -> None:
         assert len({row.count("|") for row in table}) == 1
         assert not re.search(r"\| *\|", "\n".join(table[2:])), "a blank cell"
     titles = {row.split("|")[1].strip(" *") for row in tables[0][2:]}
-    assert {kind.title for kind in PEERS.values()} - titles <= {"InterpreterPool"}
+    measured = {PEERS[name].title for name in ("manycore", "pool", "multiprocessing", "celery")}
+    assert (
+        measured <= titles <= {kind.title for kind in PEERS.values()} | {"at its best"} | {f"{n}, best" for n in titles}
+    )

@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
@@ -21,25 +21,9 @@ from manycore.errors import CodeTooLarge, SettingsError
 from manycore.protocol import archive
 from manycore.protocol.archive import open_archive
 from manycore.protocol.signing import Keyring, generate_key
+from tests.modules import write
 
 KEYRING = Keyring([generate_key().encode()])
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder on the path whose modules are gone from this process afterwards."""
-    before = set(sys.modules)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    yield tmp_path
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
-
-
-def write(folder: Path, **modules: str) -> None:
-    for name, text in modules.items():
-        path = folder / (name.replace("__of__", "/") + ".py")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
 
 
 def test_an_edit_gives_another_archive_and_no_edit_the_same(project: Path) -> None:

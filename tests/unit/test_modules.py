@@ -6,7 +6,6 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from pathlib import Path
 from zipfile import ZipFile
@@ -16,25 +15,9 @@ import pytest
 from manycore.client.modules import find_modules, imports_of, is_installed
 from manycore.protocol import archive
 from manycore.protocol.signing import Keyring, generate_key
+from tests.modules import write
 
 KEYRING = Keyring([generate_key().encode()])
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder on the path whose modules are gone from this process afterwards."""
-    before = set(sys.modules)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    yield tmp_path
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
-
-
-def write(folder: Path, **modules: str) -> None:
-    for name, text in modules.items():
-        path = folder / (name.replace("__of__", "/") + ".py")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
 
 
 def found(*prefixes: str) -> set[str]:

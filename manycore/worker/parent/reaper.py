@@ -29,7 +29,7 @@ class ReaperStep(PeriodicStep):
         context = worker_context(consumer.app)
         coroner, predecessors = Coroner(context), Predecessors(context)
         predecessors.look()  # before the first chunk is taken in that they may have left
-        next_sweep = next_look = 0.0
+        next_sweep, next_look = 0.0, monotonic() + NEIGHBOURS_SECONDS
 
         def look() -> None:
             nonlocal next_sweep, next_look

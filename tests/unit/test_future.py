@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import gc
 import os
+import pickle
+import sys
 import threading
 import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, InvalidStateError, as_completed, wait
 from concurrent.futures import Future as ThreadFuture
-from concurrent.futures import as_completed
 
 import pytest
 
 from manycore.client.callbacks import CALLBACKS, CallbackThread
-from manycore.client.future import Future
+from manycore.client.future import Future, settle
 from tests.waiting import wait_until
 
 
@@ -150,3 +155,123 @@ def test_without_a_thread_to_be_had_callbacks_run_where_they_are(monkeypatch: py
     told: list[int] = []
     CallbackThread().hand(told.append, 1)
     assert told == [1]
+
+
+@pytest.fixture
+def hasty() -> Iterator[None]:
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_one_that_nobody_waits_for_is_one_object_for_the_garbage_collector() -> None:
+    make: Callable[[], Future[int]] = Future  # `Future[int]()` makes objects of its own
+    gc.collect()
+    before = len(gc.get_objects())
+    futures = [make() for _ in range(1000)]
+    for number, future in enumerate(futures):
+        assert future.set_running_or_notify_cancel()
+        future.set_result(number)
+    assert [future.result() for future in futures] == list(range(1000))
+    assert all(future.done() for future in futures)
+    assert len(gc.get_objects()) - before < 1100
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda future: future.result(20),
+        lambda future: future.exception(20) or 7,
+        lambda future: wait([future], 20).done.pop().result(),
+        lambda future: next(as_completed([future], 20)).result(),
+        lambda future: asyncio.run(awaited(future)),
+    ],
+    ids=["result", "exception", "wait", "as_completed", "await"],
+)
+def test_who_begins_to_wait_while_it_is_settled_learns_of_it(ask: Callable[[Future[int]], int], hasty: None) -> None:
+    futures = [Future[int]() for _ in range(200)]
+
+    def settle_all() -> None:
+        for future in futures:
+            future.set_running_or_notify_cancel()
+            future.set_result(7)
+
+    settling = threading.Thread(target=settle_all)
+    settling.start()
+    assert [ask(future) for future in futures] == [7] * 200
+    settling.join()
+
+
+def test_a_callback_added_while_it_is_settled_is_called_once(hasty: None) -> None:
+    futures = [Future[int]() for _ in range(500)]
+    told: list[ThreadFuture[int]] = []
+
+    def settle_all() -> None:
+        for future in futures:
+            settle(future, None, 1)
+
+    settling = threading.Thread(target=settle_all)
+    settling.start()
+    for future in futures:
+        future.add_done_callback(told.append)
+    settling.join()
+    assert CALLBACKS.drained(20)
+    assert sorted(map(id, told)) == sorted(map(id, futures))
+
+
+def test_one_is_either_cancelled_or_taken(hasty: None) -> None:
+    futures = [Future[int]() for _ in range(500)]
+    taken: list[bool] = []
+    taking = threading.Thread(target=lambda: taken.extend(f.set_running_or_notify_cancel() for f in futures))
+    taking.start()
+    cancelled = [future.cancel() for future in futures]
+    taking.join()
+    assert [not each for each in taken] == cancelled == [future.cancelled() for future in futures]
+
+
+def test_its_states_are_those_of_the_standard_library() -> None:
+    future = Future[int]()
+    assert (future.running(), future.done(), future.cancelled()) == (False, False, False)
+    assert "pending" in repr(future)
+    with pytest.raises(TimeoutError):
+        future.result(0)
+    assert future.set_running_or_notify_cancel()
+    assert (future.running(), future.done()) == (True, False)
+    assert not future.cancel()
+    future.set_exception(KeyError("k"))
+    assert isinstance(future.exception(), KeyError)
+    with pytest.raises(InvalidStateError):
+        future.set_result(1)
+    refused = Future[int]()
+    assert refused.cancel()
+    assert not refused.set_running_or_notify_cancel()
+    with pytest.raises(CancelledError):
+        refused.result(0)
+
+
+@pytest.mark.parametrize("copied", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_it_cannot_be_passed_on_in_place_of_its_result(copied: Callable[[object], object]) -> None:
+    with pytest.raises(TypeError, match=r"pass on its result\(\)"):
+        copied(Future[int]())
+
+
+def test_a_child_forked_while_one_changes_has_its_own_lock() -> None:
+    """The parent's may be held at that moment, by a thread that the child has not."""
+    from manycore.client import future as module
+
+    with module._quiet:
+        child = os.fork()
+        if child == 0:
+            waited = Future[int]()
+            thread = threading.Thread(target=waited.set_result, args=(1,))
+            thread.start()
+            thread.join(20)
+            os._exit(0 if waited.done() else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_it_has_no_attribute_that_was_not_asked_for() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'outcome'"):
+        Future[int]().outcome  # noqa: B018

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +71,8 @@ def test_a_server_that_loads_is_one_that_is_away() -> None:
     """It says LOADING after a restart, to each command."""
     error = BaseParser.parse_error("LOADING Redis is loading the dataset in memory")  # type: ignore[no-untyped-call]
     assert isinstance(error, AWAY)
+
+
+def test_a_future_of_the_standard_library_is_made_of_what_ours_makes_late() -> None:
+    """`client.future` sets the first three itself, and the others when somebody waits."""
+    assert set(vars(Future())) == {"_state", "_result", "_exception", "_condition", "_waiters", "_done_callbacks"}

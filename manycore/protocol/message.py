@@ -46,7 +46,8 @@ class Chunk:
     payload that this message still has to run. The payload travels inline or, when it is large, under a Redis key of
     its own (`payload_token`), vouched for by `payload_digest`. The items of a chunk may have died unseen: in
     one of the runs that `suspect` names (words), or, if that is `LOST` since its message was, in any run that may have
-    begun them as another chunk's. `code` names the
+    begun them as another chunk's. The positions `skipped` are others'
+    affair: what runs again need not lie side by side. `code` names the
     archive of the caller's modules, `packages` what is installed for the batch, `objects` the large objects that its
     arguments stand for, `home` where its client would find large results.
     """
@@ -70,6 +71,7 @@ class Chunk:
     packages: tuple[str, ...] = ()
     home: str | None = None
     objects: tuple[str, ...] = ()
+    skipped: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -92,16 +94,26 @@ class Chunk:
         """The same chunk, but only its positions `[start, stop)`, as a new message."""
         return replace(self, id=new_chunk_id(self.batch), start=start, stop=stop, suspect="")
 
-    def again(self, start: int, stop: int, *, postponed: bool = False) -> Chunk:
-        """The items at `[start, stop)`, as a new message: for their next attempt, or since they were not run."""
+    def again(self, positions: Sequence[int], *, postponed: bool = False) -> Chunk:
+        """The items at these positions, which ascend, as a new message: for their next attempt, or since they were not
+        run."""
+        start, stop, own = positions[0], positions[-1] + 1, set(positions)
+        part = replace(self.part(start, stop), skipped=tuple(p for p in range(start, stop) if p not in own))
         if postponed:
-            return replace(self.part(start, stop), postponed=self.postponed + 1)
-        return replace(self.part(start, stop), attempt=self.attempt + 1, postponed=0)
+            return replace(part, postponed=self.postponed + 1)
+        return replace(part, attempt=self.attempt + 1, postponed=0)
 
     def moved(self) -> Chunk:
         """The same items over a payload that holds nothing else, and travels inline."""
+        skipped = tuple(position - self.start for position in self.skipped)
         return replace(
-            self, first=self.index(self.start), start=0, stop=len(self), payload_token=None, payload_digest=b""
+            self,
+            first=self.index(self.start),
+            start=0,
+            stop=len(self),
+            payload_token=None,
+            payload_digest=b"",
+            skipped=skipped,
         )
 
     def index(self, position: int) -> int:
@@ -110,6 +122,14 @@ class Chunk:
     def indices_of(self, start: int, stop: int) -> range:
         """The item indices at the positions `[start, stop)`."""
         return range(self.first + start, self.first + stop)
+
+    def own_indices(self, start: int, stop: int) -> Sequence[int]:
+        """The same, without those that are not this message's to run."""
+        span = self.indices_of(start, stop)
+        if not self.skipped:
+            return span
+        others = set(map(self.index, self.skipped))
+        return [index for index in span if index not in others]
 
     def describe(self) -> str:
         """What Flower and the logs show for the arguments: `items 0-499 of 10000, batch pi-1e8`."""

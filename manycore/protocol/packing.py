@@ -184,9 +184,12 @@ def unpack_each(
     return values, errors
 
 
-def repacked(held: Opened, start: int, stop: int) -> bytes:
-    """The values at the positions `[start, stop)` as a body of their own; none is rebuilt."""
-    return (_SEPARATE if held.separate else _TOGETHER) + pickle.dumps(held.values[start:stop], protocol=5)
+def repacked(held: Opened, start: int, stop: int, without: Sequence[int] = ()) -> bytes:
+    """The values at the positions `[start, stop)` as a body of their own, with None for `without`; none is rebuilt."""
+    values = held.values[start:stop]
+    for position in without:
+        values[position - start] = None
+    return (_SEPARATE if held.separate else _TOGETHER) + pickle.dumps(values, protocol=5)
 
 
 def may_be_broken(body: bytes | memoryview) -> bool:

@@ -48,13 +48,14 @@ class OutcomeWriter:
 
     def fail(self, chunk: Chunk, error: ManycoreError) -> None:
         """Write `error` as the outcome of every item of a chunk that cannot run."""
-        size = len(chunk)
+        indices = chunk.own_indices(chunk.start, chunk.stop)
+        size = len(indices)
         cause = error.__cause__
         blob = dump_error(error, cause.text if isinstance(cause, RemoteTraceback) else "")
         block = Block(
             chunk.batch,
             chunk.id,
-            chunk.indices_of(chunk.start, chunk.stop),
+            indices,
             chunk.attempt,
             self._context.name,
             array("f", bytes(4 * size)),
@@ -63,13 +64,13 @@ class OutcomeWriter:
         pipe = self._context.redis.pipeline(transaction=False)
         self.add(pipe, block, packing.pack([None] * size), begun=False)
         self.keep_alive(pipe, chunk)
-        account.execute(pipe, self._count(pipe, chunk, error))
+        account.execute(pipe, self._count(pipe, chunk, error, size))
 
-    def _count(self, pipe: Any, chunk: Chunk, error: ManycoreError) -> list[Told]:
-        """Queue what the batch's account has to know."""
+    def _count(self, pipe: Any, chunk: Chunk, error: ManycoreError, size: int) -> list[Told]:
+        """Queue what the batch's account has to know: its `size` items."""
         if isinstance(error, BatchCancelled):
             return []
-        name, size = type(error).__name__, len(chunk)
+        name = type(error).__name__
         told = {
             "report": f"{chunk.id} refused",
             "facts": {"named": int(not chunk.ephemeral)},

@@ -33,7 +33,7 @@ def accountant() -> Accountant:
 
 def run_of(chunk: str = "b.c") -> Any:
     head = Chunk(chunk, "b", "task", None, ItemOptions(), 0, 0, 100, None, b"")
-    tally = SimpleNamespace(start=0, reported=0, postponed=set())
+    tally = SimpleNamespace(start=0, reported=0, postponed=set(), skipped=frozenset())
     return SimpleNamespace(chunk=head, shadow=None, queue="cpu", cancelled=None, repeated=False, tally=tally)
 
 

@@ -17,6 +17,7 @@ from manycore.protocol.resume import Resume
 from manycore.protocol.signing import Keyring
 from manycore.worker.blackbox import BlackBox
 from manycore.worker.child.courier import Courier
+from manycore.worker.child.intake import skip
 from manycore.worker.child.run import ChunkRun
 from tests.runs import turn_of
 
@@ -158,11 +159,48 @@ def test_the_retries_of_one_report_are_few_messages(server: Server, courier: Cou
     run = ChunkRun(chunk, range(16_000), box, queue="cpu", held=opened(pack(range(16_000))))
     run.execute(lambda item: 1 // 0)
     courier.finish(run)
-    assert len(server.published) == 64
+    assert len(server.published) == 4
     assert [index for chunk in server.published for index in chunk.indices_of(chunk.start, chunk.stop)] == list(
         range(100, 16_100)
     )
     assert [value for payload in server.payloads for value in unpack(payload)] == list(range(16_000))
+    box.trace.close()
+
+
+def test_retries_need_not_lie_side_by_side_to_share_a_message(server: Server, courier: Courier, tmp_path: Path) -> None:
+    box = BlackBox(tmp_path)
+    chunk = Chunk("b.c", "b", "task", None, ItemOptions(retries=1), 100, 0, 4_000, None, b"")
+    run = ChunkRun(chunk, range(4_000), box, queue="cpu", held=opened(pack(range(4_000))))
+    run.execute(lambda item: 1 // (item % 2))
+    courier.finish(run)
+    assert len(server.published) == 4
+    sent = [index for chunk in server.published for index in chunk.own_indices(chunk.start, chunk.stop)]
+    assert sent == list(range(100, 4_100, 2))
+    values = [value for payload in server.payloads for value in unpack(payload)]
+    assert [value for value in values if value is not None] == list(range(0, 4_000, 2))  # and no neighbour's
+    box.trace.close()
+
+
+def test_what_a_message_skips_is_neither_run_nor_reported_nor_sent_again(
+    server: Server, courier: Courier, tmp_path: Path
+) -> None:
+    box = BlackBox(tmp_path)
+    chunk = Chunk("b.c", "b", "task", None, ItemOptions(retries=2), 100, 0, 6, None, b"", skipped=(1, 4), attempt=2)
+    run = ChunkRun(chunk, range(6), box, queue="cpu", held=opened(pack(range(6))))
+    skip(run)
+    began = list[int]()
+
+    def item(value: int) -> None:
+        began.append(value)
+        assert value != 3
+
+    turn = turn_of(run, item)
+    turn.guard(())
+    run.execute(turn.shortest())
+    assert courier.finish(run)
+    assert began == [0, 2, 3, 5]
+    assert [list(chunk.own_indices(chunk.start, chunk.stop)) for chunk in server.published] == [[103]]
+    assert (run.tally.ok, run.tally.failed, run.summary()) == (3, 0, "3 ok, 1 to retry")
     box.trace.close()
 
 

@@ -107,12 +107,12 @@ def test_a_part_is_a_new_message_over_the_same_payload() -> None:
 
 
 def test_an_item_runs_again_alone() -> None:
-    again = chunk_of(0, 10, attempt=2).again(3, 4)
+    again = chunk_of(0, 10, attempt=2).again([3])
     assert (again.start, again.stop, again.attempt, again.postponed) == (3, 4, 3, 0)
 
 
 def test_what_was_not_run_has_had_no_attempt() -> None:
-    again = chunk_of(0, 10, attempt=2).again(3, 4, postponed=True)
+    again = chunk_of(0, 10, attempt=2).again([3], postponed=True)
     assert (again.attempt, again.postponed) == (2, 1)
 
 

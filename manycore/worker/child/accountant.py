@@ -100,10 +100,18 @@ def counts_of(run: ChunkRun, report: Report) -> dict[str, int]:
     counts = {
         "done": len(report.values) - len(report.retry),
         "failed": len(report.errors),
-        "retried": len(report.retry) - len(run.tally.postponed.intersection(report.retry)),
+        "retried": len(set(report.retry) - run.tally.postponed - run.tally.skipped),
         "repeats": int(run.repeated and report.start == run.tally.start),
     }
-    return {name: count for name, count in counts.items() if count} | buckets_of(report.seconds)
+    return {name: count for name, count in counts.items() if count} | buckets_of(_seconds_of(run, report))
+
+
+def _seconds_of(run: ChunkRun, report: Report) -> array[float]:
+    """What its items took, without those that were skipped."""
+    skipped = run.tally.skipped
+    if not skipped:
+        return report.seconds
+    return array("f", [each for at, each in enumerate(report.seconds, report.start) if at not in skipped])
 
 
 def buckets_of(seconds: array[float]) -> dict[str, int]:

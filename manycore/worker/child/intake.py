@@ -24,7 +24,7 @@ from manycore.worker.child.quarantine import set_aside
 from manycore.worker.child.run import ChunkRun
 from manycore.worker.child.spans import with_spans
 from manycore.worker.child.start import Fetched, Start, fetch, settled
-from manycore.worker.child.turn import Call, Doomed, Turn, bind
+from manycore.worker.child.turn import Call, Doomed, Skipped, Turn, bind
 from manycore.worker.context import WorkerContext
 from manycore.worker.functions import Function
 from manycore.worker.strikes import Strike
@@ -79,7 +79,8 @@ def prepare(
         call = with_spans(call, run)
     where, memory = f"worker {context.name}", settings.max_item_memory
     turn = Turn(run, call, where=where, pickled=held.separate, max_memory=memory)
-    if deadly:
+    skip(run)
+    if deadly or chunk.skipped:
         turn.guard(deadly)
     if fetched.cancelled:
         run.cancel(fetched.cancelled)
@@ -141,6 +142,13 @@ def _checked(chunk: Chunk, fetched: Fetched) -> bytes:
     if not hmac.compare_digest(content_digest(payload), chunk.payload_digest):
         raise MessageRefused("its payload is not the one that was signed")
     return payload
+
+
+def skip(run: ChunkRun) -> None:
+    """Replace the items that are not this chunk's to run by `Skipped`."""
+    for position in run.chunk.skipped:
+        if run.chunk.start <= position < run.chunk.stop:
+            run.items.replace(position, Skipped())
 
 
 def _doom(run: ChunkRun, struck: dict[int, Strike], max_executions: int) -> tuple[list[int], dict[int, Strike]]:

@@ -69,6 +69,7 @@ def _alone(chunk: Chunk, position: int) -> Chunk:
         stop=1,
         payload_token=None,
         payload_digest=b"",
+        skipped=(),
     )
 
 

@@ -122,5 +122,5 @@ class Reporter:
 
     def _cancelled(self, run: ChunkRun) -> Block:
         chunk = run.chunk
-        indices = chunk.indices_of(run.tally.reported, run.stop)
+        indices = chunk.own_indices(run.tally.reported, run.stop)
         return Block(chunk.batch, chunk.id, indices, chunk.attempt, self._context.name, array("f"), {}, cancelled=True)

@@ -16,7 +16,17 @@ from manycore.worker.child.ahead import items_ahead
 from manycore.worker.child.items import Items
 from manycore.worker.child.limits import hard_limit
 from manycore.worker.child.tally import Tally
-from manycore.worker.child.turn import AS_IT_IS, Call, Doomed, NotBegun, Postponed, described, kept, name_of_error
+from manycore.worker.child.turn import (
+    AS_IT_IS,
+    Call,
+    Doomed,
+    NotBegun,
+    Postponed,
+    Skipped,
+    described,
+    kept,
+    name_of_error,
+)
 
 if TYPE_CHECKING:
     from manycore.worker.child.capture import Capture
@@ -165,10 +175,11 @@ class ChunkRun:
 
     def _fail(self, position: int, exc: BaseException) -> None:
         copies.leave_if_copy(exc)
+        again = self.chunk.attempt <= self.chunk.options.retries and not isinstance(exc, Doomed)
         if isinstance(exc, Postponed):
             self.tally.postponed.add(position)
             self.tally.retry.append(position)
-        elif self.chunk.attempt <= self.chunk.options.retries and not isinstance(exc, Doomed):
+        elif again or isinstance(exc, Skipped):
             self.tally.retry.append(position)
         else:
             self.tally.names[position] = name_of_error(exc)
@@ -183,7 +194,8 @@ class ChunkRun:
         """What Flower shows as the result: `500 ok`, `498 ok, 2 failed`, `250 ok, 250 given away`."""
         tally = self.tally
         rest = self.stop - tally.reported
-        retried = tally.reported - self.chunk.start - tally.ok - tally.failed
+        skipped = sum(self.chunk.start <= position < tally.reported for position in tally.skipped)
+        retried = tally.reported - self.chunk.start - tally.ok - tally.failed - skipped
         parts = (
             (tally.failed, "failed"),
             (retried, "to retry"),

@@ -17,8 +17,8 @@ from manycore.protocol.message import Chunk
 class Report:
     """Finished items of a run, at the consecutive positions from `start`: not yet at the caller.
 
-    `values` are plain or `Pickled`, None where `errors` has the position or it is to `retry`. `names` are those of the
-    errors' classes.
+    `values` are plain or `Pickled`, None where `errors` has the position or it is to `retry`, or skipped. `names` are
+    those of the errors' classes.
     """
 
     start: int
@@ -33,7 +33,10 @@ class Tally:
     """Written by the items' thread: `values`, `seconds`, `errors`, `names`, `retry`, `postponed`, each by appending to
     it. By the courier: all else, and whatever it takes off the front."""
 
-    __slots__ = ("errors", "failed", "names", "ok", "postponed", "reported", "retry", "seconds", "start", "values")
+    __slots__ = (
+        *("errors", "failed", "names", "ok", "postponed", "reported"),
+        *("retry", "seconds", "skipped", "start", "values"),
+    )
 
     def __init__(self, chunk: Chunk) -> None:
         self.start = self.reported = chunk.start
@@ -44,6 +47,8 @@ class Tally:
         self.retry: list[int] = []
         self.postponed: set[int] = set()
         """Those of `retry` that came and were not run."""
+        self.skipped = frozenset(chunk.skipped)
+        """Those of `retry` that are not this chunk's to run, and not to be sent again."""
         self.ok = 0
         self.failed = 0
 

@@ -45,6 +45,10 @@ class Doomed(Ended):
     """Stands in place of an item that must not run, and is raised for it."""
 
 
+class Skipped(BaseException):
+    """Stands in place of an item that is another message's to run, or has run, and is raised for it."""
+
+
 class Postponed(BaseException):
     """Raised in place of an item that must not run now: it comes again as a message of its own."""
 
@@ -105,7 +109,7 @@ class Turn:
         self._limited = options.timeout is not None or max_memory is not None
 
     def guard(self, struck: Iterable[int]) -> None:
-        """Look out for `Doomed` items; those at the positions `struck` have killed a process."""
+        """Look out for `Doomed` and `Skipped` items; those at the positions `struck` have killed a process."""
         self._struck, self._guarded = frozenset(struck), True
 
     def shortest(self) -> Call:
@@ -116,7 +120,7 @@ class Turn:
     def __call__(self, item: Any) -> Any:
         if not self._guarded:
             return self._within(item)
-        if isinstance(item, Doomed):
+        if isinstance(item, Doomed | Skipped):
             raise item
         position = self._run.box.note[0]
         if position not in self._struck and not self._run.must_claim(position):

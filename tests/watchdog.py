@@ -133,7 +133,8 @@ def _describe(pid: int) -> str:
         command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         head = f"{pid} (child of {status['PPid']}), {status['State']}: {command[-200:]}"
         caught = int(status["SigCgt"], 16) >> (signal.SIGABRT - 1) & 1
-        python = command.startswith(sys.executable) and "manycore.local.supervisor" not in command
+        log = os.readlink(folder / "fd/2")
+        python = command.startswith(sys.executable) and not log.endswith("/supervisor.log")
         return f"{head}\n{_stacks(pid)}" if python and caught else head
     except (OSError, KeyError) as exc:
         return f"{pid}: {exc}"

@@ -112,7 +112,6 @@ class LocalCluster:
             "client": os.getpid(),
             "home": str(self.home.path),
             "server": self._server.command,
-            "worker": interpreter.command("manycore.worker.boot", str(self._folder)),
             "slots": self.slots,
             "path": interpreter.import_path(),
             "variables": interpreter.start_variables(),
@@ -129,7 +128,7 @@ class LocalCluster:
     def _start_supervisor(self) -> subprocess.Popen[bytes]:
         with (self._folder / "supervisor.log").open("wb") as log:
             return subprocess.Popen(
-                interpreter.command("manycore.local.supervisor", str(self._folder), site=False),
+                interpreter.command("manycore.local.supervisor", str(self._folder)),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=log,

@@ -45,15 +45,13 @@ def check_interpreter() -> None:
         )
 
 
-def command(module: str, *arguments: str, site: bool = True) -> list[str]:
+def command(module: str, *arguments: str) -> list[str]:
     """The command that runs `module.main()` with this manycore, whatever else of that name is installed.
 
-    `sys.argv` is then the folder that manycore is in, and the arguments. Without `site` only the standard library is
-    there, which is quicker.
+    `sys.argv` is then the folder that manycore is in, and the arguments.
     """
     folder = str(Path(str(manycore.__file__)).absolute().parents[1])
-    flags = ["-P", *_flags(), *([] if site else ["-S"])]
-    return [sys.executable, *flags, "-c", _RUN.format(module=module), folder, *arguments]
+    return [sys.executable, "-P", *_flags(), "-c", _RUN.format(module=module), folder, *arguments]
 
 
 def environment() -> dict[str, str]:

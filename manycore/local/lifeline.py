@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 """From <linux/prctl.h>; see prctl(2)."""
 
@@ -24,6 +25,12 @@ def die_with_parent(parent: int, signum: signal.Signals = signal.SIGKILL) -> Non
     _prctl(_PR_SET_PDEATHSIG, int(signum))
     if os.getppid() != parent:  # it died before we asked
         os.kill(os.getpid(), signum)
+
+
+def show_as(name: str) -> None:
+    """Let this process have `name`, of at most 15 characters, in `top` and `ps -o comm`; what it forks inherits it."""
+    if sys.platform == "linux":
+        _prctl(_PR_SET_NAME, name.encode())
 
 
 def adopt_orphans() -> None:
@@ -63,5 +70,5 @@ def _parent(process: Path) -> int | None:
         return None  # it has ended meanwhile
 
 
-def _prctl(option: int, value: int) -> None:
+def _prctl(option: int, value: int | bytes) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)

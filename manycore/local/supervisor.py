@@ -2,7 +2,8 @@
 
 The first, the keeper, does nothing but wait for the second, the supervisor, which does the work. Each inherits the
 orphans of what runs below it, and each ends all of it when the other is gone: so whatever items left behind ends with
-the cluster, also when one of the two is killed.
+the cluster, also when one of the two is killed. The worker is a copy of the supervisor: an interpreter that starts, and
+what both import, would cost a tenth of a second more.
 
 `FOLDER/cluster.json` says what to run. Standard input is a pipe from the client: when it says so or closes it, or dies,
 everything stops. This imports neither Celery nor redis: it must be there first and cost nothing.
@@ -19,11 +20,12 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from manycore.local.interpreter import STARTING
-from manycore.local.lifeline import adopt_orphans, die_with_parent, end_descendants
+from manycore.local.lifeline import adopt_orphans, die_with_parent, end_descendants, show_as
 
 POLL_SECONDS = 1.0
 """How often it looks although nobody has told it anything."""
@@ -32,8 +34,14 @@ READY = "ready"
 """What a worker leaves in the folder once it takes work: one that ended before that did not start properly."""
 LOCK = ".alive"
 """Of a home, as `protocol.home` has it; not from there, which costs more imports than all of this."""
+MAX_DESCRIPTORS = 1024
+"""More than a supervisor ever has."""
 PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)
 """Python ignores these itself, and gives them back to the programs that it starts."""
+
+
+class IsWorker(BaseException):
+    """Raised in the copy of the supervisor that is to become the worker."""
 
 
 class Supervisor:
@@ -44,8 +52,7 @@ class Supervisor:
         self._keeper = keeper
         config: dict[str, Any] = json.loads((folder / "cluster.json").read_text())
         self._server_command: list[str] = config["server"]
-        self._worker_command: list[str] = config["worker"]
-        self._worker_env: dict[str, str] = os.environ | config["env"]
+        self._worker_env: dict[str, str] = config["env"]
         self._wanted_by = [sys.stdin.fileno(), *_handle(config["client"]), *_handle(keeper)]
         self._ended = _told_of_ends()
         self._failed_starts = 0
@@ -54,8 +61,8 @@ class Supervisor:
         """Run until nobody wants it (None); else gives what could not be kept alive: the server or the worker."""
         # An unknown locale of the user's would end the server.
         locale = os.environ | {"LC_ALL": "C"}
-        server = self._start("server", self._server_command, locale, self._folder / "server.conf")
-        worker = self._start_worker()
+        worker = self._start_worker()  # first: it takes longest
+        server = self._start_server(locale)
         while self._wait() and os.getppid() == self._keeper:
             ended = _reap()
             if server in ended:
@@ -78,18 +85,40 @@ class Supervisor:
         return self._failed_starts >= MAX_FAILED_STARTS
 
     def _start_worker(self) -> int:
+        """Its process. In the worker itself, raises `IsWorker`."""
         (self._folder / READY).unlink(missing_ok=True)
-        return self._start("worker", self._worker_command, self._worker_env, Path(os.devnull))
+        own_pid = os.getpid()
+        worker = os.fork()
+        if worker == 0:
+            self._become_worker(own_pid)
+        return worker
 
-    def _start(self, name: str, command: list[str], env: dict[str, str], given: Path) -> int:
+    def _become_worker(self, parent: int) -> NoReturn:
+        """Leave nothing of the supervisor in this copy of it."""
+        die_with_parent(parent)
+        show_as("manycore-worker")
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        log = os.open(self._folder / "worker.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        for descriptor, place in ((os.open(os.devnull, os.O_RDONLY), 0), (log, 1), (log, 2)):
+            os.dup2(descriptor, place)
+        os.closerange(3, MAX_DESCRIPTORS)
+        os.environ.update(self._worker_env)
+        raise IsWorker
+
+    def _start_server(self, env: dict[str, str]) -> int:
         own_pid = os.getpid()
 
         def prepare() -> None:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             die_with_parent(own_pid)
 
-        with (self._folder / f"{name}.log").open("ab") as log, given.open("rb") as stdin:
-            process = subprocess.Popen(command, env=env, stdin=stdin, stdout=log, stderr=log, preexec_fn=prepare)
+        conf, log_path = self._folder / "server.conf", self._folder / "server.log"
+        with log_path.open("ab") as log, conf.open("rb") as stdin:
+            process = subprocess.Popen(
+                self._server_command, env=env, stdin=stdin, stdout=log, stderr=log, preexec_fn=prepare
+            )
         process.returncode = 0  # it is waited for here, with the orphans, and not by its object
         return process.pid
 
@@ -104,7 +133,10 @@ def main() -> int:
     keeper = os.getpid()
     supervisor = os.fork()
     if supervisor == 0:
-        os._exit(_supervise(folder, keeper, home))
+        try:
+            os._exit(_supervise(folder, keeper, home))
+        except IsWorker:
+            return _work()
     status = _wait_for(supervisor)
     end_descendants()
     shutil.rmtree(home, ignore_errors=True)  # both do it: one of them may have been killed
@@ -117,6 +149,8 @@ def _supervise(folder: Path, keeper: int, home: Path) -> int:
     adopt_orphans()  # a fork does not inherit it
     try:
         ended = Supervisor(folder, keeper).run()
+    except IsWorker:
+        raise
     except BaseException as exc:  # the boundary of this process: os._exit would say nothing
         sys.excepthook(type(exc), exc, exc.__traceback__)
         return 1
@@ -127,6 +161,13 @@ def _supervise(folder: Path, keeper: int, home: Path) -> int:
         return 0
     (folder / "ended").write_text(ended)
     return 1
+
+
+def _work() -> int:
+    """Run the worker. Its module is there only for it: it imports Celery."""
+    boot = import_module("manycore.worker.boot")
+    boot.main()
+    return 0
 
 
 def _hold_home(folder: Path) -> Path:

@@ -154,8 +154,8 @@ def _kill_all(processes: list[int]) -> bool:
 def _workers(cluster: Cluster) -> list[int]:
     local = Probe(cluster).local
     assert local is not None
-    found = [pid for pid in _descendants(local.process_id) if b"manycore.worker" in _command(pid)]
-    forked = {child for pid in found for child in _children_of(pid)}  # they have the command of their parent
+    found = [pid for pid in _descendants(local.process_id) if _name(pid) == b"manycore-worker"]
+    forked = {child for pid in found for child in _children_of(pid)}  # they have the name of their parent
     return [pid for pid in found if pid not in forked]
 
 
@@ -174,9 +174,9 @@ def _children_of(pid: int) -> list[int]:
         return []
 
 
-def _command(pid: int) -> bytes:
+def _name(pid: int) -> bytes:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
+        return Path(f"/proc/{pid}/comm").read_bytes().strip()
     except OSError:
         return b""
 

@@ -127,10 +127,10 @@ def _find(target: str, supervisor: int) -> int:
     """The process to kill. The worker starts after the server, and a client submits before it is there."""
     if target == "supervisor":
         return supervisor
-    mark = b"manycore.worker" if target == "worker" else b"-server"
+    mark = b"manycore-worker" if target == "worker" else b"-server"
 
     def found() -> list[int]:
-        return [pid for pid in _descendants(supervisor) if mark in _command(pid)]
+        return [pid for pid in _descendants(supervisor) if mark in _name(pid)]
 
     wait_until(found, f"the supervisor {supervisor} has a {target}", seconds=ENDED_SECONDS)
     return found()[0]
@@ -140,8 +140,8 @@ def _descendants(pid: int) -> list[int]:
     return [found for child in children_of(pid) for found in (child, *_descendants(child))]
 
 
-def _command(pid: int) -> bytes:
+def _name(pid: int) -> bytes:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
+        return Path(f"/proc/{pid}/comm").read_bytes()
     except OSError:
         return b""  # it has just ended

@@ -11,15 +11,17 @@ import sys
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.documents import ROOT
+from tests.integration.conftest import Server, serving, workers_of
 from tests.required import program
 from tests.waiting import wait_until
 
@@ -71,6 +73,19 @@ def exporting(url: str, folder: Path, *options: str, **settings: str) -> Iterato
     finally:
         process.kill()
         process.wait()
+
+
+@contextmanager
+def exported(home: Path) -> Iterator[tuple[Server, Callable[..., Any], Exporter]]:
+    """A server, what starts workers on it, and its exporter, with a probe; clients find their key meanwhile."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        serving(home) as server,
+        workers_of(server, home) as start,
+        exporting(server.as_user("exporter"), home, *probing(home, server.as_user("client"), server.key)) as exporter,
+    ):
+        patch.setenv("MANYCORE_KEY", server.key)
+        yield server, start, exporter
 
 
 class Prometheus:

@@ -13,8 +13,7 @@ import pytest
 
 from manycore import Cluster
 from tests.documents import ROOT
-from tests.integration.conftest import serving, workers_of
-from tests.monitoring import Prometheus, exporting, probing, watching
+from tests.monitoring import Prometheus, exported, watching
 from tests.waiting import wait_until
 
 BOARDS = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "ops/grafana/dashboards").glob("*.json"))}
@@ -44,17 +43,10 @@ def fail_now_and_then(number: int) -> None:
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """It watches a cluster at work: items fail and run again, a fleet has no worker, junk was refused."""
     home = tmp_path_factory.mktemp("dashboards")
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        serving(home) as server,
-        workers_of(server, home) as start,
-        exporting(server.as_user("exporter"), home, *probing(home, server.as_user("client"), server.key)) as exporter,
-        watching(exporter, home) as prometheus,
-    ):
+    with exported(home) as (server, start, exporter), watching(exporter, home) as prometheus:
         server.client().config_set("maxmemory", 2**30)
         start(slots=2)
         server.client().rpush("cpu", "junk")
-        patch.setenv("MANYCORE_KEY", server.key)
         cluster = Cluster(server.url)
         batches = [
             cluster.batch(fail_now_and_then, range(100_000), retries=1, backoff=0.1),
@@ -105,6 +97,15 @@ def test_a_board_is_whole(board: dict[str, Any]) -> None:
     assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
     for panel in board["panels"]:
         assert all(source == SOURCE for source in (panel["datasource"], *(t["datasource"] for t in panel["targets"])))
+
+
+def test_what_failed_is_red() -> None:
+    for panel in (panel for board in BOARDS.values() for panel in board["panels"]):
+        if any("manycore_items_failed_total" in target["expr"] for target in panel["targets"]):
+            look = panel["fieldConfig"]["defaults"]
+            assert {"color": "red", "value": 1} in look.get("thresholds", {}).get("steps", ()) or (
+                look["color"]["fixedColor"] == "red"
+            ), panel["title"]
 
 
 def values(answer: dict[str, Any]) -> list[float]:

@@ -12,8 +12,7 @@ from manycore import Cluster
 from manycore.metrics.collector import BUCKETS
 from tests.documents import ROOT
 from tests.functions import fail_on_seven
-from tests.integration.conftest import serving, workers_of
-from tests.monitoring import Exporter, exporting, probing
+from tests.monitoring import Exporter, exported
 from tests.required import program
 from tests.waiting import wait_until
 
@@ -33,16 +32,10 @@ JUNK = {
 def exporter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exporter]:
     """Of a cluster on which a batch has run, an item has failed, and messages were refused."""
     home = tmp_path_factory.mktemp("metrics")
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        serving(home) as server,
-        workers_of(server, home) as start,
-        exporting(server.as_user("exporter"), home, *probing(home, server.as_user("client"), server.key)) as exporter,
-    ):
+    with exported(home) as (server, start, exporter):
         exporter.scrape()  # what was there before is no growth
         start()
         server.client().rpush("cpu", *JUNK)
-        patch.setenv("MANYCORE_KEY", server.key)
         with Cluster(server.url) as cluster:
             cluster.batch(fail_on_seven, range(10)).gather(return_exceptions=True)
             large = cluster.put(bytes(LARGE))

@@ -10,7 +10,7 @@ PROCESSES ?= 2
 SIDE_BY_SIDE = -n $(PROCESSES) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-all stack-test check bench bench-all bench-growth chaos chaos-short up down logs lock clean
+.PHONY: help setup demo test test-slow test-all stack-test check bench bench-all bench-growth chaos chaos-short pictures up down logs lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ chaos: $(VENV)/.installed ## Break everything for 10 minutes, and plain Celery b
 
 chaos-short: $(VENV)/.installed ## Every fault and every door at least once, below 90 s; the same seed each time
 	@$(BIN)/python -m ops.chaos --seed 4 --seconds 25 --items 200 --gap 0.7 --local 1 --no-vanilla $(CHAOS)
+
+pictures: $(VENV)/.installed ## Take the pictures of Flower's pages that the docs show (Chromium)
+	@$(BIN)/python -m tests.stack.pictures docs/flower batches batch log quarantine
 
 up: $(VENV)/.installed ## Build and start the stack (Docker) with the Python of .venv, and wait until it is healthy
 	@$(BIN)/manycore up

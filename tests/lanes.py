@@ -22,6 +22,7 @@ class Stream:
 
     total: int | None = None
     error: BaseException | None = None
+    first_call = ""
 
     def __init__(self, items: Sequence[Any]) -> None:
         self.left = deque(items)

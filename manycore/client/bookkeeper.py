@@ -93,6 +93,7 @@ class Bookkeeper:
             "task": ", ".join([*names[:MAX_NAMES], *(["..."] if len(names) > MAX_NAMES else [])]),
             "fleet": ", ".join(sorted(ledger.queues)),
             "total": total,
+            "call": lane.source.first_call,
         }
         return {
             "facts": {"named": int(not lane.ephemeral)},

@@ -16,7 +16,7 @@ from manycore.client.objects import Objects, may_be_large
 from manycore.client.packages import Packages
 from manycore.errors import FunctionsNotAllowed, UnknownTask
 from manycore.fleet import DEFAULT_QUEUE
-from manycore.protocol import inside, packing, signing
+from manycore.protocol import glimpse, inside, packing, signing
 from manycore.protocol.archive import Archive
 from manycore.protocol.broker import FUNCTION_TASK
 from manycore.protocol.parcel import Program
@@ -157,7 +157,7 @@ class FunctionShipper:
         if self._packages is not None and not packages:  # else who knows what modules they bring
             self._packages.check(name, function, digest, blob, queue, self._code.files)
         sealed = self._keyring.seal(signing.FUNCTION, {"digest": digest, "name": name, "setup": setup}, blob)
-        return Program(task, queue, name, digest, sealed, code, packages, other, refs)
+        return Program(task, queue, name, digest, sealed, code, packages, other, refs, glimpse.keywords(kwargs))
 
     def _lightened(self, kwargs: dict[str, Any], name: str) -> dict[str, Any]:
         """Keyword arguments with a `Ref` in the place of each that is large and cheap to rebuild from where it lies."""

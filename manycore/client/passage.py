@@ -61,6 +61,8 @@ class Source(Protocol):
     """How many items there are in all, None while that is unknown."""
     error: BaseException | None
     """What the input itself raised; it ends the batch after the items before it."""
+    first_call: str
+    """The first call that was taken, as people are shown it; empty where there are many alike or none."""
 
     def ready(self) -> bool:
         """Whether `take` would give items at once."""

@@ -45,6 +45,7 @@ class PulledSource:
     ) -> None:
         self.total: int | None = None
         self.error: BaseException | None = None
+        self.first_call = ""
         self._program = program
         self._options = options
         self._wake = wake
@@ -77,6 +78,7 @@ class PulledSource:
 
     def take(self, most: int) -> Taken:
         items = [self._buffer.popleft() for _ in range(min(most, len(self._buffer)))]
+        self.first_call = self.first_call or (self._program.call(self._options.form, items[0]) if items else "")
         self.more_room()
         return self._program, self._options, items
 

@@ -41,6 +41,7 @@ class ReadySource:
     ) -> None:
         self.total: int | None = total
         self.error: BaseException | None = None
+        self.first_call = ""
         self._items = items
         self._program = program
         self._options = options
@@ -64,6 +65,7 @@ class ReadySource:
     def take(self, most: int) -> Taken:
         items = list(islice(self._items, most))
         self._left -= len(items)
+        self.first_call = self.first_call or (self._program.call(self._options.form, items[0]) if items else "")
         return self._program, self._options, items
 
     def start(self) -> None:
@@ -100,6 +102,7 @@ class SubmitSource:
 
     total: int | None = None
     error: BaseException | None = None
+    first_call = ""
 
     def __init__(self, program: Callable[[Callable[..., Any] | str], Program]) -> None:
         self._program = program
@@ -187,6 +190,7 @@ class SentSource:
     """The source of a batch that another client has sent whole: nothing is left to take."""
 
     error: BaseException | None = None
+    first_call = ""
 
     def __init__(self, total: int) -> None:
         self.total: int | None = total

@@ -39,6 +39,7 @@ class Account:
     `total` is None while nobody knows it. `retried` counts further attempts, `repeats` chunks that came again after a
     death. `run_seconds` is how long all its items ran together, `seconds` says how many took up to 2^k seconds; of a
     report with many items a sample stands for all. `points` are (seconds since the start, items done by then).
+    `call` is its first call, as far as it can be shown.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Account:
     seen: float
     ended: float | None
     end: State | None
+    call: str = ""
     run_seconds: float = 0.0
     seconds: dict[int, int] = field(default_factory=dict)
     errors: dict[str, tuple[int, str]] = field(default_factory=dict)
@@ -225,6 +227,7 @@ def parse(batch: str, fields: Mapping[bytes, bytes]) -> Account:
         seen=_number(texts.get("seen")),
         ended=_number(texts["ended"]) if texts.get("ended") else None,
         end=texts.get("end"),  # type: ignore[arg-type]
+        call=texts.get("call", ""),
         run_seconds=_number(texts.get("ran")) / 1e6,
         seconds={int(bucket): int(_number(count)) for bucket, count in _numbered(texts, "s:")},
         errors={name: (int(_number(n)), texts.get(f"trace:{name}", "")) for name, n in _beginning(texts, "error:")},

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from manycore.protocol import glimpse
 from manycore.protocol.archive import Archive
-from manycore.protocol.message import LOST, Chunk
+from manycore.protocol.message import LOST, CallForm, Chunk
 from manycore.protocol.packing import HELD_PER_BYTE
 from manycore.protocol.python import Python
 from manycore.protocol.refs import Ref
@@ -29,6 +30,12 @@ class Program:
     packages: tuple[str, ...] = ()
     other_python: Python | None = None
     refs: tuple[Ref[Any], ...] = ()
+    keywords: str = ""
+    """Its keyword arguments, as people are shown them."""
+
+    def call(self, form: CallForm, item: Any) -> str:
+        """The call that an item becomes, as people are shown it."""
+        return glimpse.call(self.name, item, form, self.keywords)
 
     @property
     def name(self) -> str:

@@ -90,6 +90,12 @@ class Quarantine:
             found: list[Entry] = [*self._refused.newest(count), *items]
         return sorted(found, key=lambda entry: entry.when, reverse=True)[:count]
 
+    def of_batch(self, batch: str) -> list[Poison]:
+        """The poison items of one batch, the newest first."""
+        with typed_errors(self._settings):
+            found = self._poison.find(list(self._poison.held()))
+        return [item for item in found if isinstance(item, Poison) and item.chunk.batch == batch]
+
     def find(self, ids: Iterable[str]) -> list[Entry]:
         """The entries of these ids, each once. Raises `NotInQuarantine`, naming the first that is not there."""
         wanted = list(dict.fromkeys(ids))

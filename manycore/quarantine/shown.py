@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from reprlib import Repr
 from typing import TYPE_CHECKING, Any
 
 from manycore.protocol import packing
+from manycore.protocol.glimpse import glimpse
 from manycore.quarantine.poison import Poison
 from manycore.quarantine.refused import Refused
 
 if TYPE_CHECKING:
     from manycore.quarantine.quarantine import Entry
-
-MAX_TEXT = 180
-_VALUES = Repr()
-_VALUES.maxother = _VALUES.maxstring = MAX_TEXT
-"""Shows values of any size."""
 
 
 def brief(entry: Entry) -> dict[str, Any]:
@@ -41,4 +36,4 @@ def arguments(entry: Poison) -> str:
     size = f"{entry.payload_bytes:,} bytes"
     if entry.payload is None or packing.may_be_broken(entry.payload):
         return size
-    return f"{_VALUES.repr(packing.unpack(entry.payload)[0])} ({size})"
+    return f"{glimpse(packing.unpack(entry.payload)[0])} ({size})"

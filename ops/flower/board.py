@@ -20,6 +20,7 @@ from manycore.protocol.activity import activities
 from manycore.protocol.clock import ServerClock
 from manycore.protocol.logs import LogReader
 from manycore.protocol.roster import live_workers
+from ops.flower.whereabouts import Whereabouts
 
 FRESH_SECONDS = 0.5
 """How old a look may be: many browsers cost no more than one."""
@@ -64,6 +65,7 @@ class Board:
         self._ttl = batch_ttl_seconds
         self._accounts = Accounts(client)
         self._clock = ServerClock(client)
+        self._whereabouts = Whereabouts(client)
         self._lock = threading.Lock()
         self._known: dict[str, Account] = {}
         self._fleets: set[str] = set()
@@ -84,7 +86,7 @@ class Board:
             chosen.sort(key=SORTS[wish.sort], reverse=wish.descending)
         rows = chosen[wish.start : wish.start + min(wish.length, MAX_ROWS)]
         return {
-            "batches": [account.shown(now, self._fleets) for account in rows],
+            "batches": [self._shown(account, now) for account in rows],
             "matching": len(chosen),
             "total": len(self._known),
             "states": counts,
@@ -97,7 +99,7 @@ class Board:
         account = self._accounts.find(batch)
         if account is None:
             return None
-        shown = account.shown(now, self._fleets) | {"now": now}
+        shown = self._shown(account, now) | {"now": now, "call": account.call}
         shown["seconds"] = [
             {"up_to": 2.0**bucket, "items": count} for bucket, count in sorted(account.seconds.items()) if count > 0
         ]
@@ -123,7 +125,9 @@ class Board:
 
     def workers(self) -> dict[str, Any]:
         """What the slots of all workers do, as JSON has it."""
-        return {"workers": [worker.shown() for worker in activities(self._redis)], "now": self._clock.now()}
+        now = self._look()
+        failed = {name: account.failed for name, account in self._known.items() if account.failed}
+        return {"workers": [_with_failed(worker.shown(), failed) for worker in activities(self._redis)], "now": now}
 
     def cancel(self, batch: str, *, terminate: bool) -> bool:
         """Stop a batch, as `Batch.cancel` does; False if nobody knows it or it has ended."""
@@ -132,6 +136,13 @@ class Board:
             return False
         self._accounts.cancel(batch, keys.TERMINATED if terminate else keys.GIVEN_UP, self._ttl)
         return True
+
+    def _shown(self, account: Account, now: float) -> dict[str, Any]:
+        """With where its chunks are, until it has ended."""
+        shown = account.shown(now, self._fleets)
+        if account.ended is None:
+            shown["chunks"] = self._whereabouts.look({*self._fleets, *account.fleets}).of(account.id)
+        return shown
 
     def _look(self) -> float:
         """Learn what was told since the last look; gives the time at the server."""
@@ -156,6 +167,12 @@ def _matches(account: Account, search: str) -> bool:
     """Whether each word is part of the batch's id, task, fleet or client."""
     text = f"{account.id} {account.task} {account.fleet} {account.client}".lower()
     return all(word in text for word in search.lower().split())
+
+
+def _with_failed(worker: dict[str, Any], failed: dict[str, int]) -> dict[str, Any]:
+    """With how many items have failed of the batches that its slots work on."""
+    busy = [slot | {"failed": failed.get(slot["batch"], 0)} for slot in worker["busy"]]
+    return worker | {"busy": busy}
 
 
 def _slim(account: Account) -> Account:

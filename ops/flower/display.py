@@ -7,7 +7,10 @@ from typing import Any
 import redis
 
 from manycore.protocol.broker import QUEUES
+from manycore.protocol.message import batch_of
 from manycore.protocol.roster import live_workers
+
+UNSEEN = "(received before Flower looked)"
 
 
 def fleets(client: redis.Redis) -> set[str]:
@@ -19,8 +22,12 @@ def fleets(client: redis.Redis) -> set[str]:
         return set(QUEUES)
 
 
-def unquote(task: Any) -> Any:
-    """A chunk's result without the quotes of its repr: `500 ok`."""
+def readable(task: Any) -> Any:
+    """A task without the quotes around a chunk's result, `500 ok`; and without its batch in its arguments, `items 0-499
+    of 10000`: its id begins with that. What was received while no Flower looked has no name there."""
     if task.result and task.result.startswith("'"):
         task.result = task.result.strip("'")
+    if task.args and (batch := batch_of(task.uuid)):
+        task.args = str(task.args).replace(f", batch {batch}", "", 1)
+    task.name = task.name or UNSEEN
     return task

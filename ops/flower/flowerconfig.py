@@ -24,13 +24,13 @@ state_save_interval = 60_000  # milliseconds
 max_tasks = int(os.environ.get("MANYCORE_FLOWER_TASKS") or 10_000)  # about 6 KiB of memory each
 max_workers = 1_000
 purge_offline_workers = 3_600  # seconds: what was scaled away goes from the list
-tasks_columns = "name,args,state,result,received,runtime,worker"
+tasks_columns = "name,uuid,args,state,result,received,runtime,worker"
 natural_time = True  # "a minute ago": narrower, so that all columns fit
 
 
 def format_task(task: object) -> object:
     """Flower takes a plain function only."""
-    return display.unquote(task)
+    return display.readable(task)
 
 
 _settings = load_settings()

@@ -13,7 +13,7 @@ from flower import urls
 from flower.api import BaseApiHandler
 from flower.views import BaseHandler, auth, monitor
 from tornado.template import BaseLoader
-from tornado.web import authenticated
+from tornado.web import HTTPError, authenticated
 
 __all__ = ["BaseApiHandler", "BaseHandler"]
 HANDLERS: list[Any] = urls.handlers
@@ -23,6 +23,8 @@ TABS_END = "      </ul>\n"
 """Where its navigation ends, in `navbar.html`: tabs go before it."""
 WORKER_FACTS = '  <div class="worker-tabs">'
 """Where the facts begin in `worker.html`."""
+PAGE_BEGIN = "{% block container %}\n"
+"""Where a page's own part begins."""
 OPEN = ((monitor, "Metrics"), (monitor, "Healthcheck"), (auth, "LogoutHandler"))
 """What answers without a password, also where one is set."""
 
@@ -33,10 +35,19 @@ def use_templates(loader: BaseLoader) -> None:
 
 
 def close_gaps() -> None:
-    """Ask for the password on the paths where Flower does not."""
+    """Ask for the password on the paths where Flower does not, and refuse one that it cannot even compare."""
+    known = BaseHandler.get_current_user
+    BaseHandler.get_current_user = lambda handler: _known_or_refused(handler, known)
     for module, name in OPEN:
         handler = getattr(module, name)
         handler.get = authenticated(handler.get)
+
+
+def _known_or_refused(handler: Any, known: Callable[[Any], Any]) -> Any:
+    try:
+        return known(handler)
+    except TypeError as exc:  # `hmac.compare_digest` takes texts of ASCII alone
+        raise HTTPError(401) from exc
 
 
 def add_queues(more: Callable[[], set[str]]) -> None:

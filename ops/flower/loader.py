@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tornado.template import BaseLoader, Template
 
-from ops.flower.inside import TABS_END, TEMPLATES, WORKER_FACTS
+from ops.flower.inside import PAGE_BEGIN, TABS_END, TEMPLATES, WORKER_FACTS
 
 OURS = Path(__file__).parent / "templates"
 TABS = {"batches": "Batches", "quarantine": "Quarantine"}
@@ -16,12 +16,16 @@ TAB = """        <li class="nav-item">
             {{% if active_tab == '{name}' %}}aria-current="page"{{% end %}}>{title}</a>
         </li>
 """
-SLOTS = """  <link rel="stylesheet" href="{{ reverse_url('manycore', 'batches.css') }}">
-  <section id="slots" class="worker-panel slots-panel" aria-label="Slots" data-worker="{{ worker['name'] }}"
+LOOK = """<link rel="stylesheet" href="{{ reverse_url('manycore', 'batches.css') }}">
+"""
+SLOTS = (
+    f"  {LOOK}"
+    + """  <section id="slots" class="worker-panel slots-panel" aria-label="Slots" data-worker="{{ worker['name'] }}"
     data-api="{{ url_prefix or '' }}/api/slots" data-page="{{ url_prefix or '' }}/batch/"></section>
   <script src="{{ reverse_url('manycore', 'shown.js') }}" defer></script>
   <script src="{{ reverse_url('manycore', 'slots.js') }}" defer></script>
 """
+)
 
 
 def with_tabs(navbar: str) -> str:
@@ -35,7 +39,12 @@ def with_slots(worker: str) -> str:
     return worker.replace(WORKER_FACTS, SLOTS + WORKER_FACTS, 1)
 
 
-CHANGES = {"navbar.html": with_tabs, "worker.html": with_slots}
+def with_look(page: str) -> str:
+    """A page of Flower's with our style sheet."""
+    return page.replace(PAGE_BEGIN, PAGE_BEGIN + LOOK, 1)
+
+
+CHANGES = {"navbar.html": with_tabs, "worker.html": with_slots, "tasks.html": with_look}
 """What of Flower's own templates is changed, and how."""
 
 

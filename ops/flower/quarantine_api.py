@@ -26,11 +26,11 @@ class DeskHandler(OurHandler):
 
 
 class ListQuarantine(DeskHandler):
-    """`GET /api/quarantine`"""
+    """`GET /api/quarantine?batch=ID`: of one batch; else the newest of all."""
 
     @authenticated
     async def get(self) -> None:
-        await self.answer("quarantine_list")
+        await self.answer("quarantine_list", batch=self.get_argument("batch", "", escape=False))
 
 
 class ShowQuarantined(DeskHandler):

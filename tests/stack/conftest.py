@@ -7,9 +7,10 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from manycore import Cluster
 from tests.required import missing, program
@@ -65,8 +66,9 @@ def connected(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster
     """A client on the host, with what `manycore env` gave it."""
     for name, value in stack.client_environment().items():
         monkeypatch.setenv(name, value)
-    with Cluster() as cluster:
-        yield cluster
+    cluster = Cluster()
+    yield cluster
+    cluster.shutdown(cancel_futures=True)  # of a test that failed in the middle, too
 
 
 @pytest.fixture(scope="session")
@@ -76,3 +78,14 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, stack: Stack) -> Iterator[Page]:
+    """A page of the stack's Flower, of somebody who knows the password."""
+    credentials: Any = {"username": "admin", "password": stack.flower_password}
+    context = browser.new_context(
+        http_credentials=credentials, base_url=stack.flower, viewport={"width": 1280, "height": 620}
+    )
+    yield context.new_page()
+    context.close()

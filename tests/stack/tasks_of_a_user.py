@@ -34,3 +34,11 @@ def wait(seconds: float) -> str:
     """Wait, and say which process did."""
     time.sleep(seconds)
     return f"{os.uname().nodename}/{os.getpid()}"
+
+
+@task
+def fail_on_even(number: int, *, seconds: float) -> None:
+    """Every second item fails, after so long."""
+    time.sleep(seconds)
+    if number % 2 == 0:
+        raise ValueError(number)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +11,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from manycore import Cluster
-from manycore.errors import BatchCancelled
 from manycore.protocol import account
 from tests.flower import Flower
-from tests.functions import fail_while, rest
+from tests.functions import fail_while, leave_while, rest
 from tests.probe import Probe
 from tests.waiting import wait_until
 
@@ -58,38 +55,6 @@ def page(browser: Browser, flower: Flower) -> Iterator[Page]:
     assert not wrong
 
 
-def test_a_batch_is_watched_from_start_to_end(cluster: Cluster, flower: Flower, page: Page) -> None:
-    """Without a reload; from half-way on, what it says is left is right within a fifth."""
-    batch = cluster.batch(rest, [0.004] * 10_000, id="watched")
-    page.goto("/batches")
-    page.get_by_role("link", name="watched").click()
-    expect(page.locator("#state")).to_have_text("running")
-    told: list[tuple[float, float]] = []
-    while not batch.wait(0.5):
-        found = flower.batch("watched")
-        if found["done"] > 5_000 and found["eta_seconds"] is not None:
-            told.append((time.monotonic(), found["eta_seconds"]))
-            keep_picture(page)
-    end = time.monotonic()
-    expect(page.locator("#state")).to_have_text("done")
-    expect(page.locator("#done")).to_have_text("10,000 / 10,000")
-    assert told
-    for when, left in told:
-        assert left == pytest.approx(end - when, rel=0.2, abs=1.5)
-
-
-def test_a_batch_is_cancelled_by_button(cluster: Cluster, page: Page) -> None:
-    batch = cluster.batch(rest, [0.05] * 5_000, id="unwanted")
-    wait_until(lambda: batch.progress.done, "it runs")
-    page.goto("/batch/unwanted")
-    page.on("dialog", lambda dialog: dialog.accept())
-    page.get_by_role("button", name="Cancel").click()
-    expect(page.locator("#state")).to_have_text("cancelled")
-    with pytest.raises(BatchCancelled):
-        batch.gather()
-    expect(page.get_by_role("button", name="Terminate")).to_be_disabled()
-
-
 def test_what_items_write_shows_as_text_while_they_do(cluster: Cluster, page: Page, tmp_path: Path) -> None:
     def speak(number: int) -> None:
         print("<b>begun</b> \x1b[31m\u202e", number)
@@ -103,7 +68,6 @@ def test_what_items_write_shows_as_text_while_they_do(cluster: Cluster, page: Pa
     (tmp_path / "go").touch()
     expect(page.locator("#log .log-text").last).to_have_text("ended")
     batch.gather()
-    keep_picture(page)
 
 
 def test_a_failing_batch_is_red_and_runs_again_by_button(cluster: Cluster, page: Page, tmp_path: Path) -> None:
@@ -115,14 +79,24 @@ def test_a_failing_batch_is_red_and_runs_again_by_button(cluster: Cluster, page:
     row = page.locator('tr[data-batch="failing"]')
     expect(row.locator(".state-column .batch-state-bad")).to_have_text("done")
     expect(row.locator(".batch-failed")).to_have_text("10")
-    page.goto("/tasks")
-    expect(page.locator("#tasks-table")).to_contain_text("FAILURE")
     page.goto("/batch/failing")
     page.locator("#errors summary").click()
     expect(page.locator("#errors pre")).to_contain_text("in fail_while")
     page.get_by_role("button", name="Rerun failed").click()
     page.wait_for_url(re.compile("failing%3Aretry-"))
     expect(page.locator("#done")).to_have_text("10 / 10")
+
+
+def test_quarantined_items_stand_on_their_batchs_page(cluster: Cluster, page: Page, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    flag.touch()
+    cluster.batch(leave_while, range(9), id="deadly", kwargs={"flag": str(flag), "at": 4}).wait()
+    page.goto("/batch/deadly")
+    expect(page.locator("#quarantined")).to_contain_text(re.compile(r"item 4: .*SIGKILL.*, 3 times"))
+    expect(page.locator("#facts")).to_contain_text(f"leave_while(0, flag='{flag}', at=4)")
+    page.goto("/batch/speaking")
+    expect(page.locator("#live-status")).to_have_text("Live")
+    expect(page.locator("#quarantined")).to_be_hidden()
 
 
 def test_a_list_of_many_is_sorted_searched_and_paged(cluster: Cluster, page: Page) -> None:
@@ -153,9 +127,3 @@ def test_pages_fit(cluster: Cluster, browser: Browser, flower: Flower, path: str
     page.wait_for_function("document.querySelector('main').innerText.length > 40")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.context.close()
-
-
-def keep_picture(page: Page) -> None:
-    """What the page shows, if FLOWER_PICTURE names a file."""
-    if path := os.environ.get("FLOWER_PICTURE"):
-        page.screenshot(path=Path(path))

@@ -35,13 +35,16 @@ def open_for_questions() -> None:
 
 
 @inspect_command()
-def quarantine_list(state: Any, limit: int = MOST, **_: Any) -> dict[str, Any]:
-    """The newest entries of the quarantine, and how many there are."""
+def quarantine_list(state: Any, limit: int = MOST, batch: str = "", **_: Any) -> dict[str, Any]:
+    """The newest entries of the quarantine, or of one batch, and how many there are."""
 
     def ask() -> dict[str, Any]:
+        most = min(int(limit), MOST)
         with _quarantine(state) as found:
-            entries = found.newest(min(int(limit), MOST))
-            return {"entries": [brief(entry) for entry in entries], "total": found.total()}
+            if batch:
+                items = found.of_batch(batch)
+                return {"entries": [brief(item) for item in items[:most]], "total": len(items)}
+            return {"entries": [brief(entry) for entry in found.newest(most)], "total": found.total()}
 
     return _answered(ask)
 

@@ -82,11 +82,12 @@
             ["Fleet", batch.fleet], ["Client", batch.client], ["Started", Shown.time(batch.started)],
             ["Ended", batch.ended && Shown.time(batch.ended)], ["Last outcome", batch.last && Shown.time(batch.last)],
             ["Named", batch.named ? "yes: any process can attach to it" : "no: its client alone gathers it"],
+            ["First call", batch.call], ["Chunks", batch.chunks && Shown.chunks(batch)],
             ["Further attempts", Shown.count(batch.retried)],
-            ["Chunks again after a death", Shown.count(batch.repeats)]
+            ["Chunks run again", Shown.count(batch.repeats) + " (after a death or a lost lease)"]
         ];
         at("facts").replaceChildren(...facts.filter(fact => fact[1]).map(([name, value]) => {
-            const row = Shown.element("tr");
+            const row = Shown.element("tr", name === "First call" ? "batch-call" : "");
             row.append(Shown.element("td", "", name), Shown.element("td", "", value));
             return row;
         }));
@@ -110,6 +111,31 @@
         ["cancel", "terminate"].forEach(id => { if (at(id)) { at(id).disabled = Boolean(batch.ended); } });
     }
 
+    /* A worker is asked, and only when there is something: each item in there failed with this name. */
+    let askedFor = 0;
+    async function showQuarantined(batch) {
+        const crashed = batch.errors.filter(error => ["WorkerCrashed", "others"].includes(error.name))
+            .reduce((sum, error) => sum + error.items, 0);
+        if (crashed === askedFor) { return; }
+        askedFor = crashed;
+        let lines;
+        try {
+            lines = (await Shown.get(page.dataset.quarantine)).entries.map(quarantined);
+        } catch (error) {
+            askedFor = null;  // ask again
+            lines = [Shown.element("p", "chart-empty", error.message)];
+        }
+        at("quarantined").replaceChildren(...lines);
+        document.querySelector(".batch-quarantine").hidden = !lines.length;
+    }
+
+    function quarantined(entry) {
+        const line = Shown.element("p", "slot"), link = Shown.element("a", "", "item " + Shown.count(entry.index));
+        link.href = page.dataset.putAside;
+        line.append(link, ": " + entry.cause + ", " + Shown.count(entry.executions) + " times");
+        return line;
+    }
+
     /* Items write what they like: what is no plain text, or turns it around, is shown by its number. */
     function plain(text) {
         return text.replace(/\n$/, "").replace(
@@ -125,9 +151,10 @@
         lastEntry = found.last;
         document.querySelector(".batch-log").hidden = false;
         log.append(...found.lines.map(line => {
-            const row = Shown.element("p", "log-line log-" + line.stream),
+            const row = Shown.element("p", `log-line log-${line.stream} log-level-${line.level.toLowerCase()}`),
                 item = line.index === null ? "" : line.index + (line.attempt > 1 ? "." + line.attempt : "");
-            row.append(Shown.element("span", "log-item", item),
+            row.append(Shown.element("span", "log-time", line.time ? Shown.time(line.time).slice(11) : ""),
+                Shown.element("span", "log-item", item),
                 Shown.element("span", "log-text", (line.level ? line.level + " " + line.logger + ": " : "") + plain(line.text)));
             row.title = [line.time ? Shown.time(line.time) : "", line.worker, line.stream].join(" ");
             return row;
@@ -136,7 +163,12 @@
         if (follows) { log.scrollTop = log.scrollHeight; }
     }
 
-    const ask = Shown.live(async () => { show(await Shown.get(api)); await showLog(); }, 1);
+    const ask = Shown.live(async () => {
+        const batch = await Shown.get(api);
+        show(batch);
+        await showLog();
+        showQuarantined(batch);  // meanwhile: it may take seconds
+    }, 1);
 
     async function cancel(query, question) {
         if (!window.confirm(question)) { return; }

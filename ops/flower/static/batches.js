@@ -20,11 +20,13 @@
         }
         cell("batch-name", link, Shown.element("div", "batch-task", batch.task || "—"), Shown.state(batch));
         cell("state-column", Shown.state(batch));
-        cell("progress-column", Shown.bar(batch), Shown.element("div", "batch-share", Shown.share(batch)));
-        cell("number" + (batch.failed ? " batch-failed" : ""), Shown.count(batch.failed));
+        cell("progress-column", Shown.bar(batch), Shown.element("div", "batch-share", Shown.share(batch)),
+            ...(batch.chunks ? [Shown.element("div", "batch-more", "chunks: " + Shown.chunks(batch))] : []));
+        cell("number", Shown.element("span", batch.failed ? "batch-failed" : "", Shown.count(batch.failed)),
+            Shown.element("div", "batch-more", Shown.again(batch)));
         cell("number wide", Shown.rate(batch.rate));
         cell("number medium", batch.ended ? "—" : Shown.duration(batch.eta_seconds));
-        cell("medium", Shown.ago(now - batch.started)).title = Shown.time(batch.started);
+        cell("medium batch-when", Shown.ago(now - batch.started)).title = Shown.time(batch.started);
         cell("wide", batch.client || "—");
         return made;
     }

@@ -1,4 +1,4 @@
-/* What both pages show alike: numbers, times, states, bars. Text goes into the page as text, never as markup. */
+/* What our pages show alike: numbers, times, states, bars. Text goes into the page as text, never as markup. */
 "use strict";
 
 const Shown = {
@@ -64,6 +64,21 @@ const Shown = {
     share(batch) {
         const total = batch.total === null ? "?" : Shown.count(batch.total);
         return Shown.count(batch.done) + " / " + total;
+    },
+
+    /* Where its chunks are: of a long queue only the next were looked at. */
+    chunks(batch) {
+        const found = batch.chunks;
+        if (!found) { return "—"; }
+        const more = found.all_seen ? "" : "+";
+        return `${Shown.count(found.waiting)}${more} waiting, ${Shown.count(found.in_work)}${more} in work`;
+    },
+
+    /* Further attempts of items, and chunks that ran again since their process died. */
+    again(batch) {
+        const said = [[batch.retried, "retries"], [batch.repeats, "repeats"]]
+            .filter(([count]) => count).map(([count, name]) => Shown.count(count) + " " + name);
+        return said.join(", ");
     },
 
     /* Ask again and again; a page that is not looked at asks less. */

@@ -13,6 +13,7 @@
     function row(slot, now) {
         const made = Shown.element("tr"), link = Shown.element("a", "", slot.batch || "—"), what = Shown.element("td");
         if (slot.batch) { link.href = panel.dataset.page + encodeURIComponent(slot.batch); }
+        if (slot.failed) { what.append(Shown.element("span", "batch-state batch-state-bad", Shown.count(slot.failed) + " failed"), " "); }
         what.append(slot.batch ? link : "—");
         made.append(
             Shown.element("td", "", slot.process), Shown.element("td", "", slot.task), what,

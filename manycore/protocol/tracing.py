@@ -27,8 +27,12 @@ def in_use() -> bool:
 
 
 def carried() -> Carried:
-    """The trace context of the calling thread; nothing if there is none."""
-    if not in_use():
+    """The trace context of the calling thread; nothing if there is none.
+
+    Asked by each `submit`, and redis-py imports OpenTelemetry wherever it is installed: an empty context is not
+    written down.
+    """
+    if not in_use() or not _current():
         return ()
     import opentelemetry.propagate as propagate
 
@@ -40,6 +44,12 @@ def carried() -> Carried:
         return ()
     fits = sum(len(name) + len(value) for name, value in found.items()) <= MAX_CARRIED_BYTES
     return tuple(found.items()) if fits else ()
+
+
+def _current() -> Mapping[str, object]:
+    import opentelemetry.context as context
+
+    return context.get_current()
 
 
 @contextmanager

@@ -34,7 +34,8 @@ def test_a_chunk_of_a_version_without_it_is_read() -> None:
     assert open_chunk(RING, RING.seal(signing.CHUNK, head))[0] == chunk_of(0, 1)
 
 
-def test_a_propagator_that_fails_fails_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def broken_propagator(monkeypatch: pytest.MonkeyPatch) -> None:
     propagate = pytest.importorskip("opentelemetry.propagate")
     pytest.importorskip("opentelemetry.trace")
 
@@ -42,4 +43,20 @@ def test_a_propagator_that_fails_fails_no_call(monkeypatch: pytest.MonkeyPatch) 
         raise LookupError
 
     monkeypatch.setattr(propagate, "inject", broken)
+
+
+def test_a_propagator_that_fails_fails_no_call(broken_propagator: None, caplog: pytest.LogCaptureFixture) -> None:
+    from opentelemetry import context
+
+    token = context.attach(context.set_value("whose", "mine"))
+    try:
+        assert tracing.carried() == ()
+    finally:
+        context.detach(token)
+    assert "could not be taken along" in caplog.text
+
+
+def test_without_a_context_no_propagator_is_asked(broken_propagator: None, caplog: pytest.LogCaptureFixture) -> None:
+    """It would cost each call more than all else that `submit` does."""
     assert tracing.carried() == ()
+    assert not caplog.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from manycore.protocol.audit import Auditor
 from manycore.protocol.parcel import Program
 from manycore.protocol.references import _Held
 from manycore.protocol.roster import Worker, live_workers
+from manycore.worker.parent.watchman import Watchman
 
 
 class Probe:
@@ -78,6 +80,13 @@ class Probe:
     def program(self, function: Callable[..., Any], kwargs: dict[str, Any] | None = None) -> Program:
         """How the client would send a function."""
         return self._session.shipper.program(function, kwargs)
+
+    def watchman(self) -> Watchman:
+        """Looks after detached batches as a worker does, whenever it is told to."""
+        session = self._session
+        known = {"keyring": session._keyring, "publisher": session._publisher}
+        context: Any = SimpleNamespace(redis=session.redis, settings=session.settings, **known)
+        return Watchman(context, "probe")
 
     def believe_stored(self, digest: str) -> None:
         """Let the client take what this digest names for stored already."""

@@ -186,8 +186,9 @@ class Dispatcher:
             self._patience.ride_out(lambda: self._sender.send(parcel, gaps, lane))
         except ServerFull as exc:
             lane.reject(chunk.id, exc, unsent=True)
-        if lane.over and (lane.stop_error or lane.failure):  # given up meanwhile: nobody else would delete it
-            self._sender.take_back(parcel)
+        if lane.over and (lane.stop_error or (lane.failure and lane.ephemeral)):
+            self._sender.take_back(parcel)  # given up meanwhile: nobody else would delete it; a named batch goes on
+        lane.left()
 
     def _pause(self, seconds: float) -> bool:
         """Wait; True once this is closed."""

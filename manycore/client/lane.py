@@ -64,8 +64,7 @@ class Lane:
         self._started = monotonic()
         self._ended_at: float | None = None
         self.unsent = False  # whether an item could not be sent, and others cannot know of it
-        self._bytes_per_item = 0.0
-        self._in_hand = 0
+        self._bytes_per_item, self._in_hand, self._leaving = 0.0, 0, False
 
     @property
     def over(self) -> bool:
@@ -93,8 +92,9 @@ class Lane:
 
     @property
     def sent_whole(self) -> bool:
-        """Whether every item of the input has been sent."""
-        return self.stop_error is None and self._no_more and not self.unsent
+        """Whether every item of the input has been sent: the last chunk has left, or all is answered."""
+        in_ledger = self.stop_error is None and self._no_more and not self.unsent
+        return in_ledger and (not self._leaving or self.ledger.complete)
 
     @property
     def finishable(self) -> bool:
@@ -132,12 +132,17 @@ class Lane:
         with self._changing():
             if self.state != "open":
                 return False
-            self._in_hand -= count
+            self._leaving = True  # all in this order: `sent_whole` looks without the lock
             self.ledger.send(chunk_id, count, size_bytes, payload_token, parcel)
+            self._in_hand -= count
             self._bytes_per_item = (size_bytes if parcel is None else parcel.weight) / count
             self.window.left(self.ledger.sent_items)
             self._check_finished()  # an earlier run may have answered it
             return True
+
+    def left(self) -> None:
+        """The chunk that was `sending` is in Redis."""
+        self._leaving = False
 
     def pass_over(self, cut: Cut) -> bool:
         """Whether an earlier run has answered all of a cut: then it does not leave."""
@@ -158,9 +163,7 @@ class Lane:
             if self.state != "open":
                 return
             self._in_hand -= 1
-            index = self.ledger.sent_items
-            self.ledger.send("", 1, 0, None)
-            self._accept(range(index, index + 1), [None], {0: error})
+            self._give_up(1, error)
 
     def arrived(self, block: Block, values: Sequence[Any], errors: dict[int, BaseException]) -> list[Sent]:
         """Take a verified block in; gives the chunks that it finished."""
@@ -249,17 +252,13 @@ class Lane:
             self.stop_error = error
             self._become("stopping")
             self._outbox.put(partial(self.source.give_back, error))
-            self._give_up_unsent(error)
+            total = self.source.total  # of an unsized input, what was taken from it is still given an outcome
+            self._give_up(self._in_hand if total is None else total - self.ledger.sent_items, error)
         if give_up_sent:
             for span in self.ledger.unanswered():
                 failed: dict[int, BaseException] = dict.fromkeys(range(len(span)), error)
                 abandoned += self._accept(span, [None] * len(span), failed)
         self._check_finished()
-
-    def _give_up_unsent(self, error: ManycoreError) -> None:
-        """Items that will not be sent get their outcome here: of an unsized input, those that were taken from it."""
-        total = self.source.total
-        self._give_up(self._in_hand if total is None else total - self.ledger.sent_items, error)
 
     def _take_too_late(self, count: int) -> None:
         """Items were taken while the lane came to its end: nobody else has them."""

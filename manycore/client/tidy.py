@@ -71,10 +71,12 @@ class Tidier:
         self._draining.pop(batch, None)
         self._forgotten.discard(batch)
         self._over.discard(batch)
+        self._references.forget(batch)
 
     def forget(self, lane: Lane) -> None:
         """Delete what a lane that is over leaves; a named batch keeps its record, its outcomes and its payloads."""
         if not lane.ephemeral:
+            self._references.forget(lane.id)
             return
         self._objects.forget_results(lane.id)
         self._gone |= {keys.payload(lane.id, token) for token in lane.abandoned()}

@@ -134,6 +134,7 @@ class Record:
         """Delete every key of the batch, and let go of what it shares with others. Raises redis-py's errors."""
         chunks = list(self._chunks())
         found = {keys.payload(self._id, chunk.payload_token) for chunk in chunks if chunk.payload_token}
+        client.zrem(keys.DETACHED, self._id)
         client.unlink(*keys.owned_by(self._id), *found, *self._values())
         release(client, self._id, {digest for chunk in chunks for digest in chunk.references})
 

@@ -94,6 +94,11 @@ class References:
             for held in self._held.values():
                 held.until |= dict.fromkeys(held.until if digests is None else set(digests) & set(held.until), 0.0)
 
+    def forget(self, holder: str) -> None:
+        """Take nothing for held by this batch: whoever has deleted it, here or elsewhere, let go of that."""
+        with self._lock:
+            self._held.pop(holder, None)
+
     def release(self, client: redis.Redis, holder: str) -> None:
         """This batch, or keeper, needs nothing any more."""
         self._drop(client, holder, set())

@@ -10,7 +10,7 @@ import pytest
 
 from manycore import Cluster
 from manycore.errors import BatchDetached, SettingsError
-from tests.functions import busy, note_run, square
+from tests.functions import busy, hold_while, note_run, square
 from tests.integration.conftest import Server
 from tests.probe import Probe
 from tests.waiting import wait_until
@@ -91,3 +91,29 @@ def test_a_cancelled_batch_needs_no_watch(server: Server, start_worker: StartWor
     connect().batch(busy, [0.05] * 200, id="unwanted").detach(20)
     connect().attach("unwanted").cancel()
     wait_until(lambda: not server.client().exists("mc:detached"), "nobody looks after it any more")
+
+
+def test_a_batch_that_was_deleted_and_handed_over_anew_is_another_one(
+    server: Server, start_worker: StartWorker, connect: Connect, tmp_path: Path
+) -> None:
+    """Who had looked after the first one sent its chunks for the second: their payloads are gone."""
+    slow, client = tmp_path / "slow", server.client()
+    slow.touch()
+    cluster = connect()
+    watchman, kwargs = Probe(cluster).watchman(), {"deadly": str(tmp_path / "never"), "slow": str(slow)}
+    worker = start_worker(audit_seconds="600")
+    cluster.batch(hold_while, [0, 1], kwargs=kwargs, id="anew").detach(20)
+    watchman.look()
+    slow.unlink()
+    batch = cluster.attach("anew")
+    assert batch.gather() == [0, 1]
+    batch.delete()
+    worker.terminate()
+    worker.wait(20)
+    cluster.batch(hold_while, [0, 1], kwargs=kwargs, id="anew").detach(20)
+    while client.lpop("cpu"):
+        pass
+    for _ in range(3):
+        watchman.look()
+    start_worker(audit_seconds="600")
+    assert cluster.attach("anew").gather() == [0, 1]

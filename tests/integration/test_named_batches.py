@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from manycore import Cluster
-from manycore.errors import BatchChanged, NotPicklable
+from manycore.errors import BatchChanged, BatchIncomplete, NotPicklable
+from manycore.protocol.publisher import Publisher
 from tests.functions import square
 from tests.integration.conftest import Server
 from tests.probe import Probe
@@ -137,3 +138,46 @@ def test_a_batch_that_has_just_been_gathered_is_whole_and_can_be_deleted(cluster
             assert cluster.attach(batch.id).gather() == [1, 4, 9]
         batch.delete()
     wait_until(lambda: not redis.keys("mc:*just-*"), "nothing of them is left")
+
+
+def test_a_batch_is_handed_over_once_its_last_chunk_has_left(
+    start_worker: StartWorker, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the last chunk was about to leave, the batch passed for sent whole: detached then, it lost its function."""
+    leaving, go, publish = threading.Event(), threading.Event(), Publisher.publish
+
+    def slow(*args: Any, **kwargs: Any) -> None:
+        leaving.set()
+        assert go.wait(20)
+        publish(*args, **kwargs)
+
+    cluster = connect()
+    monkeypatch.setattr(Publisher, "publish", slow)
+    batch = cluster.batch(lambda n: n + 1, [1], id="leaving")  # one chunk, the last
+    assert leaving.wait(20)
+    with pytest.raises(TimeoutError, match="goes on here"):
+        batch.detach(0.3)
+    with pytest.raises(BatchIncomplete):
+        cluster.attach("leaving")
+    go.set()
+    batch.detach(20)
+    start_worker()
+    assert cluster.attach("leaving").gather() == [2]
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_batch_that_was_deleted_brings_its_function_along_again(
+    start_worker: StartWorker, connect: Connect, elsewhere: bool
+) -> None:
+    cluster = connect()
+
+    def function(number: int) -> int:
+        return number + 7
+
+    for number in range(2):
+        worker = start_worker()  # each knows nothing of the one before
+        batch = cluster.batch(function, [1, 2], id="comes-back")
+        assert batch.gather() == [8, 9], number
+        (connect().attach(batch.id) if elsewhere else batch).delete()
+        worker.terminate()
+        worker.wait(20)

@@ -105,6 +105,17 @@ def test_a_batch_does_not_end_while_its_last_cut_is_on_its_way() -> None:
     assert not lane.over
 
 
+def test_a_batch_is_sent_whole_once_its_last_chunk_has_left() -> None:
+    """Not when it is about to: who hands it over or takes it over then would find a hole."""
+    lane = open_lane(4, Record(), chunksize=2)
+    for _ in range(2):
+        assert not lane.sent_whole
+        send(lane)
+        assert not lane.sent_whole
+        lane.left()
+    assert lane.sent_whole
+
+
 def test_calls_between_being_taken_and_sent_are_given_up_with_the_rest() -> None:
     source = SubmitSource(lambda function: PROGRAM)
     future = source.add(abs, (1,), {})

@@ -32,8 +32,9 @@ ROUNDS_PER_WATCH = 3
 
 @dataclass(slots=True)
 class Ward:
-    """A batch that is looked after: its custody, and how far its stream was read."""
+    """A batch that is looked after: since when, its custody, and how far its stream was read."""
 
+    since: float
     custody: Custody
     last_read: str = "0-0"
 
@@ -54,8 +55,8 @@ class Watchman:
         if not self._redis.exists(keys.DETACHED) or not self._on_watch():
             self._wards.clear()
             return
-        for batch in self._detached():
-            self._take_in(batch)
+        for batch, since in self._detached().items():
+            self._take_in(batch, since)
         self._redis.expire(keys.DETACHED, self._ttl)
         kept = {batch: ward.custody for batch, ward in self._wards.items()}
         refresh(self._redis, kept, self._ttl)  # nothing that they need may run into its TTL
@@ -78,22 +79,23 @@ class Watchman:
             self._redis.pexpire(keys.WATCH, milliseconds)
         return mine
 
-    def _detached(self) -> list[str]:
-        found: Any = self._redis.zrange(keys.DETACHED, 0, -1)
-        batches = []
-        for name in found:
+    def _detached(self) -> dict[str, float]:
+        """Batch -> since when: one that was deleted and handed over anew is another, of which nothing is known."""
+        found: Any = self._redis.zrange(keys.DETACHED, 0, -1, withscores=True)
+        batches = {}
+        for name, since in found:
             try:
-                batches.append(name.decode())
+                batches[name.decode()] = since
             except UnicodeDecodeError:
                 self._redis.zrem(keys.DETACHED, name)  # no batch is called that
-        self._wards = {batch: ward for batch, ward in self._wards.items() if batch in batches}
+        self._wards = {batch: ward for batch, ward in self._wards.items() if batches.get(batch) == ward.since}
         return batches
 
-    def _take_in(self, batch: str) -> None:
+    def _take_in(self, batch: str, since: float) -> None:
         """Learn what was answered since the last round; a batch that is done or given up needs no watch."""
         ward: Ward | None = None
         try:
-            ward = self._wards.get(batch) or self._begin(batch)
+            ward = self._wards.get(batch) or self._begin(batch, since)
             self._read(batch, ward)
             over = ward.custody.ledger.complete or self._redis.hexists(keys.batch(batch), "cancelled")
         except (UnknownBatch, BatchIncomplete, MessageRefused) as exc:
@@ -112,10 +114,10 @@ class Watchman:
         pipe = self._redis.pipeline(transaction=False)
         account.execute(pipe, [account.tell(pipe, batch, self._ttl, told) for batch in batches])
 
-    def _begin(self, batch: str) -> Ward:
+    def _begin(self, batch: str, since: float) -> Ward:
         record = Record(self._redis, self._context.keyring, batch, self._ttl)
         _, parcels = record.attach()
-        ward = self._wards[batch] = Ward(Custody.of(parcels, record.total or 0))
+        ward = self._wards[batch] = Ward(since, Custody.of(parcels, record.total or 0))
         return ward
 
     def _read(self, batch: str, ward: Ward) -> None:

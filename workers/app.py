@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from dataclasses import replace
 
 from celery import Celery
 
@@ -28,7 +29,7 @@ def create_fleet_app() -> Celery:
 
 def with_tasks(settings: Settings) -> Settings:
     """Settings that name tasks: every module of the package `tasks`, unless they name some already."""
-    return settings if settings.tasks else settings.model_copy(update={"tasks": modules_of(TASKS)})
+    return settings if settings.tasks else replace(settings, tasks=modules_of(TASKS))
 
 
 def modules_of(package: str) -> tuple[str, ...]:

@@ -30,7 +30,6 @@ OWN = (
     "celery.app.log",
     "celery.apps.worker",
     "celery.backends.redis",
-    "celery.bin.worker",
     "celery.concurrency.prefork",
     "celery.events.state",
     "celery.fixups",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from manycore.errors import SettingsError, SigningKeyMissing
-from manycore.protocol.settings import Settings, load_settings, redacted
+from manycore.protocol.settings import NAMES, READERS, Settings, load_settings, redacted
 from manycore.protocol.signing import Keyring
 
 KEY, OTHER = "a-key-of-16-bytes-or-more", "another-key-of-16-bytes"
@@ -34,6 +35,12 @@ def test_every_setting_has_a_default() -> None:
         ("MANYCORE_TASKS", "a.b, c d", "tasks", ("a.b", "c", "d")),
         ("MANYCORE_TASKS", "", "tasks", ()),
         ("MANYCORE_ALLOW_FUNCTIONS", "0", "allow_functions", False),
+        ("MANYCORE_ALLOW_FUNCTIONS", "TRUE", "allow_functions", True),
+        ("MANYCORE_ALLOW_FUNCTIONS", "", "allow_functions", True),
+        ("MANYCORE_LEASE_SECONDS", "2.5", "lease_seconds", 2.5),
+        ("MANYCORE_LEASE_SECONDS", " 5 ", "lease_seconds", 5.0),
+        ("MANYCORE_OBJECTS_BYTES", "2000000", "objects_bytes", 2_000_000),
+        ("MANYCORE_LOGFORMAT", "json", "logformat", "json"),
         ("MANYCORE_MAX_ITEM_BYTES", "1000", "max_item_bytes", 1000),
         ("MANYCORE_KEY_FILE", "/some/where", "key_file", Path("/some/where")),
     ],
@@ -61,12 +68,20 @@ def test_an_argument_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) 
         ("MANYCORE_CONNECTION_SECONDS", "0"),
         ("MANYCORE_ALLOW_FUNCTIONS", "perhaps"),
         ("MANYCORE_MAX_EXECUTIONS", "0"),
+        ("MANYCORE_LEASE_SECONDS", "nan"),
+        ("MANYCORE_LEASE_SECONDS", "inf"),
+        ("MANYCORE_LEASE_SECONDS", "1.9"),
+        ("MANYCORE_LOGFORMAT", "xml"),
     ],
 )
 def test_a_bad_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
     monkeypatch.setenv(name, text)
     with pytest.raises(SettingsError, match=rf"These settings cannot work: {name}: \w+"):
         load_settings()
+
+
+def test_every_setting_can_be_read() -> None:
+    assert {str(each.type) for each in fields(Settings)} == set(READERS)
 
 
 def test_all_bad_settings_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,9 +160,7 @@ def test_a_misspelt_setting_is_not_ignored(monkeypatch: pytest.MonkeyPatch, name
 def test_variables_of_the_stack_are_no_misspelt_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     root = Path(__file__).parents[2]
     text = "".join((root / name).read_text() for name in (".env.example", "docker-compose.yml"))
-    for name in set(re.findall("MANYCORE_[A-Z_]+[A-Z]", text)) - {
-        f"MANYCORE_{f.upper()}" for f in Settings.model_fields
-    }:
+    for name in set(re.findall("MANYCORE_[A-Z_]+[A-Z]", text)) - {f"MANYCORE_{f.upper()}" for f in NAMES}:
         monkeypatch.setenv(name, "1")
     load_settings()
 

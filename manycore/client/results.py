@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import chain, repeat
 from time import monotonic
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from manycore.client.lane import Lane
 from manycore.client.passage import Arrival
@@ -20,31 +20,61 @@ class MapResults(Iterator[T_co]):
     """Yields results in the order of the input; raises an item's error at its place, which ends the iteration.
 
     What was read is forgotten, so memory stays bounded by the window of the batch. `close()`, an error, or dropping
-    the iterator cancels what is still out.
+    the iterator cancels what is still out. Threads may read one together: each result goes to one of them.
     """
 
     def __init__(self, reading: OrderedReading, later: Callable[[Callable[[], object]], object]) -> None:
-        # The generator must not refer to this object: dropping the last reference to it is what cancels the rest.
-        self._results = reading.results()
-        self._cancel = reading.cancel
+        self._reading = reading
+        self._part: Iterator[T_co] = iter(())
+        self._turn = threading.Lock()
+        """Of the one who waits for the next part."""
         self._later = later
 
+    def __iter__(self) -> Iterator[T_co]:
+        """Reads at C speed: every item comes here. Whoever reads on elsewhere goes on where this one is."""
+        return chain.from_iterable(self._parts())
+
     def __next__(self) -> T_co:
-        try:
-            return cast(T_co, next(self._results))
-        except BaseException:  # the end, an item's error, Ctrl-C: nobody reads on
-            if not self._results.gi_running:  # type: ignore[attr-defined]  # another thread reads on, whom this one met
-                self._cancel()
-            raise
+        part = self._part
+        while True:
+            for value in part:
+                return value
+            if not self._go_on(part):
+                raise StopIteration
+            part = self._part
 
     def close(self) -> None:
         """Stop reading, and cancel the items that have not run. Safe to call again, and while another thread reads."""
-        self._cancel()
-        with suppress(ValueError):  # that one is told, and ends
-            self._results.close()
+        self._reading.end()
+        self._part = iter(())
 
     def __del__(self) -> None:
-        self._later(self._cancel)  # the garbage collector calls this anywhere, under any lock: it only enqueues
+        # The garbage collector calls this anywhere, under any lock: it only enqueues.
+        self._later(self._reading.cancel)
+
+    def _parts(self) -> Iterator[Iterator[T_co]]:
+        """Refers to this object, which must not refer to it: dropping the last reference is what cancels the rest."""
+        part = self._part
+        yield part
+        while self._go_on(part):
+            part = self._part
+            yield part
+
+    def _go_on(self, read: Iterator[T_co]) -> bool:
+        """Once `read` was read to its end: whether there is more, which is in `_part` then."""
+        try:
+            with self._turn:
+                if self._reading.over or self._part is not read:  # another thread has gone on
+                    return not self._reading.over
+                part = self._reading.next_part()
+                if part is not None:
+                    self._part = part
+                    return True
+        except BaseException:  # an error of the batch, Ctrl-C: nobody reads on
+            self.close()
+            raise
+        self.close()
+        return False
 
 
 @dataclass(slots=True)
@@ -57,22 +87,30 @@ class OrderedReading:
     wake: Callable[[], None]
     deadline: float | None
     wake_each: bool
+    over: bool = False
+    _given: int = 0
 
-    def results(self) -> Generator[Any, None, None]:
-        consumed = 0
-        while (arrival := self._await(consumed)) is not None:
-            stop = arrival.stop  # before its values go, one by one
-            if self.wake_each or arrival.errors:
-                yield from self._one_by_one(arrival)
-            else:
-                yield from _letting_go(arrival.values)
-            consumed = stop
-            self._advance(consumed)
+    def next_part(self) -> Iterator[Any] | None:
+        """The values that come next, once all before them were read; None at the end. Raises what ended the batch."""
+        if self._given:
+            self._advance(self._given)
+        arrival = self._await(self._given)
+        if arrival is None:
+            return None
+        self._given = arrival.stop  # before its values go, one by one
+        one_by_one = self.wake_each or arrival.errors
+        return self._one_by_one(arrival) if one_by_one else _letting_go(arrival.values)
+
+    def end(self) -> None:
+        """Nothing more is read; what has not run is cancelled."""
+        self.over = True
+        self.cancel()
 
     def _one_by_one(self, arrival: Arrival) -> Iterator[Any]:
         places, values = range(arrival.start, arrival.stop), _letting_go(arrival.values)
         for offset, index in enumerate(places):
             if offset in arrival.errors:
+                self.end()
                 raise arrival.errors[offset]
             self._advance(index + 1)
             yield next(values)

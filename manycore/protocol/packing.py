@@ -30,6 +30,8 @@ from manycore.protocol.refs import Ref
 ATOMIC = frozenset({type(None), bool, int, float, complex, str, bytes})
 """Types of plain, immutable values: their pickling runs nobody's code, and they need not be pickled one by one."""
 _TOGETHER, _SEPARATE = b"T", b"S"
+SHORT_BYTES = 32
+"""What a value of a fixed size takes at most: so many of these go together as there are."""
 HELD_PER_BYTE = 32
 """So many bytes in shared memory count as one in a message: nobody copies them."""
 
@@ -98,8 +100,9 @@ def pack_runs(
     takes the place of `dumps`.
     """
     pickled = pickled or (lambda value: Pickled(dumps(value, what, max_item_bytes)))
-    if _is_small(values, min(max_bytes, max_item_bytes) - sum(beside.values()), rows=rows):
-        return [Run(0, len(values), _TOGETHER + pickle.dumps(list(values), protocol=5))], {}
+    together = _small(values, min(max_bytes, max_item_bytes) - sum(beside.values()), rows=rows)
+    if together is not None:
+        return [Run(0, len(values), together)], {}
     runs: list[Run] = []
     errors: dict[int, ManycoreError] = {}
     group: list[Pickled] = []
@@ -127,22 +130,23 @@ def _separate(group: list[Pickled], stop: int) -> Run:
     return Run(stop - len(group), stop, body, refs, sum(held.held_bytes for held in group))
 
 
-def _is_small(values: Sequence[Any], max_bytes: int, *, rows: bool) -> bool:
-    """Whether all values (with `rows`, those in plain tuples) are plain, and too short to be worth cutting apart."""
+def _small(values: Sequence[Any], max_bytes: int, *, rows: bool) -> bytes | None:
+    """All values together, if they (with `rows`, those in plain tuples) are plain and too short to be cut apart."""
     if rows and set(map(type, values)) - {tuple}:
-        return False  # a named tuple needs cloudpickle's care, an iterator would be used up here
+        return None  # a named tuple needs cloudpickle's care, an iterator would be used up here
     held = list(chain.from_iterable(values)) if rows else values
     kinds = set(map(type, held))
-    return kinds <= ATOMIC and sum(_bytes_of(kind, held, alone=len(kinds) == 1) for kind in kinds) <= max_bytes
+    if not kinds <= ATOMIC or sum(_text_bytes(kind, held, alone=len(kinds) == 1) for kind in kinds) > max_bytes:
+        return None
+    body = _TOGETHER + pickle.dumps(list(values), protocol=5)
+    return body if len(body) <= max_bytes + SHORT_BYTES * len(held) else None  # an integer can be of any size
 
 
-def _bytes_of(kind: type, values: Sequence[Any], *, alone: bool) -> int:
-    """About how many bytes the values of this kind take, where that can be much. At C speed: every item comes here."""
-    if kind not in (int, str, bytes):
+def _text_bytes(kind: type, values: Sequence[Any], *, alone: bool) -> int:
+    """The bytes of the texts of this kind: those are not copied to see how long they are."""
+    if kind not in (str, bytes):
         return 0
-    measure: Callable[[Any], int] = int.bit_length if kind is int else len
-    size = sum(map(measure, values if alone else [value for value in values if type(value) is kind]))
-    return size >> 3 if kind is int else size
+    return sum(map(len, values if alone else [value for value in values if type(value) is kind]))
 
 
 def opened(body: bytes | memoryview) -> Opened:

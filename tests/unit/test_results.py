@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
+from itertools import islice
 from random import Random
 from typing import Any
 
@@ -141,3 +142,42 @@ def test_what_was_read_is_held_no_more(wake_each: bool, errors: dict[int, BaseEx
         gone = weakref.ref(thing)
         del thing
         assert gone() is None
+
+
+def test_reading_goes_on_wherever_it_was_left() -> None:
+    mapped = Map()
+    mapped.inbox.deliver([Arrival(0, ["a", "b", "c"]), Arrival(3, ["d", "e", "f"])])
+    mapped.inbox.finish()
+    for value in mapped.results:
+        assert value == "a"
+        break
+    assert next(mapped.results) == "b"
+    assert list(islice(mapped.results, 2)) == ["c", "d"]
+    assert list(mapped.results) == ["e", "f"]
+
+
+def test_two_iterators_of_one_take_turns() -> None:
+    mapped = Map()
+    mapped.inbox.deliver([Arrival(0, [1, 2, 3]), Arrival(3, [4, 5, 6])])
+    mapped.inbox.finish()
+    assert list(zip(mapped.results, mapped.results, strict=True)) == [(1, 2), (3, 4), (5, 6)]
+
+
+def test_one_that_is_iterated_and_forgotten_cancels_once_that_is() -> None:
+    mapped = Map()
+    mapped.inbox.deliver([Arrival(0, ["a", "b"])])
+    reading = iter(mapped.results)
+    del mapped.results
+    assert next(reading) == "a"
+    assert not mapped.cancelled
+    del reading
+    assert mapped.cancelled
+
+
+def test_a_loop_that_meets_an_error_has_cancelled_the_rest() -> None:
+    mapped = Map()
+    mapped.inbox.deliver([Arrival(0, ["a", None, "c"], {1: KeyError("k")})])
+    with pytest.raises(KeyError):
+        list(mapped.results)
+    assert mapped.cancelled
+    assert list(mapped.results) == []

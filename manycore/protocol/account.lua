@@ -18,7 +18,7 @@
 --   end     how it ended
 local account, index = KEYS[1], KEYS[2]
 local told = cjson.decode(ARGV[3])
-local MOST_NAMES, POINTS = 12, 128
+local MOST_NAMES, POINTS, LOOKED_AT = 12, 128, 200
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
 local stamp = string.format('%.3f', now)
@@ -32,12 +32,22 @@ local function keep(key)
   if redis.call('TTL', key) < seconds then redis.call('EXPIRE', key, seconds) end
 end
 
+-- Takes those off the index that are gone by their TTL, among the oldest: none that is there should leave for them.
+local function forget_expired()
+  local gone = 0
+  for _, key in ipairs(redis.call('ZRANGE', index, 0, LOOKED_AT - 1)) do
+    if redis.call('EXISTS', key) == 0 then gone = gone + redis.call('ZREM', index, key) end
+  end
+  return gone
+end
+
 -- Lets the account stay, and others leave for it.
 local function enlist()
   keep(account)
   redis.call('ZADD', index, stamp, account)
   keep(index)
   local surplus = redis.call('ZCARD', index) - tonumber(ARGV[2])
+  if surplus > 0 then surplus = surplus - forget_expired() end
   local leaving = surplus > 0 and redis.call('ZPOPMIN', index, surplus) or {}
   for place = 1, #leaving, 2 do redis.call('UNLINK', leaving[place]) end
 end

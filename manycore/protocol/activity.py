@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import isfinite
 from typing import Any
 
 from manycore.protocol import keys
@@ -55,8 +56,23 @@ def _read(name: str, text: bytes | None) -> Activity | None:
     """One of them; None for what is not there, or is nobody's of ours."""
     try:
         said: Mapping[str, Any] = json.loads(text or b"")
-        busy = tuple(Busy(**slot) for slot in said["busy"])
+        busy = tuple(map(_busy, said["busy"]))
         queues = tuple(map(str, said["queues"]))
         return Activity(name, int(said["slots"]), queues, int(said["leases"]), int(said["memory"]), busy)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return None
+
+
+def _busy(slot: Mapping[str, Any]) -> Busy:
+    """What a slot does, each part of its own type: anybody can have written it."""
+    batch, item, since = slot["batch"], slot["item"], float(slot["since"])
+    if not isfinite(since):
+        raise ValueError(since)
+    return Busy(
+        int(slot["process"]),
+        str(slot["task"]),
+        since,
+        None if batch is None else str(batch),
+        str(slot["items"]),
+        None if item is None else int(item),
+    )

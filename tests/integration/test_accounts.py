@@ -158,6 +158,20 @@ def test_accounts_are_bounded(server: Server, monkeypatch: pytest.MonkeyPatch) -
     assert set(client.scan_iter("mc:account:*")) == set(kept)
 
 
+def test_what_is_gone_by_its_ttl_leaves_before_what_is_there(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = server.client()
+    monkeypatch.setattr(account, "MAX_ACCOUNTS", client.zcard(keys.ACCOUNTS) + 3)
+    for number in range(3):
+        tell(client, f"there:{number}", {"set": {"task": "t"}})
+    client.unlink(keys.account("there:1"), keys.account("there:2"))  # as by their TTL
+    for number in range(2):
+        tell(client, f"newer:{number}", {"set": {"task": "t"}})
+    kept: Any = client.zrange(keys.ACCOUNTS, 0, -1)
+    assert keys.account("there:0").encode() in kept
+    assert found(client, "there:0").task == "t"
+    assert keys.account("there:1").encode() not in kept
+
+
 def test_a_detached_batch_is_told_of_by_who_watches(
     server: Server, start_worker: StartWorker, connect: Connect
 ) -> None:

@@ -98,3 +98,10 @@ def test_of_a_cancelled_batch_nothing_is_told(accountant: Accountant, told: Tell
     run.cancelled = b"now"
     accountant.count(None, run, report(0, 10), last=True)
     assert told == []
+
+
+@pytest.mark.parametrize("count", [1, 100, module.MAX_ADDED, 50_000])
+def test_how_long_items_took_together_is_near_whatever_their_number(count: int) -> None:
+    seconds = array("f", [1e-6, 3e-6] * (count // 2) + [2e-6] * (count % 2))
+    assert module.total_of(seconds) == pytest.approx(sum(seconds), rel=1e-9 if count <= module.MAX_ADDED else 1e-3)
+    assert module.total_of(array("f", [2e-6]) * count) == pytest.approx(2e-6 * count, rel=1e-3)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,9 +12,9 @@ import redis
 
 from manycore import Cluster
 from manycore.local.cluster import LocalCluster
+from manycore.protocol.archive import Archive
 from manycore.protocol.audit import Auditor
 from manycore.protocol.parcel import Program
-from manycore.protocol.references import _Held
 from manycore.protocol.roster import Worker, live_workers
 from manycore.worker.parent.watchman import Watchman
 
@@ -88,9 +89,12 @@ class Probe:
         context: Any = SimpleNamespace(redis=session.redis, settings=session.settings, **known)
         return Watchman(context, "probe")
 
-    def believe_stored(self, digest: str) -> None:
-        """Let the client take what this digest names for stored already."""
-        self._session.dispatcher._sender._references._held["probe"] = _Held({digest: float("inf")})
+    @contextmanager
+    def sending_code(self, archive: Archive) -> Iterator[None]:
+        """Let functions go with this archive, whatever it is, instead of that of the modules that they need."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(self._session.shipper._code, "current", lambda **_: archive)
+            yield
 
     def stop_sending_and_reading(self) -> None:
         """As after a crash: nothing more is sent, and no stream is read."""

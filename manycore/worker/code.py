@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Condition
 
+from manycore.errors import MessageRefused
 from manycore.protocol.archive import STANDARD, module_of
 from manycore.protocol.requirements import world_of
 from manycore.worker.layer import Layer
@@ -39,7 +40,10 @@ class CodeStore(Store):
         return KEPT_BYTES
 
     def path(self, digest: str, fetch: Callable[[], dict[str, bytes]]) -> Path:
-        """The folder with the files of `digest`; `fetch` gives them if they are not there. Raises what it raises."""
+        """The folder with the files of `digest`; `fetch` gives them if they are not there. Raises what it raises, and
+        `MessageRefused` for what is no digest: the name of a folder may not lead out of the store."""
+        if not digest.isalnum():
+            raise MessageRefused(f"its archive of code is called {digest!r:.60}, which is no digest")
         return self.place(digest, lambda draft: _write(draft, fetch()))
 
 

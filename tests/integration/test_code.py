@@ -13,12 +13,8 @@ from typing import Any
 import pytest
 
 from manycore import Cluster, Code
-from manycore.errors import FunctionsNotAllowed, MessageRefused, NotUnpicklable
-from manycore.protocol import keys, signing
-from manycore.protocol.archive import Archive
-from manycore.protocol.signing import Keyring
+from manycore.errors import FunctionsNotAllowed, NotUnpicklable
 from tests.integration.conftest import Server
-from tests.probe import Probe
 from tests.programs import PRINTS, PROGRAMS, run, two_clients, write
 
 StartWorker = Callable[..., Any]
@@ -153,42 +149,3 @@ def test_workers_of_registered_tasks_only_refuse_it(
     cluster = connect()
     with pytest.raises(FunctionsNotAllowed):
         cluster.submit(module("def f(n):\n    return n\n").f, 1).result(timeout=20)
-
-
-def forged(keyring: Keyring, files: Any) -> bytes:
-    return keyring.seal(signing.CODE, {"version": 1, "digest": "d" * 32, "files": files}, b"x")
-
-
-@pytest.mark.parametrize(
-    "sealed",
-    [
-        lambda ring: forged(ring, [("../../evil.py", 1)]),
-        lambda ring: forged(ring, [("os.py", 1)]),
-        lambda ring: forged(ring, [("a.py", 2**40)]),
-        lambda ring: Archive.of(Keyring([b"another key, long enough"]), {"a.py": b""}).sealed,
-        lambda ring: b"junk",
-    ],
-    ids=["a path upwards", "a standard module", "a bomb", "a stranger's", "junk"],
-)
-def test_a_hostile_archive_is_refused_and_the_worker_goes_on(
-    sealed: Callable[[Keyring], bytes],
-    server: Server,
-    start_worker: StartWorker,
-    connect: Callable[..., Cluster],
-    module: Callable[[str], ModuleType],
-    tmp_path: Path,
-) -> None:
-    worker = start_worker()
-    cluster = connect()
-    version = module("def f(n):\n    return n\n")
-    archive = Probe(cluster).program(version.f).code
-    assert archive is not None
-    ring = Keyring.parse(server.key)
-    server.client().set(keys.reference(archive.digest), sealed(ring), ex=60)
-    Probe(cluster).believe_stored(archive.digest)
-    with pytest.raises(MessageRefused):
-        cluster.submit(version.f, 1).result(timeout=20)
-    assert not list(tmp_path.rglob("evil.py"))
-    assert worker.poll() is None
-    with Cluster(server.url, code="off") as other:
-        assert other.submit(abs, -1).result(timeout=20) == 1

@@ -8,6 +8,7 @@ read again only when it changes: an edit is seen by the next batch, and without 
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from manycore.protocol.signing import Keyring
 logger = logging.getLogger(__name__)
 LARGEST_SHOWN = 5
 FRESH_SECONDS = 1.0
-"""How long a whole look serves `submit`: what is imported meanwhile for the first time goes with the next one."""
+"""How long a whole look serves `submit`, unless something is imported meanwhile, or `sys.path` changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class CodeShipper:
         self._found: Found | None = None
         self._archive: Archive | None = None
         self._looked_at = float("-inf")
+        self._signs = _signs()
         self._mentioned: frozenset[str] = frozenset()
 
     @property
@@ -78,6 +80,7 @@ class CodeShipper:
             return None
         with self._lock:
             if not (briefly and self._is_fresh()):
+                self._signs = _signs()  # before: what is imported during the look may have been missed
                 self._look(self._code)
                 self._looked_at = monotonic()
             return self._archive
@@ -101,7 +104,9 @@ class CodeShipper:
 
     def _is_fresh(self) -> bool:
         found = self._found
-        return found is not None and monotonic() - self._looked_at < FRESH_SECONDS and not found.edited()
+        if found is None or monotonic() - self._looked_at >= FRESH_SECONDS or self._signs != _signs():
+            return False
+        return not found.edited()
 
     def _look(self, code: Code) -> None:
         from manycore.client.outsiders import send_by_value
@@ -118,6 +123,11 @@ class CodeShipper:
         check_size({path: len(content) for path, content in files.items()})
         self._archive = Archive.of(self._keyring, files) if files else None
         self._found = found
+
+
+def _signs() -> tuple[int, list[str]]:
+    """What an import changes, and a new place to import from: `Found.holds` looks closer, and takes longer."""
+    return len(sys.modules), sys.path[:]
 
 
 def check_size(sizes: dict[str, int]) -> None:

@@ -69,6 +69,24 @@ def test_without_an_edit_nobody_looks_again(project: Path, monkeypatch: pytest.M
     assert current() == (files, 4)
 
 
+def test_what_is_imported_a_moment_after_a_look_goes_along(project: Path) -> None:
+    """Its name stands nowhere in the program: `submit` found it a second later only."""
+    write(project, tm_one="", tm_plugin="", elsewhere__of__tm_other="")
+    importlib.import_module("tm_one")
+    shipper = CodeShipper(KEYRING, Code())
+    shipper.current(briefly=True)
+    importlib.import_module("tm_plugin")
+    shipper.current(briefly=True)
+    assert "tm_plugin.py" in shipper.files
+    sys.path.insert(0, str(project / "elsewhere"))
+    try:
+        importlib.import_module("tm_other")
+        shipper.current(briefly=True)
+    finally:
+        sys.path.pop(0)
+    assert "tm_other.py" in shipper.files
+
+
 def test_what_changes_in_the_moment_of_a_look_is_looked_at_again(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from manycore.errors import ConnectionFailed, ItemTimeout, ManycoreError, Worker
 from manycore.protocol.failure import class_name, dump_error, traceback_text
 from manycore.protocol.message import CallForm, ItemOptions
 from manycore.protocol.packing import ATOMIC, Pickled, rebuilt
+from manycore.worker.child.leftbehind import say_what_was_left_behind
 from manycore.worker.child.limits import hard_limit, time_limit
 from manycore.worker.child.memory import memory_limit
 from manycore.worker.child.suspects import MAX_WAITS, alone
@@ -78,6 +79,7 @@ def described(exc: BaseException, max_bytes: int) -> bytes:
     """The pickled error of an item that raised `exc`."""
     if isinstance(exc, Ended):
         return exc.blob
+    say_what_was_left_behind(exc)
     ours = isinstance(exc, ManycoreError) and exc.__traceback__ is None
     return dump_error(exc, "" if ours else traceback_text(exc, OWN_FRAMES), max_bytes)
 

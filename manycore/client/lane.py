@@ -64,7 +64,7 @@ class Lane:
         self._started = monotonic()
         self._ended_at: float | None = None
         self.unsent = False  # whether an item could not be sent, and others cannot know of it
-        self._bytes_per_item, self._in_hand, self._leaving = 0.0, 0, False
+        self._bytes_per_item, self._in_hand, self._taking, self._leaving = 0.0, 0, False, False
 
     @property
     def over(self) -> bool:
@@ -93,8 +93,9 @@ class Lane:
     @property
     def sent_whole(self) -> bool:
         """Whether every item of the input has been sent: the last chunk has left, or all is answered."""
-        in_ledger = self.stop_error is None and self._no_more and not self.unsent
-        return in_ledger and (not self._leaving or self.ledger.complete)
+        with self._lock:
+            has_left = not self._leaving or self.state == "ended"
+            return has_left and self.stop_error is None and self._no_more and not self.unsent
 
     @property
     def finishable(self) -> bool:
@@ -103,8 +104,8 @@ class Lane:
 
     @property
     def _no_more(self) -> bool:
-        """Whether no further item will be sent: none is left, and none is between `next_cut` and `sending`."""
-        return self.stop_error is not None or (self.source.exhausted() and not self._in_hand)
+        """Whether no further item will be sent: none is left, is being taken, or is between that and `sending`."""
+        return self.stop_error is not None or (self.source.exhausted() and not self._in_hand and not self._taking)
 
     def ready(self, slots: int) -> bool:
         """Whether the next cut can be taken now: there are items, and the window is open."""
@@ -115,14 +116,17 @@ class Lane:
         if self.state != "open":
             return None
         # Without the lock: what is taken is pickled, waited for, told its callers.
+        self._taking = True
         taken = self.source.take(self.source.next_size(slots, self.ledger.seconds_per_item, self._bytes_per_item))
-        if taken is None or not taken[2]:
-            return None
         with self._changing():
-            if self.state == "open":
+            self._taking = False
+            if taken is None or not taken[2]:
+                self._check_finished()
+            elif self.state == "open":
                 self._in_hand = len(taken[2])
                 return Cut(self.ledger.sent_items, *taken)
-            self._take_too_late(len(taken[2]))
+            else:
+                self._take_too_late(len(taken[2]))
         return None
 
     def sending(
@@ -132,9 +136,8 @@ class Lane:
         with self._changing():
             if self.state != "open":
                 return False
-            self._leaving = True  # all in this order: `sent_whole` looks without the lock
+            self._leaving, self._in_hand = True, self._in_hand - count
             self.ledger.send(chunk_id, count, size_bytes, payload_token, parcel)
-            self._in_hand -= count
             self._bytes_per_item = (size_bytes if parcel is None else parcel.weight) / count
             self.window.left(self.ledger.sent_items)
             self._check_finished()  # an earlier run may have answered it
@@ -160,10 +163,9 @@ class Lane:
         """The next item cannot leave: `error` is its outcome. `unsent` if others cannot know of it."""
         with self._changing():
             self.unsent |= unsent
-            if self.state != "open":
-                return
-            self._in_hand -= 1
-            self._give_up(1, error)
+            if self.state == "open":
+                self._in_hand -= 1
+                self._give_up(1, error)
 
     def arrived(self, block: Block, values: Sequence[Any], errors: dict[int, BaseException]) -> list[Sent]:
         """Take a verified block in; gives the chunks that it finished."""
@@ -256,8 +258,7 @@ class Lane:
             self._give_up(self._in_hand if total is None else total - self.ledger.sent_items, error)
         if give_up_sent:
             for span in self.ledger.unanswered():
-                failed: dict[int, BaseException] = dict.fromkeys(range(len(span)), error)
-                abandoned += self._accept(span, [None] * len(span), failed)
+                abandoned += self._accept(span, [None] * len(span), dict.fromkeys(range(len(span)), error))
         self._check_finished()
 
     def _take_too_late(self, count: int) -> None:

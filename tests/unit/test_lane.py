@@ -16,6 +16,7 @@ from manycore.client.sinks import FutureSink
 from manycore.client.sources import SubmitSource
 from manycore.errors import BatchCancelled, InitializerFailed, ManycoreError, PackagesFailed
 from manycore.protocol.message import Block
+from manycore.protocol.parcel import Program
 from tests.lanes import PROGRAM, SLOTS, Record, block_of, open_lane, send
 
 
@@ -103,6 +104,29 @@ def test_a_batch_does_not_end_while_its_last_cut_is_on_its_way() -> None:
     assert lane.next_cut(SLOTS)
     lane.arrived(block_of(first), [0, 0], {})
     assert not lane.over
+
+
+def test_a_batch_does_not_end_while_its_last_calls_are_taken() -> None:
+    """To pickle a function takes its time; an outcome that came meanwhile cancelled its calls, at the end of a program."""
+    shipped: list[object] = []
+
+    def ship(function: object) -> Program:
+        if function is len:
+            source.close()
+            lane.arrived(block_of([0]), [1], {})
+            shipped.append((lane.over, lane.sent_whole))
+        return PROGRAM
+
+    source = SubmitSource(ship)
+    futures = [source.add(abs, (-1,), {}), source.add(len, ("a",), {})]
+    lane = Lane("b", source, FutureSink(source.futures))
+    send(lane)
+    lane.left()
+    send(lane)
+    assert shipped == [(False, False)]
+    lane.arrived(block_of([1]), ["one"], {})
+    assert [future.result(timeout=0) for future in futures] == [1, "one"]
+    assert lane.over
 
 
 def test_a_batch_is_sent_whole_once_its_last_chunk_has_left() -> None:

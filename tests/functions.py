@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import builtins
 import ctypes
+import mmap
 import os
+import platform
 import signal
 import threading
 import time
@@ -151,6 +153,15 @@ def die(folder: str) -> None:
     with (Path(folder) / "deaths").open("a") as file:
         file.write("x")
     os._exit(7)
+
+
+def run_what_no_cpu_knows(folder: str) -> None:
+    """Leave a mark in `folder`, then run an instruction that no CPU has, as a wheel for another one does."""
+    with (Path(folder) / "deaths").open("a") as file:
+        file.write("x")
+    page = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    page.write({"x86_64": b"\x0f\x0b", "aarch64": bytes(4)}[platform.machine()])
+    ctypes.CFUNCTYPE(None)(ctypes.addressof(ctypes.c_char.from_buffer(page)))()
 
 
 def end_badly(folder: str, how: str) -> None:

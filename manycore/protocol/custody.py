@@ -52,11 +52,15 @@ class Custody:
         return [gap for span in spans for gap in self.ledger.answered.missing(span.start, span.stop)]
 
     def lost(self, covered: RangeSet) -> list[tuple[Parcel, range]]:
-        """What has to be sent again: what no message covers, now and when this was last asked."""
+        """What has to be sent again: what no message covers, now and when this was last asked.
+
+        From then on that is looked for as anew: its outcome may come between the looks at outcomes and at messages.
+        """
         found = self.ledger.missing(covered)
         before, self._missed = self._missed, RangeSet()
         for _, span in found:
-            self._missed.add(span.start, span.stop)
+            for part in before.missing(span.start, span.stop):
+                self._missed.add(part.start, part.stop)
         return [(parcel, part) for parcel, span in found for part in before.common(span.start, span.stop)]
 
     @property

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,23 +108,27 @@ def test_a_worker_that_cannot_stay_alive_is_a_clear_error() -> None:
             future.result(timeout=30)
 
 
-def test_a_killed_client_leaves_no_process_and_no_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("forked", ["", "if os.fork() == 0: sys.stdin.read(); os._exit(0)\n"], ids=["", "forked"])
+def test_a_killed_client_leaves_no_process_and_no_file(forked: str, tmp_path: Path) -> None:
+    """Nor does one whose forked child lives on, with all that it inherited."""
     script = (
-        "import time\n"
+        "import os, sys, time\n"
         "from manycore import Cluster\n"
         "cluster = Cluster(workers=2)\n"
+        f"{forked}"
         "print(cluster.submit(abs, 1).result(), cluster._session.local.process_id, flush=True)\n"
         "time.sleep(60)\n"
     )
     env = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, env=env) as client:
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", script], env=env, **pipes) as client:
         assert client.stdout is not None
         supervisor = int(client.stdout.readline().split()[1])
         processes = {supervisor, *_descendants(supervisor)}
         assert len(processes) == 6  # keeper, supervisor, server, worker, two children
         client.kill()
-    wait_until(lambda: not any(map(_alive, processes)), "every process is gone", seconds=10)
-    wait_until(lambda: not list(tmp_path.iterdir()), "every file is gone", seconds=10)
+        wait_until(lambda: not any(map(_alive, processes)), "every process is gone", seconds=10)
+        wait_until(lambda: not list(tmp_path.iterdir()), "every file is gone", seconds=10)
 
 
 def test_a_killed_supervisor_takes_its_processes_along(cluster: Cluster) -> None:

@@ -23,6 +23,8 @@ StartWorker = Callable[..., Any]
 Connect = Callable[..., Cluster]
 THREADS = 4
 meeting = threading.Barrier(THREADS)
+MANY = 16
+crowd = threading.Barrier(MANY)
 
 
 @pytest.fixture
@@ -40,6 +42,12 @@ def wait(seconds: float) -> float:
 @task(fleet="io")
 def meet(_: Any) -> int:
     meeting.wait(20)
+    return os.getpid()
+
+
+@task(fleet="io")
+def meet_all(_: Any) -> int:
+    crowd.wait(20)
     return os.getpid()
 
 
@@ -65,6 +73,13 @@ def note(number: int, *, folder: str) -> int:
 def test_waiting_items_share_a_process(fleet: Cluster) -> None:
     """None goes on before the others are there, in the same process."""
     assert len(set(fleet.batch(meet, range(4 * THREADS)).gather())) == 1
+
+
+def test_a_lazy_input_is_sized_by_its_own_fleet(start_worker: StartWorker, connect: Connect) -> None:
+    """One slot of the other would have six of its items at work, and none of them would go on."""
+    start_worker("--queue", "cpu", slots=1)
+    start_worker("--pool", "threads", "--queue", "io", slots=MANY)
+    assert len(set(connect().batch(meet_all, iter(range(MANY))).gather())) == 1
 
 
 def test_a_task_of_the_fleet_gives_the_answers_of_the_plain_function(fleet: Cluster, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import pty
 import signal
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 
 from manycore import Cluster
+from manycore.client.locks import RankedLock
 from manycore.errors import BatchCancelled, ClientBroken, ConnectionFailed, ManycoreError, NestedWork
 from tests.functions import busy, square
 from tests.integration.conftest import ROOT, Server
@@ -36,7 +38,7 @@ def flaky(n):
     return n
 
 with Cluster(workers=2) as cluster:
-    batch = cluster.batch(flaky, range(1000), retries=1, backoff=0.001, progress=True)
+    batch = cluster.batch(flaky, range(2000), retries=1, progress=True)
     print(len(batch.gather(return_exceptions=True)), flush=True)
 """
 
@@ -56,9 +58,9 @@ def test_a_bar_with_retries_does_not_freeze_the_client(tmp_path: Path) -> None:
             out, _ = run.communicate(timeout=40)
         finally:
             run.kill()
-    assert out == b"1000\n"
+    assert out == b"2000\n"
     reader.join(10)
-    assert b"1000/1000" in b"".join(shown), "the bar was drawn"
+    assert b"2000/2000" in b"".join(shown), "the bar was drawn"
 
 
 def _read_all(screen: int, shown: list[bytes]) -> None:
@@ -182,6 +184,32 @@ def test_work_that_waits_for_its_own_fleet_is_refused_at_once(work: Callable[[in
     with Cluster(workers=2) as cluster:
         results = cluster.batch(work, [10] * 4).gather(return_exceptions=True)
     assert [type(result) for result in results] == [NestedWork] * 4
+
+
+def test_a_map_that_is_dropped_under_any_lock_of_ours_waits_for_none(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The garbage collector calls finalizers anywhere, so also there."""
+    raised: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", raised.append)
+    results: Any = cluster.map(square, iter(range(10**9)))
+    assert next(results) == 0
+    locks = [found for found in gc.get_objects() if isinstance(found, RankedLock)]
+    inputs = [thread for thread in threading.enumerate() if thread.name == "manycore-input"]
+    assert len(locks) > 5
+    assert inputs
+    results = [results]
+    results.append(results)  # nobody but the collector can let go of it
+    del results
+    for lock in locks:
+        again: Any = cluster.map(square, [1, 2])
+        again = [again]
+        again.append(again)
+        del again
+        with lock:
+            gc.collect()
+    assert not raised
+    wait_until(lambda: not any(thread.is_alive() for thread in inputs), "what was dropped is cancelled")
 
 
 @pytest.mark.parametrize("thread", ["manycore-dispatch", "manycore-gather", "manycore-housekeeper"])

@@ -6,6 +6,7 @@ import faulthandler
 import multiprocessing
 import os
 import sys
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,17 +15,18 @@ import pytest
 
 from manycore import Cluster
 from manycore.errors import SettingsError, WorkerCrashed
-from tests.functions import die
+from tests.functions import die, run_what_no_cpu_knows
 
 
 class Fatal:
     """Kills the process that rebuilds it; leaves a mark in `folder` each time."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, end: Callable[[str], None] = die) -> None:
         self.folder = str(folder)
+        self.end = end
 
     def __reduce__(self) -> Any:
-        return die, (self.folder,)
+        return self.end, (self.folder,)
 
 
 def deaths(folder: Path) -> int:
@@ -41,12 +43,15 @@ def test_a_function_that_kills_who_rebuilds_it_ends_its_batch(cluster: Cluster, 
     assert cluster.submit(os.getpid).result(timeout=30)
 
 
-def test_an_argument_that_kills_who_rebuilds_it_dies_three_times_and_alone(cluster: Cluster, tmp_path: Path) -> None:
-    items = [[n] for n in range(60)] + [Fatal(tmp_path)] + [[n] for n in range(60)]
+@pytest.mark.parametrize(("end", "cause"), [(die, "exit code 7"), (run_what_no_cpu_knows, "SIGILL")])
+def test_an_argument_that_kills_who_rebuilds_it_dies_three_times_and_alone(
+    end: Callable[[str], None], cause: str, cluster: Cluster, tmp_path: Path
+) -> None:
+    items = [[n] for n in range(60)] + [Fatal(tmp_path, end)] + [[n] for n in range(60)]
     results = cluster.batch(len, items).gather(return_exceptions=True)
     assert [n for n, result in enumerate(results) if result != 1] == [60]
     assert isinstance(results[60], WorkerCrashed)
-    assert "exit code 7" in str(results[60])
+    assert cause in str(results[60])
     assert deaths(tmp_path) == 3
 
 

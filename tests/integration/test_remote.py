@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -153,3 +154,22 @@ def test_a_program_that_ends_finishes_what_it_has_submitted(tmp_path: Path) -> N
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, cwd=tmp_path)
     assert (done.stdout, done.stderr, done.returncode) == ("32\n", "", 0)
+
+
+def test_a_client_that_was_closed_leaves_no_key_but_its_accounts(
+    server: Server, start_worker: StartWorker, connect: Connect
+) -> None:
+    start_worker()
+    client = server.client()
+
+    def left() -> list[bytes]:
+        """Not what is shown of batches, and not what workers have of themselves."""
+        found: Any = client.keys("mc:*")
+        shown = b"mc:(account|accounts|told|worker|workers|activity|inventory|bell|logs)(:|$)"
+        return [key for key in found if not re.match(shown, key)]
+
+    for number in range(3):
+        with connect() as cluster:
+            assert cluster.submit(abs, -number).result(timeout=20) == number
+            assert list(cluster.map(abs, [-1])) == [1]
+        wait_until(lambda: not left(), "nothing is left", seconds=10)

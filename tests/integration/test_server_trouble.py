@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from time import monotonic
 from typing import Any
 
 import pytest
+import redis
 
 from manycore import Cluster
 from manycore.errors import ConnectionFailed, ServerFull
@@ -75,6 +77,49 @@ def without_disk(server: Server, folder: Path) -> Iterator[None]:
         yield
     finally:
         client.config_set("save", "")
+
+
+@contextmanager
+def loading(server: Server) -> Iterator[None]:
+    """LOADING: it was killed, and is back on its port with much to load. Ends once it answers again."""
+    client = server.client()
+    client.mset({f"kept-{number}": "x" * 1_000 for number in range(2_000)})
+    client.config_set("appendonly", "yes")
+    wait_until(lambda: not client.info("persistence")["aof_rewrite_in_progress"], "all is written down")
+    server.process.kill()
+    server.process.wait()
+    slowly = ["--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024"]
+    command = [*map(str, server.process.args), "--appendonly", "yes", *slowly]  # type: ignore[arg-type, misc]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as again:
+        try:
+            wait_until(lambda: says_loading(server), "it says so")
+            yield
+        finally:
+            again.kill()
+
+
+def says_loading(server: Server) -> bool:
+    try:
+        return not server.client().ping()
+    except redis.BusyLoadingError:
+        return True
+    except redis.ConnectionError:
+        return False
+
+
+def test_a_server_that_is_loading_is_waited_for(
+    server: Server, start_worker: StartWorker, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    start_worker(lease_seconds="2")
+    cluster = connect(audit_seconds="0.5")
+    batch = cluster.batch(busy, [0.01] * 200)
+    wait_until(lambda: batch.progress.done, "it runs")
+    with caplog.at_level(logging.WARNING), loading(server):
+        future = cluster.submit(square, 5)
+        wait_until(lambda: "loading" in caplog.text, "the client has met it")
+        assert future.result(timeout=40) == 25
+        assert batch.gather() == [0.01] * 200
+        cluster.shutdown()
 
 
 @pytest.mark.parametrize("trouble", [without_replicas, without_disk])

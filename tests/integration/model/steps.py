@@ -13,7 +13,7 @@ from threading import Lock
 from typing import Any
 
 from manycore import Cluster
-from manycore.errors import BatchCancelled, BatchHalted, BatchIncomplete, NotPicklable, UnknownBatch
+from manycore.errors import BatchCancelled, BatchHalted, BatchIncomplete, NotPicklable, NotRetryable, UnknownBatch
 from tests.integration.model.values import alike, value, values
 from tests.waiting import wait_until
 
@@ -234,6 +234,30 @@ def named_batches(actor: Actor) -> None:
     if elsewhere is None or actor.random.random() < 0.5:
         (elsewhere or batch).delete()
         wait_until(lambda: _unknown(actor.mine, batch_id), "it is deleted")
+        anew = actor.random.choice([actor.mine, actor.other]).batch(function, items, id=batch_id)
+        assert anew.wait(SECONDS)
+        check(expected, anew.gather(return_exceptions=True))
+        anew.delete()
+
+
+def failed_items_again(actor: Actor) -> None:
+    """As a batch of their own, by the client that sent them or by another one."""
+    batch_id, numbers = actor.new_id(), list(range(actor.random.randint(1, 9)))
+    folder = actor.folder / batch_id
+    folder.mkdir()
+    batch = actor.mine.batch(fail_once, numbers, kwargs={"folder": str(folder)}, id=batch_id)
+    if actor.random.random() < 0.5:
+        batch.detach(SECONDS)
+        batch = actor.other.attach(batch_id)
+    assert batch.wait(SECONDS)
+    check([OSError("the first time")] * len(numbers), batch.gather(return_exceptions=True))
+    again = batch.rerun_failed()
+    assert again.wait(SECONDS)
+    check([-number for number in numbers], again.gather(return_exceptions=True))
+    with suppress(NotRetryable):
+        raise AssertionError(f"nothing has failed, and runs again: {again.rerun_failed()}")
+    again.delete()
+    batch.delete()
 
 
 def _unknown(client: Cluster, batch_id: str) -> bool:
@@ -257,6 +281,7 @@ STEPS: list[Callable[[Actor], None]] = [
     halted,
     cancelled,
     named_batches,
+    failed_items_again,
 ]
 
 

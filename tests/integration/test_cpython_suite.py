@@ -5,8 +5,10 @@ The classes in `cpython/` are CPython's, as they are. Each test is a client of i
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from pathlib import Path
 from typing import ClassVar
 from unittest import TestCase
 
@@ -17,16 +19,27 @@ from tests.integration.cpython.as_completed import AsCompletedTests
 from tests.integration.cpython.executor import ExecutorTest
 from tests.integration.cpython.wait import WaitTests
 from tests.probe import Probe
+from tests.waiting import wait_until
 
 WORKERS = 8
 """CPython takes five; here a test does not wait for the sleepers that the one before has left."""
 
 
+def arrive(folder: str) -> None:
+    """Wait until every process of the cluster is here: then each has imported this module, and the tests that it names.
+
+    They sleep for 1.5 s and for 3 s in two processes, and ask which was first: to import under load takes longer.
+    """
+    (Path(folder) / str(os.getpid())).touch()
+    wait_until(lambda: len(os.listdir(folder)) == WORKERS, "all are here", seconds=60)
+
+
 @pytest.fixture(scope="module")
-def connect() -> Iterator[Callable[[], Cluster]]:
+def connect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Cluster]]:
     """Makes clients of one cluster."""
     clients: list[Cluster] = []
     with Cluster(workers=WORKERS) as cluster:
+        cluster.batch(arrive, [str(tmp_path_factory.mktemp("here"))] * WORKERS).gather()
 
         def connect() -> Cluster:
             clients.append(Probe(cluster).another_client())

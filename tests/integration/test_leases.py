@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -63,8 +64,16 @@ def test_what_a_killed_host_ran_runs_elsewhere_within_a_lease_and_five_seconds(
     start_worker(lease_seconds=str(LEASE_SECONDS))
     if mutex:
         server.client().set("manycore-unacked-mutex", "a worker that is gone", px=5000)
+    theirs = (
+        server.client()
+    )  # another Celery application on the same database, with kombu's own names and longer leases
+    theirs.hset("unacked", "tag", json.dumps([{"body": "e30=", "properties": {}, "headers": {}}, "", "celery"]))
+    theirs.zadd("unacked_index", {"tag": 1.0})
     os.killpg(host.pid, signal.SIGKILL)
     wait_until(lambda: (runs / "1").read_text() == "xx", "it runs again", seconds=LEASE_SECONDS + 5)
+    assert theirs.zscore("unacked_index", "tag") == 1.0
+    assert theirs.hlen("unacked") == 1
+    assert not theirs.llen("celery")
 
 
 def test_a_frozen_host_that_wakes_up_does_no_harm(start_worker: StartWorker, connect: Connect) -> None:

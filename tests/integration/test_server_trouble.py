@@ -89,7 +89,7 @@ def loading(server: Server) -> Iterator[None]:
     server.process.kill()
     server.process.wait()
     slowly = ["--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024"]
-    command = [*map(str, server.process.args), "--appendonly", "yes", *slowly]  # type: ignore[arg-type, misc]
+    command = [*map(str, server.process.args), "--appendonly", "yes", *slowly]  # type: ignore[arg-type]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as again:
         try:
             wait_until(lambda: says_loading(server), "it says so")

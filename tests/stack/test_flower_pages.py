@@ -99,6 +99,30 @@ def test_quarantined_items_stand_on_their_batchs_page(cluster: Cluster, page: Pa
     expect(page.locator("#quarantined")).to_be_hidden()
 
 
+def test_names_arguments_and_errors_are_text(cluster: Cluster, page: Page) -> None:
+    """Whatever stands there, as in rq-dashboard#526 and sidekiq#1297: nothing of it becomes a part of the page."""
+    bad = "<img id=owned src=x onerror=\"document.title='owned'\">"
+    facts = {"task": bad, "client": bad, "fleet": bad, "call": bad, "total": 10}
+    pipe = Probe(cluster).redis.pipeline(transaction=False)
+    told = account.tell(pipe, "odd", 600, {"set": facts, "counts": {"done": 5, "failed": 2}, "errors": {bad: [2, bad]}})
+    account.execute(pipe, [told])
+    for path in ("/batches", "/batch/odd"):
+        page.goto(path)
+        expect(page.get_by_text(bad).first).to_be_visible()
+        expect(page.locator("#owned")).to_have_count(0)
+    page.locator("#errors summary").click()
+    expect(page.locator("#errors pre")).to_have_text(bad)
+    assert "owned" not in page.title()
+
+
+def test_an_answer_that_is_a_page_is_not_shown_as_a_message(page: Page) -> None:
+    page.route("**/api/batches/nowhere", lambda route: route.fulfill(status=502, content_type="text/html", body="<p>"))
+    page.goto("/batch/nowhere")
+    expect(page.locator("#live-status")).to_have_text(re.compile("502"))
+    page.unroute("**/api/batches/nowhere")
+    expect(page.locator("#live-status")).to_have_text("Nothing is known of a batch nowhere")
+
+
 def test_a_list_of_many_is_sorted_searched_and_paged(cluster: Cluster, page: Page) -> None:
     pipe = Probe(cluster).redis.pipeline(transaction=False)
     told = [

@@ -104,16 +104,22 @@ const Shown = {
 
     async get(url) {
         const response = await fetch(url, { credentials: "same-origin" });
-        if (!response.ok) { throw new Error(await response.text() || response.statusText); }
+        if (!response.ok) { throw await Shown.refusal(response); }
         return response.json();
+    },
+
+    /* What the API says of it; an answer that is a page, or of somebody between, says so by its status alone. */
+    async refusal(response) {
+        const plain = (response.headers.get("Content-Type") || "").startsWith("text/plain"),
+            said = plain ? await response.text() : "";
+        return new Error(said || `${response.status} ${response.statusText}`);
     },
 
     async post(url) {
         const token = (document.cookie.match(/(?:^|; )_xsrf=([^;]*)/) || [])[1] || "",
             headers = { "X-Requested-With": "XMLHttpRequest", "X-XSRFToken": decodeURIComponent(token) },
-            response = await fetch(url, { method: "POST", credentials: "same-origin", headers: headers }),
-            text = await response.text();
-        if (!response.ok) { throw new Error(text || response.statusText); }
-        return text;
+            response = await fetch(url, { method: "POST", credentials: "same-origin", headers: headers });
+        if (!response.ok) { throw await Shown.refusal(response); }
+        return response.text();
     }
 };

@@ -19,6 +19,7 @@ from typing import Any
 
 from manycore.client.found import read
 from manycore.protocol.archive import STANDARD, module_of
+from manycore.protocol.syntax import parsed
 
 Files = Mapping[str, tuple[str, tuple[int, int]]]
 """The caller's modules: the path in the archive -> the file here, with its stamp."""
@@ -62,15 +63,15 @@ def _imported_by(module: str, files: Files) -> list[str]:
 
 @lru_cache(maxsize=4_096)
 def _imports_of(file: str, _stamp: tuple[int, int], package: str) -> tuple[str, ...]:
-    with suppress(SyntaxError, ValueError):
-        return tuple(sure(ast.parse(read(file) or b"").body, package))
+    with suppress(SyntaxError, ValueError, RecursionError, MemoryError):  # as Python could not import it either
+        return tuple(sure(parsed(read(file) or b"").body, package))
     return ()
 
 
 def in_body(function: Callable[..., Any] | None) -> list[str]:
     """What the body of a plain function imports, if its source can be had."""
     with suppress(Exception):  # source can be as odd as its function
-        tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function or (lambda: None)))))
+        tree = parsed(textwrap.dedent(inspect.getsource(inspect.unwrap(function or (lambda: None)))))
         if isinstance(tree.body[0], ast.FunctionDef | ast.AsyncFunctionDef):
             return list(sure(tree.body[0].body, ""))
     return []

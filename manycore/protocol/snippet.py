@@ -19,6 +19,7 @@ from weakref import WeakKeyDictionary
 from manycore.errors import VersionMismatch
 from manycore.protocol.fingerprint import digest_of
 from manycore.protocol.python import Python, here, shown
+from manycore.protocol.syntax import parsed
 
 _ANNOTATIONS = annotations.compiler_flag
 
@@ -110,7 +111,7 @@ def _cut(text: str, start: int, end: int) -> str:
 @lru_cache(maxsize=16)
 def _spans(text: str) -> list[tuple[int, int]]:
     """The first and last line of each top-level statement."""
-    body = ast.parse(text).body
+    body = parsed(text).body
     starts = [min([node.lineno, *(mark.lineno for mark in getattr(node, "decorator_list", ()))]) for node in body]
     return [(start, node.end_lineno or start) for start, node in zip(starts, body, strict=True)]
 

@@ -122,3 +122,21 @@ def test_nothing_of_the_standard_library_or_ours_is_needed() -> None:
         return json.dumps(number)
 
     assert needed_by(shipped, pickling.dumps(shipped), {}) <= {"tests"}
+
+
+def test_what_other_threads_parse_meanwhile_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of Python 3.11 and 3.12: `SystemError` out of `batch`, when two threads began one."""
+    parse, met = ast.parse, iter([True, True, False])
+
+    def meets(source: Any) -> ast.Module:
+        if next(met):
+            raise SystemError("AST constructor recursion depth mismatch (before=45, after=52)")
+        tree: ast.Module = parse(source)
+        return tree
+
+    monkeypatch.setattr(ast, "parse", meets)
+    assert outside(["own"], files(tmp_path, {"own.py": "import click"})) == {"click"}
+
+
+def test_a_module_that_no_python_can_read_imports_nothing(tmp_path: Path) -> None:
+    assert outside(["own"], files(tmp_path, {"own.py": "x = " + "(" * 5_000 + ")" * 5_000})) == set()

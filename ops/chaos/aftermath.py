@@ -10,6 +10,8 @@ from typing import Any
 import redis
 
 from manycore.protocol.broker import PRIORITY_SUFFIXES, QUEUES, UNACKED
+from manycore.protocol.home import default_place
+from manycore.protocol.signing import Keyring
 from ops.chaos.foreign_worker import FOREIGN
 from ops.chaos.processes import Expired, wait_until
 from ops.chaos.rig import Rig
@@ -47,6 +49,9 @@ def of_the_machine(rig: Rig) -> Iterator[str]:
     living = sorted(processes_of(str(rig.folder)) - {os.getpid()} - rig.server.pids())
     if living:
         yield f"{len(living)} processes outlive their workers: {', '.join(map(_command, living[:5]))}"
+    kept = [path.name for path in default_place().glob(f"*-worker-{Keyring.parse(rig.key).ids[0]}-*")]
+    if kept:
+        yield f"large objects are left in shared memory: {', '.join(kept)}"
 
 
 def left(client: redis.Redis) -> dict[str, int]:

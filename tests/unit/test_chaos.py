@@ -7,9 +7,14 @@ import time
 from collections import Counter
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from manycore.protocol.home import Home
+from manycore.protocol.signing import Keyring, generate_key
+from ops.chaos import aftermath
 from ops.chaos.clock import sitecustomize
 from ops.chaos.doors.all import DOORS
 from ops.chaos.doors.door import Page, Part, mixed_oracle
@@ -174,3 +179,12 @@ def test_a_clock_apart_is_off_by_what_its_file_says(tmp_path: Path, monkeypatch:
     sitecustomize.shift(str(clock))
     assert 19 < time.time() - right < 40
     assert 19 < time.time_ns() / 1e9 - right < 40
+
+
+def test_what_is_left_in_shared_memory_is_found(tmp_path: Path) -> None:
+    key = generate_key()
+    rig: Any = SimpleNamespace(key=key, folder=tmp_path, server=SimpleNamespace(pids=set), all_hosts=list)
+    home = Home.make(f"worker-{Keyring.parse(key).ids[0]}")
+    assert "in shared memory" in "".join(aftermath.of_the_machine(rig))
+    home.remove()
+    assert not list(aftermath.of_the_machine(rig))

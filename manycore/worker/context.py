@@ -97,6 +97,8 @@ class WorkerContext:
         self._local = threading.local()
         self.counts: Counter[str] = Counter()
         """What the parent has counted since it began, for metrics: its heartbeat tells."""
+        self.slots = 1
+        """Of this worker: how many chunks it runs at a time."""
         self.runs_items = False
         """Whether this process runs items and calls: a child does, and a worker of threads."""
 

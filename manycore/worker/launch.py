@@ -57,6 +57,7 @@ def launch(
     except ManycoreError as exc:
         raise click.ClickException(str(exc)) from exc
     context = worker_context(app)
+    context.slots = slots
     items_begin.connect(context.begin_items, weak=False)
     items_begin.connect(ears.begin, weak=False)
     if context.settings.capture:

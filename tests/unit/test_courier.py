@@ -91,6 +91,7 @@ def courier(server: Server, tmp_path: Path) -> Courier:
         publisher=server,
         redis=server,
         clock=SimpleNamespace(now=lambda: 0.0),
+        slots=1,
         settings=settings,
         keyring=Keyring([b"k" * 16]),
         name="host/1",
@@ -202,6 +203,18 @@ def test_what_a_message_skips_is_neither_run_nor_reported_nor_sent_again(
     assert [list(chunk.own_indices(chunk.start, chunk.stop)) for chunk in server.published] == [[103]]
     assert (run.tally.ok, run.tally.failed, run.summary()) == (3, 0, "3 ok, 1 to retry")
     box.trace.close()
+
+
+def test_one_of_many_neighbours_does_not_look_all_the_time(server: Server, courier: Courier, run: ChunkRun) -> None:
+    courier._context.slots = 128
+    courier._current = run
+    for _ in range(3):
+        courier._tend(run, 0.05)
+    assert len(server.resumes) == 1
+    run.tally.values.append(0)
+    run.tally.seconds.append(0.0)
+    courier._tend(run, 0.05)  # what has finished leaves at once
+    assert len(server.resumes) == 2
 
 
 def test_a_finished_chunk_stays_known_as_done(server: Server, courier: Courier, run: ChunkRun) -> None:

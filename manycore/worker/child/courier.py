@@ -33,6 +33,9 @@ FIRST_TICK_SECONDS = 0.004
 """Early, so that a chunk that one slot got whole is spread over the others at once; then twice as long each time."""
 TICK_SECONDS = 0.05
 """Outcomes wait this long at most. Shorter loads Redis: each child makes one round trip a tick."""
+LOOKING_SLOTS = 16
+"""Of so many neighbours on one worker each looks at every tick whether the queue is empty; of more, each less often:
+one that sees it is enough, and 128 would keep a core busy with looking. What has finished leaves at every tick."""
 HOVER_SECONDS = 0.02
 """How long the thread looks by itself for a next run. To wake it costs the items' thread a fight for the GIL at the
 begin of each: calls one after the other are spared that."""
@@ -55,6 +58,8 @@ class Courier:
         self._sleeping = False
         """Whether the thread waits to be told of a run; written by it, under the lock."""
         self._thread: threading.Thread | None = None
+        self._looks_again = 0.0
+        """The thread's own: before then it does not ask how the queue is."""
 
     def care_for(self, run: ChunkRun) -> None:
         """Care for `run`; new chunks split off it go to its queue."""
@@ -122,13 +127,13 @@ class Courier:
         while True:
             run = self._awaited()
             if run is not cared_for:
-                tick, cared_for = FIRST_TICK_SECONDS, run
+                tick, cared_for, self._looks_again = FIRST_TICK_SECONDS, run, 0.0
                 sleep(max(0.0, tick - run.elapsed))
             else:
                 tick = min(tick * 2, TICK_SECONDS)
                 sleep(tick)
             try:
-                self._tend(run)
+                self._tend(run, tick)
             except BaseException:  # the boundary of the thread: `finish` meets it too, and there it is an outcome
                 logger.exception("The outcomes of a running chunk could not be carried away")
 
@@ -143,12 +148,15 @@ class Courier:
             self._sleeping = False
             return self._current
 
-    def _tend(self, run: ChunkRun) -> None:
+    def _tend(self, run: ChunkRun, tick: float) -> None:
         with self._changed:
             if self._current is not run:
                 return
             if not run.has_news:
                 return  # one long item is all there is: nothing to carry, nothing to give
+            if not run.has_something and monotonic() < self._looks_again:
+                return
+            self._looks_again = monotonic() + tick * (self._context.slots / LOOKING_SLOTS - 1)
             try:
                 news = self._flush(run)
             except ConnectionFailed:

@@ -111,7 +111,12 @@ class ChunkRun:
     @property
     def has_news(self) -> bool:
         """Whether there is anything to carry away, or to give."""
-        return bool(self.items or self.tally.unreported or (self.capture is not None and self.capture.waits))
+        return bool(self.items) or self.has_something
+
+    @property
+    def has_something(self) -> bool:
+        """Whether there is anything to carry away."""
+        return bool(self.tally.unreported or (self.capture is not None and self.capture.waits))
 
     @property
     def elapsed(self) -> float:

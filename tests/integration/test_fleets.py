@@ -126,14 +126,19 @@ def test_a_local_cluster_runs_everything(cluster: Cluster) -> None:
         cluster.batch(abs, range(3), fleet="no such:name")
 
 
-def test_flower_may_see_which_fleets_there_are_and_how_much_waits(server: Server, start_worker: StartWorker) -> None:
+def test_flower_may_see_which_fleets_there_are_and_what_waits_and_take_nothing(
+    server: Server, start_worker: StartWorker
+) -> None:
     start_worker("--queue", "gpu")
     client: Any = server.client().from_url(as_user(server, "flower"))
     assert {queue for worker in live_workers(client) for queue in worker.queues} == {"gpu"}
     assert client.llen("gpu") == 0
     server.client().lpush("gpu", "x")
-    with pytest.raises(Exception, match="permission"):
-        client.lrange("gpu", 0, -1)
+    assert client.lrange("gpu", 0, -1) == [b"x"]
+    for take in (client.rpop, client.lpop, client.delete, lambda queue: client.lpush(queue, "y")):
+        with pytest.raises(Exception, match="permission"):
+            take("gpu")
+    assert server.client().lrange("gpu", 0, -1) == [b"x"]
 
 
 def test_a_worker_leaves_the_tasks_that_it_does_not_know_to_those_who_do(

@@ -16,6 +16,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from manycore.local.supervisor import READY
 from manycore.worker.launch import launch
 
@@ -55,14 +57,18 @@ def main() -> None:
     os.environ.update(config["variables"])
     path: list[str] = config["path"]
     sys.path += [entry for entry in path if entry not in sys.path]
-    launch(
-        partial(_make_app, path, folder),
-        pool="prefork",
-        slots=config["slots"],
-        queue="cpu",
-        name="local@%h",
-        loglevel="WARNING",
-    )
+    try:
+        launch(
+            partial(_make_app, path, folder),
+            pool="prefork",
+            slots=config["slots"],
+            queue="cpu",
+            name="local@%h",
+            loglevel="WARNING",
+        )
+    except click.ClickException as exc:  # the client shows what this log says: the reason, and not where it came from
+        exc.show()
+        sys.exit(exc.exit_code)
 
 
 def _make_app(path: list[str], folder: Path) -> Celery:

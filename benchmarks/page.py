@@ -61,7 +61,10 @@ def _of_targets(results: Results) -> str:
         if ours is None:
             continue
         kept = {None: "not judged", True: "kept", False: "missed"}[target.kept(results)]
-        title = f"{PEERS[rival.entry.peer].title}{', best' * rival.entry.best}" if rival else ""
-        theirs = f"{title} | {number(rival.value)} | {rival.ratio:.2f}" if rival else " | | "
+        if rival:
+            title = f"{PEERS[rival.entry.peer].title}{', best' * rival.entry.best}"
+            theirs = f"{title} | {number(rival.value)} | {rival.ratio:.2f}"
+        else:  # it was not measured
+            theirs = f"{PEERS[target.peer].title if target.peer else 'any peer'} | n/a | n/a"
         rows.append(f"| {target.cell} | {number(ours)} {target.unit} | {theirs} | {target.says} | {kept} |")
     return "\n".join(rows)

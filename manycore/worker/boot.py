@@ -7,7 +7,6 @@ PYTHONPATH stays what the user made it, since an item may start a program in qui
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import sys
@@ -51,7 +50,6 @@ OWN = (
 
 def main() -> None:
     """Run the worker that `cluster.json` in the folder on the command line describes, until it is stopped."""
-    gc.disable()  # until `launch` is ready
     folder = Path(sys.argv[2])
     config: dict[str, Any] = json.loads((folder / "cluster.json").read_text())
     os.environ.update(config["variables"])

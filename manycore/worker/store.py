@@ -9,21 +9,22 @@ import fcntl
 import os
 import shutil
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 
-class Store:
+class Store(ABC):
     """The folders in `folder`, which this process may share with others."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._in_use: dict[str, int] = {}
 
+    @abstractmethod
     def kept_bytes(self) -> int:
         """Of all folders together. One that is imported from now stays, whatever its size."""
-        raise NotImplementedError
 
     def place(self, digest: str, fill: Callable[[Path], object]) -> Path:
         """The folder of `digest`; `fill` makes what is in it if it is not there. Raises what that raises."""

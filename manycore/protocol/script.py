@@ -43,6 +43,10 @@ class Script:
         """The arguments of `EVAL`, which runs it on a server that may not know it."""
         return self._text, len(keys), *keys, *args
 
+    def named(self, keys: Sequence[Any], args: Sequence[Any]) -> tuple[Any, ...]:
+        """The arguments of `EVALSHA`, which fails on a server that does not know it."""
+        return self._digest, len(keys), *keys, *args
+
     def tell(self, client: Redis) -> None:
         """Let the server know it."""
         client.script_load(self._text)

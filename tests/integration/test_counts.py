@@ -22,11 +22,11 @@ from tests.waiting import wait_until
 CALLS = 50
 BUSY: dict[str, float] = {
     "lpush": 1,  # the message
-    "eval": 2,  # the bell, and the taking
+    "eval": 1,  # the bell
     "bzpopmin": 1,
     **dict.fromkeys(["lindex", "rpop", "exists"], 1),  # the taking
     "hset": 4,  # it is recorded; how far its chunk is, at the start and at the end; the batch's account
-    "evalsha": 4,  # the chunk begins, reports, is told in the account, and is acknowledged
+    "evalsha": 5,  # the chunk is taken, begins, reports, is told in the account, and is acknowledged
     "zadd": 2,
     "hget": 5,  # cancelled? (twice) its resume point, in each of the scripts
     "get": 1,

@@ -34,7 +34,13 @@ class ChunkRequest(Request):
         super().__init__(*args, **kwargs)
         (found,) = self.args  # as our serializer decodes a message
         self.delivery = found if isinstance(found, Delivery) else None
-        self.request_dict["args"] = [] if self.delivery is None else [Delivery(self.delivery.chunk, b"")]
+        super().request_dict["args"] = [] if self.delivery is None else [Delivery(self.delivery.chunk, b"")]
+
+    @property
+    def request_dict(self) -> dict[str, Any]:
+        """What the child is told. Celery puts what it has decoded itself in the place of the arguments there."""
+        known: dict[str, Any] = super().request_dict
+        return known | {"args": []}
 
     def info(self, safe: bool = False) -> dict[str, Any]:
         """What `inspect` is told. It cannot be told the arguments themselves: it speaks JSON, and they are pickles."""

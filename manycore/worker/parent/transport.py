@@ -18,9 +18,9 @@ from contextlib import suppress
 from functools import cached_property
 from math import inf
 from queue import Empty
+from secrets import token_hex
 from time import monotonic, sleep
 from typing import Any
-from uuid import uuid4
 
 import redis
 from kombu.transport import virtual
@@ -30,6 +30,7 @@ from manycore.errors import MessageRefused
 from manycore.protocol import bell, channel, keys
 from manycore.protocol.broker import PRIORITY_SUFFIXES, RECONNECT_SECONDS, UNACKED, UNACKED_INDEX
 from manycore.protocol.channel import REPLIES
+from manycore.protocol.form import BLANK, Form
 from manycore.protocol.script import Script
 from manycore.worker.context import WorkerContext, worker_context
 from manycore.worker.parent.deliveries import QoS
@@ -72,6 +73,11 @@ class Channel(channel.Channel):
     _refused_since = inf
 
     @cached_property
+    def _askings(self) -> dict[tuple[tuple[str, ...], float], Form | None]:
+        """What was asked before, by its queues and its timeout: the same again but for the tag."""
+        return {}
+
+    @cached_property
     def context(self) -> WorkerContext:
         """Not by transport options: those are what `inspect stats` tells, in JSON."""
         return worker_context(self.connection.client.app)
@@ -88,17 +94,27 @@ class Channel(channel.Channel):
 
         kombu's own would take a message that nobody has recorded, until its answer arrives.
         """
-        queues: list[str] = self._queue_cycle.consume(len(self.active_queues))
-        self._tag = str(uuid4())
-        if all(queue.endswith(REPLIES) for queue in queues):  # or none at all
-            self._tag = ""
+        self._queues = tuple(self._queue_cycle.consume(len(self.active_queues)))
+        asking = self._asking(self._queues, timeout or self.brpop_timeout)
+        self._tag = token_hex(16) if asking else ""
+        if asking is None:
             super()._brpop_start(timeout)  # type: ignore[no-untyped-call]
         else:
             self._in_poll: Any = self.client.connection
             self._brpop_sent_at: Any = monotonic()
-            wait = ("BZPOPMIN", *map(keys.bell, queues), timeout or self.brpop_timeout)
-            take = ("EVAL", *TAKE.whole(*self._whence(queues, self._tag)))
-            self._in_poll.send_packed_command(self._in_poll.pack_commands([wait, take]))
+            self._in_poll.send_packed_command([asking.filled(self._tag)])
+
+    def _asking(self, queues: tuple[str, ...], timeout: float) -> Form | None:
+        """What is asked of these queues; None if all are for answers to remote control, or there are none at all."""
+        if (queues, timeout) in self._askings:
+            return self._askings[queues, timeout]
+        form = None
+        if not all(queue.endswith(REPLIES) for queue in queues):
+            wait = ("BZPOPMIN", *map(keys.bell, queues), timeout)
+            take = ("EVALSHA", *TAKE.named(*self._whence(queues, BLANK)))
+            form = Form(self.client.connection, wait, take)
+        self._askings[queues, timeout] = form
+        return form
 
     def _whence(self, queues: Sequence[str], tag: str) -> tuple[list[str], list[Any]]:
         lists = [(f"{queue}{suffix}", dumps(queue)) for suffix in PRIORITY_SUFFIXES for queue in queues]
@@ -129,7 +145,7 @@ class Channel(channel.Channel):
                 self.client.parse_response(connection, "BZPOPMIN")
             except redis.ResponseError as exc:
                 refused = exc
-            found = self.client.parse_response(connection, "EVAL")
+            found = self._taken(connection)
         except self.connection_errors:
             connection.disconnect()
             raise
@@ -140,6 +156,13 @@ class Channel(channel.Channel):
         elif not found:
             self._be_patient(refused)
         return found
+
+    def _taken(self, connection: Any) -> Any:
+        try:
+            return self.client.parse_response(connection, "EVALSHA")
+        except redis.exceptions.NoScriptError:  # the first time, and after a restart of the server
+            connection.send_command("EVAL", *TAKE.whole(*self._whence(self._queues, self._tag)))
+            return self.client.parse_response(connection, "EVAL")
 
     def _be_patient(self, refused: redis.ResponseError) -> None:
         """Let a moment pass, and stay connected: with a new connection, what runs would be delivered again."""

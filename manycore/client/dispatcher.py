@@ -76,8 +76,8 @@ class Dispatcher:
         self._sharing.forget(lane)
 
     def wake(self) -> None:
-        """Let the thread look again. Cheap while it is busy: it looks before it waits anyway."""
-        if self._waiting:
+        """Let the thread look again, if there is anything for it. Cheap while it is busy: it looks before it waits."""
+        if self._waiting and self._has_work():
             with self._changed:
                 self._changed.notify()
 

@@ -7,7 +7,7 @@ from functools import partial
 from hashlib import blake2b
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE
 from types import FunctionType, MethodType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from manycore.client.code import CodeShipper
 from manycore.client.editions import Editions
@@ -28,6 +28,9 @@ from manycore.protocol.roster import Roster
 from manycore.protocol.settings import Settings
 from manycore.protocol.signing import Keyring
 from manycore.task import task_info
+
+if TYPE_CHECKING:
+    from manycore.client.recent import Recent
 
 
 class FunctionShipper:
@@ -54,6 +57,7 @@ class FunctionShipper:
         self._only_fleet = only_fleet
         self.initializer = initializer
         self._packages = packages
+        self._recent: Recent | None = None
 
     def program(
         self,
@@ -78,6 +82,12 @@ class FunctionShipper:
         `VersionMismatch`, `CodeTooLarge` or `PayloadTooLarge`.
         """
         initializer = initializer or self.initializer
+        is_plain = not (kwargs or fleet or initializer or packages)
+        recent = self._recent
+        if is_plain and recent is not None and recent.function is function:
+            queue = self._queue(None, None)
+            if recent.serves(queue, self._roster.workers(), self._code.current(briefly=briefly)):
+                return recent.program
         if isinstance(function, str):
             if not self._roster.knows(function):
                 raise UnknownTask(function, self._roster.suggestion(function))
@@ -100,8 +110,13 @@ class FunctionShipper:
         if not self._roster.allows_functions:
             raise FunctionsNotAllowed(name)
         self._code.mention((function, initializer.function) if initializer else (function,))
-        code = self._code.current(briefly=briefly)
-        return self._shipped(FUNCTION_TASK, queue, name, function, kwargs or {}, code, initializer, packages)
+        workers, code = self._roster.workers(), self._code.current(briefly=briefly)
+        program = self._shipped(FUNCTION_TASK, queue, name, function, kwargs or {}, code, initializer, packages)
+        if is_plain and info is None:
+            from manycore.client.recent import Recent  # here, as it needs cloudpickle
+
+            self._recent = Recent.of(function, workers, code, program)
+        return program
 
     def submitted(self, function: Callable[..., Any] | str) -> Program:
         """The same for a call of `submit`, of which there are many."""

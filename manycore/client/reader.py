@@ -22,21 +22,21 @@ from manycore.protocol.broker import AWAY, BRIEF_SECONDS, FULL, RECONNECT_SECOND
 from manycore.protocol.patience import Patience
 from manycore.protocol.record import ENTRIES_PER_READ
 from manycore.protocol.settings import Settings
+from manycore.protocol.wire import Wire
 
 logger = logging.getLogger(__name__)
 BLOCK_MILLISECONDS = 1000
+_READ = ("XREAD", "BLOCK", BLOCK_MILLISECONDS, "COUNT", ENTRIES_PER_READ, b"STREAMS")
 
 
 class Reader:
     """Owns the reading thread. The control stream wakes it: a new lane need not wait for the last read's end.
 
-    `brief` is a client that does not wait long for its answer.
+    `wire` is its own; `brief` is a client that does not wait long for its answer.
     """
 
-    def __init__(
-        self, client: redis.Redis, brief: redis.Redis, stream: OutcomeStream, settings: Settings, control: str
-    ) -> None:
-        self._redis = client
+    def __init__(self, wire: Wire, brief: redis.Redis, stream: OutcomeStream, settings: Settings, control: str) -> None:
+        self._wire = wire
         self._brief = brief
         self._stream = stream
         self._settings = settings
@@ -131,9 +131,7 @@ class Reader:
     def _wait(self, positions: dict[Any, Any]) -> Any:
         """The entries behind these positions, waited for; none once this is closed."""
         try:
-            found = self._stream.tidy(
-                self._redis, lambda pipe: pipe.xread(positions, count=ENTRIES_PER_READ, block=BLOCK_MILLISECONDS)
-            )
+            found = self._stream.tidy_and((*_READ, *positions, *positions.values()), self._wire)
         except redis.ResponseError as exc:
             if "UNBLOCKED" not in str(exc):
                 raise

@@ -48,6 +48,7 @@ from manycore.protocol.references import References
 from manycore.protocol.refs import Ref
 from manycore.protocol.roster import Roster
 from manycore.protocol.settings import Settings, redacted
+from manycore.protocol.wire import Wire
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -98,7 +99,7 @@ class Session:
         self.objects = Objects(home, self.redis, self._keyring, settings, self._control)
         self.roster = Roster(self.redis, self._keyring, expected_slots=local.slots if local else None)
         self.roster.workers()
-        self._publisher = Publisher(self.redis, self._keyring)
+        self._publisher = Publisher(self.redis, self._keyring, Wire(self.redis))
 
     def _compose(self, code: Code | None) -> None:
         settings, keyring = self.settings, self._keyring
@@ -116,7 +117,7 @@ class Session:
             packages=Packages(self.redis, self.roster) if compared else None,
         )
         self.stream = OutcomeStream(self.redis, keyring)
-        self.reader = Reader(self.redis, self._brief, self.stream, settings, self._control)
+        self.reader = Reader(Wire(self.redis), self._brief, self.stream, settings, self._control)
         references = References(self.redis, settings.batch_ttl_seconds, keeper=self._control)
         home = self.local.home.id if self.local else None
         sender = Sender(self.redis, self._publisher, references, settings, home)

@@ -45,8 +45,7 @@ class Sharing:
 def _repeated(cut: Cut) -> list[Any]:
     """The objects that are an argument more than once and may be large. Looks at the first and the last item first."""
     form, items = cut.options.form, cut.items
-    ends = _arguments(form, [items[0], items[-1]])
-    if len(items) < 2 or not any(map(may_be_large, ends)):
+    if len(items) < 2 or not any(map(may_be_large, _arguments(form, [items[0], items[-1]]))):
         return []
     held = {id(value): value for value in _arguments(form, items) if may_be_large(value)}
     counts = Counter(id(value) for value in _arguments(form, items))

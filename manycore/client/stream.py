@@ -7,7 +7,6 @@ An entry that cannot be read is dropped and counted; it costs nobody else anythi
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import Any, cast
 
 import redis
@@ -20,6 +19,7 @@ from manycore.protocol.failure import load_error
 from manycore.protocol.ledger import Sent
 from manycore.protocol.record import ENTRIES_PER_READ
 from manycore.protocol.signing import Keyring
+from manycore.protocol.wire import Command, Wire
 
 logger = logging.getLogger(__name__)
 Entries = list[tuple[bytes, Fields]]
@@ -31,7 +31,7 @@ class OutcomeStream:
     def __init__(self, client: redis.Redis, keyring: Keyring) -> None:
         self._redis = client
         self._keyring = keyring
-        self._due: list[tuple[Any, ...]] = []
+        self._due: list[Command] = []
         """Commands that tidy up: for whoever speaks to the server next."""
         self.refused = 0
 
@@ -66,22 +66,20 @@ class OutcomeStream:
         lane.last_read = max(lane.last_read, entries[-1][0].decode(), key=order)
         self._done_with(lane, finished, beside)
 
-    def tidy(self, client: redis.Redis, then: Callable[[Any], object] | None = None) -> Any:
-        """Delete what was taken in and nobody needs any more, and do what `then` queues: the answer of that, if any.
+    def tidy(self, client: redis.Redis) -> None:
+        """Delete what was taken in and nobody needs any more. A crash before it leaves that to its TTL."""
+        if self._due:
+            pipe: Any = client.pipeline(transaction=False)
+            for command in self._due:
+                pipe.execute_command(*command)
+            pipe.execute()
+            self._due = []
 
-        Together they are one round trip. A crash before it leaves all to its TTL; what fails is due again.
-        """
-        pipe: Any = client.pipeline(transaction=False)
-        due, self._due = self._due, []
-        for command in due:
-            pipe.execute_command(*command)
-        if then is not None:
-            then(pipe)
-        try:
-            return pipe.execute()[-1] if len(pipe) else None
-        except BaseException:
-            self._due = due
-            raise
+    def tidy_and(self, command: Command, wire: Wire) -> Any:
+        """The same, and one command more in the same round trip: the answer to that."""
+        reply = wire.execute([*self._due, command])[-1]
+        self._due = []
+        return reply
 
     def _accept(self, lane: Lane, fields: Fields, beside: list[str]) -> list[Sent]:
         entry = read_entry(self._redis, self._keyring, lane.id, fields)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, cast
 
 import redis
 from redis._parsers.base import BaseParser
@@ -103,12 +103,12 @@ def no_connection(place: str, exc: BaseException) -> ConnectionFailed:
     return ConnectionFailed(place, f"{exc}".rstrip(".") + more if more else exc)
 
 
-def connect(settings: Settings, seconds: float = SOCKET_SECONDS) -> redis.Redis:
+def connect(settings: Settings, seconds: float = SOCKET_SECONDS) -> Store:
     """A Redis client for outcomes and state, which waits `seconds` for an answer.
 
     It never retries by itself: callers know what a repeat would mean.
     """
-    return Store.from_url(
+    store: Any = Store.from_url(
         Address.parse(settings.url or "").redis_url,
         socket_timeout=seconds,
         socket_connect_timeout=min(seconds, 5.0),
@@ -117,6 +117,7 @@ def connect(settings: Settings, seconds: float = SOCKET_SECONDS) -> redis.Redis:
         socket_read_size=MAX_SOCKET_READ,
         **UNNAMED,
     )
+    return cast(Store, store)
 
 
 def check_server_kind(client: redis.Redis, settings: Settings) -> None:

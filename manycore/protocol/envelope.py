@@ -40,41 +40,54 @@ _SAME: dict[str, Any] = {
 
 def around(chunk: Chunk, sealed: bytes, *, queue: str, shadow: str | None, not_before: float = 0.0) -> str:
     """The message, in JSON, as it lies in the list of `queue`; `not_before` is when it may run, if not at once."""
+    own = _encode(chunk.id)
+    gaps = (
+        f'"{b64encode(sealed).decode()}"',
+        own,
+        _encode(datetime.fromtimestamp(not_before, UTC).isoformat()) if not_before else "null",
+        str(chunk.attempt - 1),
+        own,
+        _encode(chunk.describe()),
+        str(round(time(), 3)),
+        own,
+        f'"{secrets.token_hex(16)}"',
+    )
+    parts = _parts(chunk.task, shadow, queue, os.getpid())
+    return "".join([text for pair in zip(parts, (*gaps, ""), strict=True) for text in pair])
+
+
+@lru_cache(maxsize=64)
+def _parts(task: str, shadow: str | None, queue: str, pid: int) -> list[str]:
+    """What stands between that which is another in each message. A child that was forked is another origin."""
+    gap = secrets.token_hex(16)
     headers = _SAME | {
-        "task": chunk.task,
-        "id": chunk.id,
+        "task": task,
+        "id": gap,
         "shadow": shadow,
-        "eta": datetime.fromtimestamp(not_before, UTC).isoformat() if not_before else None,
-        "retries": chunk.attempt - 1,
-        "root_id": chunk.id,
-        "argsrepr": chunk.describe(),
-        "origin": _origin(os.getpid()),
-        SENT: round(time(), 3),
+        "eta": gap,
+        "retries": gap,
+        "root_id": gap,
+        "argsrepr": gap,
+        "origin": f"gen{pid}@{socket.gethostname()}",
+        SENT: gap,
     }
     properties = {
-        "correlation_id": chunk.id,
+        "correlation_id": gap,
         "reply_to": "",
         "delivery_mode": 2,
         "delivery_info": {"exchange": "", "routing_key": queue},
         "priority": 0,
         "body_encoding": "base64",
-        "delivery_tag": secrets.token_hex(16),
+        "delivery_tag": gap,
     }
-    return _encode(
-        {
-            "body": b64encode(sealed).decode(),
-            "content-encoding": "binary",
-            "content-type": CONTENT_TYPE,
-            "headers": headers,
-            "properties": properties,
-        }
-    )
+    message = {
+        "body": gap,
+        "content-encoding": "binary",
+        "content-type": CONTENT_TYPE,
+        "headers": headers,
+        "properties": properties,
+    }
+    return _encode(message).split(f'"{gap}"')
 
 
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
-
-
-@lru_cache(maxsize=1)
-def _origin(pid: int) -> str:
-    """Whose message it is: a child that was forked is another."""
-    return f"gen{pid}@{socket.gethostname()}"

@@ -43,10 +43,15 @@ class Program:
         return self.shadow or self.task
 
     @property
-    def references(self) -> dict[str, bytes]:
-        """What the chunks name by its digest and must find in Redis, as far as it is here: digest -> sealed."""
-        found = {self.digest: self.sealed} if self.digest and self.sealed else {}
-        return found | ({self.code.digest: self.code.sealed} if self.code else {})
+    def references(self) -> list[str]:
+        """What the chunks name by its digest and must find in Redis, as far as it is here."""
+        return [digest for digest in (self.digest, self.code and self.code.digest) if digest and self.sealed_of(digest)]
+
+    def sealed_of(self, digest: str) -> bytes:
+        """What lies in Redis under this digest; empty if it is not here."""
+        if digest == self.digest:
+            return self.sealed or b""
+        return self.code.sealed if self.code is not None and digest == self.code.digest else b""
 
 
 @dataclass(frozen=True, slots=True)

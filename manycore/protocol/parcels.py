@@ -33,6 +33,15 @@ class Parcels:
 
         `record` notes them for who goes on with the batch.
         """
+        if (
+            record is not None
+            or any(parcel.chunk.payload_token for parcel in whole)
+            or not self._references.held(whole)
+        ):
+            self._store(whole, record)
+        self._publish(whole if parts is None else parts)
+
+    def _store(self, whole: Sequence[Parcel], record: Record | None) -> None:
         pipe = self._redis.pipeline(transaction=False)
         for parcel in whole:
             if record is not None:
@@ -41,7 +50,6 @@ class Parcels:
                 pipe.set(keys.payload(parcel.chunk.batch, parcel.chunk.payload_token), parcel.body, ex=self._ttl)
         wanted = self._references.queue(pipe, whole)
         self._references.settle(wanted, pipe.execute() if len(pipe) else [])
-        self._publish(whole if parts is None else parts)
 
     def _publish(self, parcels: Sequence[Parcel]) -> None:
         for (queue, shadow), group in groupby(parcels, key=lambda each: (each.program.queue, each.program.shadow)):

@@ -9,14 +9,16 @@ from redis import Redis
 from manycore.protocol import bell, envelope
 from manycore.protocol.message import Chunk, seal_chunk
 from manycore.protocol.signing import Keyring
+from manycore.protocol.wire import Wire
 
 
 class Publisher:
-    """For any number of threads, as its client is."""
+    """For any number of threads, as its client is; over a `wire`, if it has one of its own."""
 
-    def __init__(self, client: Redis, keyring: Keyring) -> None:
+    def __init__(self, client: Redis, keyring: Keyring, wire: Wire | None = None) -> None:
         self._redis = client
         self._keyring = keyring
+        self._wire = wire
 
     def publish(
         self,
@@ -36,7 +38,9 @@ class Publisher:
         for (chunk, payload), when in zip(chunks, times, strict=True):
             sealed = seal_chunk(self._keyring, chunk, payload)
             messages.append(envelope.around(chunk, sealed, queue=queue, shadow=shadow, not_before=when))
-        if messages:
+        if messages and self._wire is not None:
+            self._wire.execute([("LPUSH", queue, *messages), ("EVAL", *bell.rung(queue))])
+        elif messages:
             pipe = self._redis.pipeline(transaction=False)
             pipe.lpush(queue, *messages)
             pipe.eval(*bell.rung(queue))

@@ -59,6 +59,16 @@ class References:
         self._lock = threading.Lock()
         self._held: dict[str, _Held] = {}
 
+    def held(self, parcels: Sequence[Parcel]) -> bool:
+        """Whether these batches hold for certain what their parcels name."""
+        now = monotonic()
+        with self._lock:
+            return all(
+                holder in self._held and self._held[holder].until.get(digest, 0.0) > now
+                for parcel in parcels
+                for (holder, digest), _ in self._needed(parcel)
+            )
+
     def queue(self, pipe: Any, parcels: Sequence[Parcel]) -> list[Wanted]:
         """Queue on `pipe` what lets the batches of these parcels hold what they name. `settle` wants to know of it."""
         needed = {pair: sealed for parcel in parcels for pair, sealed in self._needed(parcel)}
@@ -125,11 +135,14 @@ class References:
                     held.until.pop(digest, None), held.sizes.pop(digest, None)
 
     def _needed(self, parcel: Parcel) -> Iterable[tuple[tuple[str, str], bytes]]:
-        chunk, sealed = parcel.chunk, parcel.program.references
-        for digest in chunk.references:
-            yield (chunk.batch, digest), sealed.get(digest, b"")
-        if self._keeper is not None and chunk.code is not None:
-            yield (self._keeper, chunk.code), sealed.get(chunk.code, b"")
+        chunk, program = parcel.chunk, parcel.program
+        if chunk.function:
+            yield (chunk.batch, chunk.function), program.sealed_of(chunk.function)
+        if chunk.code:
+            sealed = program.sealed_of(chunk.code)
+            yield (chunk.batch, chunk.code), sealed
+            if self._keeper is not None:
+                yield (self._keeper, chunk.code), sealed
 
 
 def hold(client: redis.Redis, holder: str, digest: str, ttl_seconds: int) -> None:

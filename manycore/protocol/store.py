@@ -27,7 +27,7 @@ class Store(redis.Redis):
         try:
             return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
         except redis.ResponseError as exc:
-            if not _is_junk(exc):
+            if not is_junk(exc):
                 raise
             return self.execute_without_junk(args, options)
 
@@ -60,7 +60,7 @@ class StorePipeline(Pipeline):
     def execute(self, raise_on_error: bool = True) -> list[Any]:
         commands = [(args, options) for args, options in self.command_stack]
         replies: list[Any] = super().execute(raise_on_error=False)
-        met = {place for place, reply in enumerate(replies) if _is_junk(reply)}
+        met = {place for place, reply in enumerate(replies) if is_junk(reply)}
         cleared = {key for place in met for key in _keys_of(commands[place][0])}
         for place, (args, options) in enumerate(commands):
             if place in met or (args[0] in ENDS and args[1] in cleared):  # what is made anew needs its end anew
@@ -76,7 +76,7 @@ class StorePipeline(Pipeline):
             return exc
 
 
-def _is_junk(reply: Any) -> bool:
+def is_junk(reply: Any) -> bool:
     """Whether a command failed for what it found: another type, or no number to count on."""
     return isinstance(reply, redis.ResponseError) and any(
         word in str(reply) for word in ("WRONGTYPE", "not an integer")

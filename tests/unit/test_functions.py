@@ -42,6 +42,10 @@ class Workers:
     python: tuple[int, int] | None = None
     all_of_them: bool = True
     theirs: Edition | None = None
+    found: list[Any] = field(default_factory=list)
+
+    def workers(self) -> list[Any]:
+        return self.found
 
     def all_know(self, name: str, queue: str) -> bool:
         return name in self.known and self.all_of_them
@@ -215,3 +219,39 @@ def test_what_is_too_large_is_named() -> None:
 def test_what_is_no_function_is_a_type_error() -> None:
     with pytest.raises(TypeError, match="A function or a task name is needed, not int"):
         shipper().program(5)  # type: ignore[arg-type]
+
+
+def test_a_function_that_goes_by_its_name_is_one_program_call_after_call() -> None:
+    made = shipper()
+    first = made.submitted(plain)
+    assert made.submitted(plain) is first
+    assert made.program(plain) is first
+    assert made.program(plain, {"value": 1}) is not first
+
+
+def test_what_goes_by_value_takes_along_what_it_refers_to_now() -> None:
+    step = 1
+    made = shipper()
+
+    def add(value: int) -> int:
+        return value + step
+
+    before = made.submitted(add).digest
+    step = 2
+    assert made.submitted(add).digest != before
+
+
+def test_a_name_that_stands_for_another_function_now_is_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, function = shipper(), plain
+    first = made.submitted(function)
+    monkeypatch.setitem(globals(), "plain", known)
+    assert made.submitted(function).digest != first.digest
+
+
+def test_with_other_workers_it_is_made_anew() -> None:
+    roster = Workers()
+    made = FunctionShipper(RING, cast(Roster, roster), load_settings(), CodeShipper(RING, None))
+    first = made.submitted(plain)
+    roster.found = []
+    assert made.submitted(plain) is not first
+    assert made.submitted(plain).digest == first.digest

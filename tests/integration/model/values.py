@@ -1,109 +1,67 @@
-"""Values of every kind that pickles, drawn from a seeded source; and whether two of them are alike."""
+"""Values of every kind that pickles, drawn by hypothesis."""
 
 from __future__ import annotations
 
 import datetime
-import enum
 import importlib
 import importlib.util
-import math
 import operator
 import re
-import struct
-import uuid
 from array import array
-from collections import ChainMap, Counter, OrderedDict, UserDict, UserList, defaultdict, deque, namedtuple
+from collections import ChainMap, Counter, OrderedDict, UserDict, UserList, defaultdict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from decimal import Decimal
-from fractions import Fraction
 from functools import partial
 from pathlib import PurePosixPath
-from random import Random
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
-Pair = namedtuple("Pair", "left right")
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
 
-
-class Point(NamedTuple):
-    x: Any
-    y: Any = None
+from tests.integration.model.kinds import Bits, Colour, Frozen, Open, Pair, Peculiar, Point, Slotted, Text
 
 
-class Colour(enum.Enum):
-    RED = 1
-    BLUE = "blue"
+def _numpy() -> list[Any]:
+    if importlib.util.find_spec("numpy") is None:
+        return []
+    np = importlib.import_module("numpy")
+    return [np.arange(6).reshape(2, 3).T, np.float32(1.5), np.array(["a", None], dtype=object), np.zeros((0, 2))]
 
 
-class Bits(enum.Flag):
-    A = 1
-    B = 2
-
-
-@dataclass(frozen=True)
-class Frozen:
-    what: Any
-
-
-@dataclass
-class Open:
-    what: Any
-    more: list[Any] = field(default_factory=list)
-
-
-class Slotted:
-    __slots__ = ("what",)
-
-    def __init__(self, what: Any) -> None:
-        self.what = what
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Slotted) and alike(self.what, other.what)
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-class Peculiar(Exception):
-    """Takes two arguments, and gives pickle what it needs."""
-
-    def __init__(self, first: Any, second: Any) -> None:
-        super().__init__(first, second)
-        self.second = second
-
-
-class Text(str):
-    """A subclass of a plain type."""
-
-
-PLAIN: list[Callable[[Random], Any]] = [
-    lambda _: None,
-    lambda r: r.random() < 0.5,
-    lambda r: r.randint(-5, 300),
-    lambda r: r.choice([1, -1]) << r.choice([31, 63, 64, 200, 5_000]),
-    lambda r: r.choice([0.0, -0.0, math.nan, math.inf, -math.inf, 5e-324, r.random()]),
-    lambda r: complex(r.random(), -0.0),
-    lambda r: r.choice(["", "x", "ü€😀", "\0", "\ud800", "a" * 20_000, "line\nline"]),
-    lambda r: r.choice([b"", b"\xff\0", b"x" * 70_000, r.randbytes(30)]),
-]
+PLAIN: SearchStrategy[Any] = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.builds(operator.lshift, st.sampled_from([1, -1]), st.sampled_from([31, 63, 64, 200, 5_000])),
+    st.floats(),
+    st.complex_numbers(),
+    st.text(max_size=20),
+    st.sampled_from(["\0", "\ud800", "line\nline"]),
+    st.builds(operator.mul, st.sampled_from(["a", b"x"]), st.sampled_from([20_000, 70_000])),
+    st.binary(max_size=20),
+)
 """Those that are sent together, unpickled by nobody's code."""
 
-SCALARS: list[Callable[[Random], Any]] = [
-    *PLAIN,
-    lambda r: Decimal(r.choice(["0.1", "NaN", "-Infinity", "1E+50"])),
-    lambda r: Fraction(r.randint(1, 9), 7),
-    lambda r: datetime.datetime(2026, 1, r.randint(1, 28), tzinfo=r.choice([None, datetime.UTC])),
-    lambda r: datetime.timedelta(microseconds=r.randint(-9, 9)),
-    lambda r: uuid.UUID(int=r.getrandbits(128)),
-    lambda r: PurePosixPath("a") / str(r.randint(0, 9)),
-    lambda r: r.choice([range(3), slice(1, None, 2), ..., NotImplemented, int, Colour, len, operator.add]),
-    lambda r: r.choice([*Colour, *Bits, Bits.A | Bits.B]),
-    lambda r: re.compile(r.choice(["a+", "(?i)x"])),
-    lambda r: Text(r.randint(0, 9)),
-    lambda r: bytearray(r.randbytes(5)),
-    lambda r: array("d", [r.random()]),
-    lambda r: partial(max, r.randint(0, 9)),
-]
+SCALARS: SearchStrategy[Any] = st.one_of(
+    PLAIN,
+    st.decimals(),
+    st.fractions(),
+    st.datetimes(timezones=st.sampled_from([None, datetime.UTC])),
+    st.dates(),
+    st.times(),
+    st.timedeltas(),
+    st.uuids(),
+    st.ip_addresses(),
+    st.builds(PurePosixPath, st.sampled_from(["a", "a/b"])),
+    st.slices(5),
+    st.sampled_from([range(3), ..., NotImplemented, int, Colour, len, operator.add]),
+    st.sampled_from([*Colour, *Bits, Bits.A | Bits.B]),
+    st.sampled_from([re.compile("a+"), re.compile("(?i)x")]),
+    st.builds(Text, st.text(max_size=5)),
+    st.binary(max_size=5).map(bytearray),
+    st.lists(st.floats(width=64), max_size=3).map(lambda held: array("d", held)),
+    st.builds(partial, st.just(max), st.integers()),
+)
 
 HOLDERS: list[Callable[[list[Any]], Any]] = [
     list,
@@ -119,7 +77,7 @@ HOLDERS: list[Callable[[list[Any]], Any]] = [
     lambda held: Point(*held[:2]) if held else Point(None),
     lambda held: Frozen(tuple(held)),
     lambda held: Open(held, [held]),
-    lambda held: Slotted(held),
+    Slotted,
     lambda held: SimpleNamespace(held=held),
     lambda held: ValueError(*held),
     lambda held: Peculiar(held, 2),
@@ -128,69 +86,31 @@ HOLDERS: list[Callable[[list[Any]], Any]] = [
 ]
 
 
-def value(r: Random, depth: int = 2) -> Any:
-    """One of anything."""
-    kind = r.random()
-    if kind < 0.35 or depth == 0:
-        return r.choice(SCALARS)(r)
-    if kind < 0.45:
-        return r.choice([set, frozenset, Counter])(r.choices(["a", 7, (1, 2), None, Colour.RED], k=3))
-    if kind < 0.52:
-        return recursive(r)
-    if kind < 0.6 and NUMPY:
-        return NUMPY[r.randrange(len(NUMPY))]
-    return r.choice(HOLDERS)([value(r, depth - 1) for _ in range(r.randint(0, 3))])
-
-
-def recursive(r: Random) -> Any:
+def ring(number: int, *, through: bool) -> Any:
     """It holds itself."""
-    ring: list[Any] = [r.randint(0, 9)]
-    ring.append({"ring": ring} if r.random() < 0.5 else ring)
-    return ring
+    held: list[Any] = [number]
+    held.append({"ring": held} if through else held)
+    return held
 
 
-def values(r: Random, most: int) -> list[Any]:
-    """Items of a batch: of one kind, or of many."""
-    count = r.randint(0, most)
-    if r.random() < 0.4:
-        kind = r.choice(PLAIN)
-        return [kind(r) for _ in range(count)]
-    return [value(r) for _ in range(count)]
+def holding(inner: SearchStrategy[Any]) -> SearchStrategy[Any]:
+    held = st.lists(inner, max_size=3)
+    return st.builds(lambda holder, values: holder(values), st.sampled_from(HOLDERS), held)
 
 
-def _numpy() -> list[Any]:
-    if importlib.util.find_spec("numpy") is None:
-        return []
-    np = importlib.import_module("numpy")
-    return [np.arange(6).reshape(2, 3).T, np.float32(1.5), np.array(["a", None], dtype=object), np.zeros((0, 2))]
+_KEYS = st.lists(st.sampled_from(["a", 7, (1, 2), None, Colour.RED]), max_size=3)
+_SHALLOW = st.one_of(
+    SCALARS,
+    st.builds(lambda kind, held: kind(held), st.sampled_from([set, frozenset, Counter]), _KEYS),
+    st.builds(ring, st.integers(0, 9), through=st.booleans()),
+    st.sampled_from(_numpy() or [None]),
+)
+VALUES: SearchStrategy[Any] = st.one_of(_SHALLOW, holding(_SHALLOW), holding(holding(_SHALLOW)))
+"""One of anything."""
 
-
-NUMPY = _numpy()
-
-
-def alike(one: Any, other: Any, seen: frozenset[tuple[int, int]] = frozenset()) -> bool:
-    """Whether a copy is what it was copied from; of types that have no equality, or a strange one, too."""
-    if type(one) is not type(other):
-        return False
-    if one is other or (id(one), id(other)) in seen:
-        return True
-    seen |= {(id(one), id(other))}
-    if isinstance(one, float):
-        return struct.pack("d", one) == struct.pack("d", other) or (math.isnan(one) and math.isnan(other))
-    if isinstance(one, BaseException):
-        return alike(one.args, other.args, seen)
-    if isinstance(one, list | tuple | deque | UserList):
-        return len(one) == len(other) and all(alike(a, b, seen) for a, b in zip(one, other, strict=True))
-    if isinstance(one, dict | UserDict):
-        return list(map(repr, one)) == list(map(repr, other)) and alike([*one.values()], [*other.values()], seen)
-    if isinstance(one, ChainMap):
-        return alike(one.maps, other.maps, seen)
-    if isinstance(one, Decimal):
-        return str(one) == str(other)
-    if isinstance(one, partial):
-        return alike([one.func, one.args, one.keywords], [other.func, other.args, other.keywords], seen)
-    if hasattr(one, "tobytes"):
-        return bool(one.tobytes() == other.tobytes() or one.tolist() == other.tolist())
-    if hasattr(one, "__dict__") and not isinstance(one, enum.Enum | type | str):
-        return alike(vars(one), vars(other), seen) if vars(one) else bool(one == other)
-    return bool(one == other)
+ITEMS: SearchStrategy[list[Any]] = st.one_of(
+    st.lists(VALUES, max_size=6),
+    st.builds(operator.mul, st.lists(PLAIN, min_size=1, max_size=4), st.integers(0, 30)),
+    st.builds(operator.mul, st.lists(VALUES, min_size=1, max_size=3), st.integers(0, 20)),
+)
+"""Of a batch: of one kind, or of many; a few, or up to some hundred."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import redis
@@ -46,13 +47,17 @@ def fetch(client: redis.Redis, keyring: Keyring, name: str, size: int) -> Iterat
     whose, claimed, digests = keyring.open(signing.OBJECT, sealed).header
     if (whose, claimed) != (name, size):
         raise MessageRefused(f"its object is {whose!r:.60} of {claimed!r:.20} bytes, it names {name} of {size:,}")
-    for place, digest in enumerate(digests):
-        piece: Any = client.hget(key, str(place))
-        if piece is None:
-            raise ObjectGone(name)
-        if not hmac.compare_digest(content_digest(piece), digest):
-            raise MessageRefused(f"a piece of its object {name} is not the one that was signed")
-        yield piece
+    with ThreadPoolExecutor(1, "manycore-pieces") as ahead:  # the next one travels while this one is checked and used
+        coming = ahead.submit(client.hget, key, "0")
+        for place, digest in enumerate(digests):
+            piece: Any = coming.result()
+            if piece is None:
+                raise ObjectGone(name)
+            if place + 1 < len(digests):
+                coming = ahead.submit(client.hget, key, str(place + 1))
+            if not hmac.compare_digest(content_digest(piece), digest):
+                raise MessageRefused(f"a piece of its object {name} is not the one that was signed")
+            yield piece
 
 
 def _cut(flat: Flat) -> Iterator[bytes]:

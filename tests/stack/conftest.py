@@ -14,9 +14,11 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from manycore import Cluster
 from tests.required import missing, program
+from tests.stack.machines import machines
 from tests.stack.pythons import IMAGE
 from tests.stack.stack import ROOT, Stack
 
+__all__ = ["machines"]
 FLAGS = [
     "--no-sandbox",  # as root, which CI is
     "--disable-gpu",

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
 from typing import Any
-
-import pytest
 
 from manycore.local.server import server_binary
 from manycore.protocol.invitation import Invitation
 from manycore.protocol.signing import generate_key
 from ops.init.certificates import ensure_certificates
-from tests.required import missing
-from tests.stack.stack import ROOT
+from tests.stack.machines import FIRST, Machines, kill
 from tests.waiting import wait_until
 
-FIRST, SECOND = "198.51.100.1", "198.51.100.2"  # documentation's addresses: only the two namespaces have them
 PORT, TLS_PORT = 6379, 6380  # of a namespace in which nobody else is
 ITEMS = 400
 
@@ -50,82 +42,9 @@ with Cluster() as cluster:
 """
 
 
-def run(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True, timeout=30)
-
-
-class Machines:
-    """Two namespaces with a cable between them; all that was started in them ends with them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        tag = secrets.token_hex(3)
-        self.first, self.second = f"mc-{tag}-1", f"mc-{tag}-2"
-        self._cable = f"mc{tag}"
-        self._processes: list[subprocess.Popen[bytes]] = []
-
-    def up(self) -> None:
-        for name in (self.first, self.second):
-            run("ip", "netns", "add", name)
-            run("ip", "-n", name, "link", "set", "lo", "up")
-        ends = (f"{self._cable}a", f"{self._cable}b")
-        run("ip", "-n", self.first, "link", "add", ends[0], "type", "veth", "peer", ends[1], "netns", self.second)
-        for name, end, address in zip((self.first, self.second), ends, (FIRST, SECOND), strict=True):
-            run("ip", "-n", name, "address", "add", f"{address}/24", "dev", end)
-            run("ip", "-n", name, "link", "set", end, "up")
-
-    def start(self, name: str, *command: str | Path, **env: str) -> subprocess.Popen[bytes]:
-        """Run a command on one of the machines."""
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("MANYCORE_")}
-        log = (self.folder / f"{len(self._processes)}.log").open("wb")
-        process = subprocess.Popen(
-            ["ip", "netns", "exec", name, *command],
-            cwd=ROOT,
-            env=clean | {"MANYCORE_LEASE_SECONDS": "5", "MANYCORE_RUN_FOLDER": str(self.folder)} | env,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-        self._processes.append(process)
-        return process
-
-    def pull_the_cable(self) -> None:
-        run("ip", "-n", self.second, "link", "set", f"{self._cable}b", "down")
-
-    def logs(self) -> str:
-        return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log")))
-
-    def down(self) -> None:
-        for process in self._processes:
-            kill(process)
-        for name in (self.first, self.second):
-            subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
-
-
-def kill(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
 def held_up_by_others(process: subprocess.Popen[bytes]) -> float:
     """How long its first thread was ready to run and other programs had the cores."""
     return int(Path(f"/proc/{process.pid}/schedstat").read_text().split()[1]) / 1e9
-
-
-@pytest.fixture
-def machines(tmp_path: Path) -> Iterator[Machines]:
-    if os.geteuid() != 0 or shutil.which("ip") is None:
-        missing("network namespaces need root and iproute2's `ip`")
-    machines = Machines(tmp_path)
-    try:
-        machines.up()
-    except subprocess.CalledProcessError as exc:
-        machines.down()
-        missing(f"no network namespace can be made: {exc.stderr!r}")
-    yield machines
-    machines.down()
 
 
 def test_a_machine_joins_a_running_batch_and_dies_in_the_middle_of_it(machines: Machines, tmp_path: Path) -> None:
@@ -141,10 +60,10 @@ def test_a_machine_joins_a_running_batch_and_dies_in_the_middle_of_it(machines: 
     server = (server_binary(), "--port", str(PORT), "--bind", "127.0.0.1", "--requirepass", password, "--save", "")
     machines.start(machines.first, *server, "--dir", str(data))
     machines.start(machines.first, python, "-m", "tests.tls_front", FIRST, str(TLS_PORT), str(PORT), str(certificates))
-    machines.start(machines.first, manycore, "worker", "--slots", "1", **at_home)
+    machines.start(machines.first, manycore, "worker", "--slots", "1", env=at_home)
     script = tmp_path / "client.py"
     script.write_text(CLIENT)
-    client = machines.start(machines.first, python, str(script), str(tmp_path), str(ITEMS), **at_home)
+    client = machines.start(machines.first, python, str(script), str(tmp_path), str(ITEMS), env=at_home)
 
     def seen() -> tuple[int, list[str]]:
         try:

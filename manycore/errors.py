@@ -194,7 +194,7 @@ class FunctionsNotAllowed(ManycoreError, PermissionError):
 class PackageMissing(ManycoreError, ImportError):
     """A package that a batch's code imports, and that workers do not have."""
 
-    summary = "{0} imports {1}, missing on {2}. Set MANYCORE_EXTRA_PACKAGES={3!r} there, or use an image FROM ours."
+    summary = "{0} imports {1}, missing on {2}. {3}"
 
 
 class PackagesFailed(ManycoreError):

@@ -166,6 +166,12 @@ def file_of(module: object) -> str | None:
     return os.path.abspath(file) if isinstance(file, str) else None
 
 
+def gone(name: str) -> str | None:
+    """The file of a module of the caller's that was there when it was imported, and no longer is."""
+    file = file_of(sys.modules.get(name))
+    return file if file is not None and not is_installed(file) and stamp_of(file) is None else None
+
+
 def _place_of(name: str, file: str) -> str:
     """Where an archive has the module of this name that is in this file: what is compiled keeps its suffix."""
     path = path_of(name)

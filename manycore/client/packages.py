@@ -12,6 +12,7 @@ from typing import Any
 import redis
 
 from manycore.client.imports import Files, needed_by
+from manycore.client.modules import gone
 from manycore.errors import PackageMissing
 from manycore.protocol import keys
 from manycore.protocol.broker import AWAY
@@ -50,7 +51,7 @@ class Packages:
         for module in needed:
             lacking = [worker for worker, held in found if module not in held.modules]
             if lacking:
-                raise PackageMissing(name, module, names_of(lacking), distribution_of(module))
+                raise PackageMissing(name, module, names_of(lacking), advice_for(module))
         for worker, held in found:
             self._compare(worker, held, needed)
         with self._lock:
@@ -94,6 +95,17 @@ def names_of(workers: list[Worker]) -> str:
     """The first few workers by name."""
     shown = sorted(worker.name for worker in workers)
     return ", ".join(shown[:3]) + (f" and {len(shown) - 3} others" if len(shown) > 3 else "")
+
+
+def advice_for(module: str) -> str:
+    """What to do about a module that workers lack."""
+    file = gone(module)
+    if file is not None:
+        return (
+            f"It would go along, but its file {file} was deleted or moved after it was imported here. "
+            "Put it back, or start the program anew."
+        )
+    return f"Set MANYCORE_EXTRA_PACKAGES={distribution_of(module)!r} there, or use an image FROM ours."
 
 
 def distribution_of(module: str) -> str:

@@ -47,7 +47,10 @@ def glimpse(value: Any, depth: int = 2) -> str:
 def keywords(kwargs: Mapping[str, Any]) -> str:
     """Keyword arguments, as in a call."""
     shown = (f"{name}={'<hidden>' if _SECRET.search(name) else glimpse(value)}" for name, value in kwargs.items())
-    return _joined(shown, len(kwargs))
+    try:
+        return _joined(shown, len(kwargs))
+    except RuntimeError:  # its owner changes one of them meanwhile
+        return "..."
 
 
 def call(name: str, item: Any, form: str, with_keywords: str) -> str:

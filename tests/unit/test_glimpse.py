@@ -78,3 +78,15 @@ def test_small_plain_values_are_shown_as_python_does(value: Any) -> None:
     assert len(shown) < 60_000
     if "..." not in shown and "<" not in shown:
         assert shown == repr(value)
+
+
+def test_keywords_that_change_meanwhile_are_not_shown() -> None:
+    class Changing(dict[str, Any]):
+        """As a dictionary to which another thread adds something just now."""
+
+        def items(self) -> Any:
+            for name in super().items():
+                self[f"more{len(self)}"] = 1
+                yield name
+
+    assert keywords(Changing(batch="b")) == "..."

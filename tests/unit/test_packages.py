@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import warnings
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 import click
@@ -101,3 +103,14 @@ def test_stock_is_what_can_be_imported() -> None:
     assert Inventory.read(found.written()) == found
     assert json.loads(found.written())
     assert found.digest == take_stock().digest
+
+
+def test_of_a_module_whose_file_went_away_that_is_what_is_said(project: Path) -> None:
+    file = project / "tp_gone.py"
+    file.write_text("def work(): ...\n")
+    work = importlib.import_module("tp_gone").work
+    file.unlink()
+    text = rf"work imports tp_gone, missing on w0\. .*its file {file} was deleted or moved.* Put it back"
+    with pytest.raises(PackageMissing, match=text) as raised:
+        packages(worker("w0", HERE)).check("work", work, "d", pickling.dumps((work, {})), "cpu", {})
+    assert "EXTRA_PACKAGES" not in str(raised.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,16 @@ def test_only_those_that_killed_their_process_are_poison(run: ChunkRun) -> None:
     assert (deadly, crashed) == ([2, 3, 4], {2: CRASHED})
     items = items_of(run)
     assert ([type(item) for item in items[:2]], items[2:]) == ([Doomed, Doomed], ["e", "f"])
+
+
+def test_what_is_another_chunks_affair_is_that_ones_to_put_aside(tmp_path: Path) -> None:
+    """Here it does not run at all: it may have left the quarantine meanwhile, and must not come back."""
+    box = BlackBox(tmp_path)
+    run = ChunkRun(replace(CHUNK, skipped=(2, 4)), "cdef", box)
+    try:
+        assert _doom(run, {102: CRASHED, 104: CRASHED, 105: CRASHED}, 3) == ([5], {5: CRASHED})
+    finally:
+        box.trace.close()
 
 
 def test_without_strikes_nothing_is_doomed(run: ChunkRun) -> None:

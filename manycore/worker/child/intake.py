@@ -153,11 +153,12 @@ def skip(run: ChunkRun) -> None:
 
 def _doom(run: ChunkRun, struck: dict[int, Strike], max_executions: int) -> tuple[list[int], dict[int, Strike]]:
     """Replace the items that must not run again by `Doomed`. Says at which positions items have killed, and which are
-    poison."""
+    poison; those that are another chunk's affair are left out."""
     chunk, deadly, crashed = run.chunk, [], {}
+    others = set(chunk.skipped)
     for position in range(chunk.start, chunk.stop) if struck else ():
         strike = struck.get(chunk.index(position))
-        if strike is None:
+        if strike is None or position in others:
             continue
         deadly.append(position)
         verdict = strike.verdict(chunk, max_executions)

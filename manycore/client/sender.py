@@ -59,6 +59,7 @@ class Sender:
             packages=cut.program.packages,
             home=self._home if lane.ephemeral else None,  # a named batch's outcomes can be read more than once
             objects=tuple({ref.name for ref in refs}) if lane.record is not None else (),
+            mark=lane.record.mark if lane.record is not None else "",
         )
         return Parcel(chunk, cut.program, run.body, refs, run.held_bytes)
 

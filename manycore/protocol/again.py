@@ -69,7 +69,7 @@ class Resender:
         record.begin(Identity(", ".join(dict.fromkeys(names))), accept_changes=False)
         indices: list[int] = []
         for part in parts:
-            parcel = _parcel(record.batch, len(indices), total, part)
+            parcel = _parcel(record, len(indices), total, part)
             self._parcels.send([parcel], record=record)
             indices += part.indices
         record.complete(len(indices))
@@ -84,7 +84,7 @@ class Resender:
         """
         record = Record(self._redis, self._keyring, batch, self._ttl)
         name, parcels = record.attach()
-        failed = self._failed(batch, parcels, record.total or 0)
+        failed = self._failed(record, parcels)
         if not len(failed):
             raise NotRetryable(batch, "none of its items has failed")
         lost = [digest for digest in _references(parcels) if not self._redis.exists(keys.reference(digest))]
@@ -92,12 +92,14 @@ class Resender:
             raise NotRetryable(batch, "its function, or the modules that it needs, are no longer in Redis")
         return self.send(batch, [name], len(failed), self._parts(batch, parcels, failed))
 
-    def _failed(self, batch: str, parcels: Sequence[Parcel], total: int) -> RangeSet:
+    def _failed(self, record: Record, parcels: Sequence[Parcel]) -> RangeSet:
         """The items whose first outcome is an error."""
-        custody, failed = Custody.of(parcels, total), RangeSet()
-        for fields in self._entries(batch):
+        custody, failed = Custody.of(parcels, record.total or 0), RangeSet()
+        for fields in self._entries(record.batch):
             with suppress(MessageRefused):  # a client that gathers says so
-                found = read_entry(self._redis, self._keyring, batch, fields)
+                found = read_entry(self._redis, self._keyring, record.batch, fields)
+                if isinstance(found, Answered) and not record.owns(found.block):
+                    continue
                 indices, errors = _errors(found, custody.ledger)
                 for part in custody.answer(indices)[0]:
                     for at, index in enumerate(part.span, part.offset):
@@ -148,11 +150,12 @@ def _references(parcels: Sequence[Parcel]) -> set[str]:
     return {digest for parcel in parcels for digest in (parcel.chunk.function, parcel.chunk.code) if digest}
 
 
-def _parcel(batch: str, first: int, total: int, part: Part) -> Parcel:
+def _parcel(record: Record, first: int, total: int, part: Part) -> Parcel:
     chunk = replace(
         part.chunk,
-        id=new_chunk_id(batch),
-        batch=batch,
+        id=new_chunk_id(record.batch),
+        batch=record.batch,
+        mark=record.mark,
         first=first,
         start=0,
         stop=len(part.indices),

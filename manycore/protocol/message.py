@@ -49,7 +49,8 @@ class Chunk:
     begun them as another chunk's. The positions `skipped` are others'
     affair: what runs again need not lie side by side. `code` names the
     archive of the caller's modules, `packages` what is installed for the batch, `objects` the large objects that its
-    arguments stand for, `home` where its client would find large results.
+    arguments stand for, `home` where its client would find large results, `mark` which life of its named batch it is of
+    (`Record`).
     """
 
     id: str
@@ -72,6 +73,7 @@ class Chunk:
     home: str | None = None
     objects: tuple[str, ...] = ()
     skipped: tuple[int, ...] = ()
+    mark: str = ""
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -145,7 +147,8 @@ class Block:
     """Outcomes of consecutive positions of one chunk: packed values with errors at a few places.
 
     `values` is a packed list with None where `errors` (offset -> pickled exception) has an entry. `seconds` has one
-    duration for each item. `cancelled` items did not run; they have neither values nor durations.
+    duration for each item. `cancelled` items did not run; they have neither values nor durations. `mark` is their
+    chunk's.
     """
 
     batch: str
@@ -156,6 +159,7 @@ class Block:
     seconds: array[float]
     errors: dict[int, bytes]
     cancelled: bool = False
+    mark: str = ""
 
 
 _CHUNK_FIELDS = tuple(entry.name for entry in fields(Chunk))
@@ -202,7 +206,8 @@ def seal_block(keyring: Keyring, block: Block, values: bytes) -> bytes:
     indices = block.indices
     span: Any = (indices.start, indices.stop) if isinstance(indices, range) else list(indices)
     head = (block.batch, block.chunk, span, block.attempt, block.worker, block.seconds.tobytes(), block.errors)
-    return keyring.seal(signing.OUTCOMES, (*head, block.cancelled), values)
+    marks = (block.mark,) if block.mark else ()  # an older client reads what has none
+    return keyring.seal(signing.OUTCOMES, (*head, block.cancelled, *marks), values)
 
 
 def open_block(keyring: Keyring, message: bytes, batch: str) -> tuple[Block, memoryview]:
@@ -211,8 +216,8 @@ def open_block(keyring: Keyring, message: bytes, batch: str) -> tuple[Block, mem
     Raises `MessageRefused`, also for a genuine block of another batch: a replay.
     """
     head, values = keyring.open(signing.OUTCOMES, message)
-    owner, chunk, span, attempt, worker, seconds, errors, cancelled = head
+    owner, chunk, span, attempt, worker, seconds, errors, cancelled, *marks = head
     if owner != batch:
         raise MessageRefused(f"it belongs to batch {owner!r}, and was found in the stream of {batch!r}")
     indices = range(*span) if isinstance(span, tuple) else span
-    return Block(owner, chunk, indices, attempt, worker, array("f", seconds), errors, cancelled), values
+    return Block(owner, chunk, indices, attempt, worker, array("f", seconds), errors, cancelled, *marks[:1]), values

@@ -8,6 +8,7 @@ missing, and another process can attach and gather the rest.
 from __future__ import annotations
 
 import pickle
+import secrets
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -69,7 +70,11 @@ class Identity:
 
 
 class Record:
-    """The record of one named batch."""
+    """The record of one named batch.
+
+    `mark` tells its life from that of an earlier batch of the same name, which was deleted: it stands in each chunk and
+    each outcome, so that a message of that one, however late it comes, is nobody's.
+    """
 
     def __init__(self, client: redis.Redis, keyring: Keyring, batch_id: str, ttl_seconds: int) -> None:
         self._redis = client
@@ -77,6 +82,7 @@ class Record:
         self.batch = self._id = batch_id
         self._ttl = ttl_seconds
         self.total: int | None = None
+        self.mark = ""
 
     def begin(self, identity: Identity, *, accept_changes: bool) -> bool:
         """Describe the batch; says whether it had been begun before. Raises `BatchChanged` if it was another one."""
@@ -94,12 +100,20 @@ class Record:
         if failed:
             pipe.hdel(keys.strikes(self._id), *failed)  # what comes before its items may have been mended
         pipe.hset(key, mapping=now)
+        if "mark" not in before:
+            pipe.hsetnx(key, "mark", secrets.token_hex(4))  # of two who begin at once, one draws it
+        pipe.hget(key, "mark")
+        drawn = len(pipe) - 1
         pipe.hdel(key, "cancelled", "total")  # to run it again is to want it; it is not sent whole before this run is
         pipe.delete(keys.chunks(self._id))  # this run cuts anew
         pipe.expire(key, self._ttl)
         told = account.tell(pipe, self._id, self._ttl, {"begins": True, "set": {"task": identity.function, "named": 1}})
-        account.execute(pipe, [told])
+        self.mark = _text(account.execute(pipe, [told])[drawn])
         return "function" in before
+
+    def owns(self, block: Block) -> bool:
+        """Whether a block is of this life of the batch, as far as it says."""
+        return block.mark in ("", self.mark)
 
     def enter(self, pipe: Any, parcel: Parcel) -> None:
         """Note a chunk that leaves, in the same round trip as its payload."""
@@ -110,7 +124,8 @@ class Record:
 
     def refuse(self, index: int, error: ManycoreError) -> None:
         """Write the outcome of an item that cannot be sent, as a worker would: others who gather the batch need it."""
-        block = Block(self._id, "", range(index, index + 1), 0, "", array("f", [0.0]), {0: dump_error(error, "")})
+        errors = {0: dump_error(error, "")}
+        block = Block(self._id, "", range(index, index + 1), 0, "", array("f", [0.0]), errors, mark=self.mark)
         pipe = self._redis.pipeline(transaction=False)
         pipe.xadd(keys.outcomes(self._id), {b"o": seal_block(self._keyring, block, pack([None]))})
         pipe.expire(keys.outcomes(self._id), self._ttl)
@@ -170,7 +185,7 @@ class Record:
             raise BatchIncomplete(self._id, len(chunks))
         if not described[b"total"].isdigit() or len(described[b"total"]) > MAX_DIGITS:
             raise MessageRefused(f"the record of batch {self._id} is of {described[b'total']!r:.100} items")
-        self.total = int(described[b"total"])
+        self.total, self.mark = int(described[b"total"]), _text(described.get(b"mark", b""))
         parcels = sorted(map(self._parcel, chunks.values()), key=lambda parcel: parcel.chunk.first)
         return _text(described[b"function"]), parcels
 

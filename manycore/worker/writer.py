@@ -60,6 +60,7 @@ class OutcomeWriter:
             self._context.name,
             array("f", bytes(4 * size)),
             dict.fromkeys(range(size), blob),
+            mark=chunk.mark,
         )
         pipe = self._context.redis.pipeline(transaction=False)
         self.add(pipe, block, packing.pack([None] * size), begun=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, cast
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from manycore.client.checks import BATCH_ID
 from manycore.protocol.again import _parcel, new_batch_id
 from manycore.protocol.message import Chunk, ItemOptions
+from manycore.protocol.record import Record
 from manycore.quarantine.poison import Poison
 from manycore.quarantine.reprieve import _part, by_batch
 from manycore.worker.parent.refusals import _CLAIMED_ID
@@ -51,7 +53,9 @@ def test_it_begins_anew() -> None:
     """Nothing of how the item came to its end counts against it."""
     old = item("night", 7)
     tried = replace(old, chunk=replace(old.chunk, attempt=6, suspect="?", ephemeral=True))
-    chunk = _parcel("new", 0, 1, _part(tried)).chunk
-    assert (chunk.batch, chunk.first, chunk.attempt) == ("new", 0, 1)
+    record = Record(cast(Any, None), cast(Any, None), "new", 60)
+    record.mark = "life"
+    chunk = _parcel(record, 0, 1, _part(tried)).chunk
+    assert (chunk.batch, chunk.mark, chunk.first, chunk.attempt) == ("new", "life", 0, 1)
     assert not chunk.suspect
     assert not chunk.ephemeral

@@ -56,4 +56,4 @@ def _block(chunk: Chunk, report: Report, places: Sequence[int], worker: str, err
     else:
         indices = tuple(chunk.index(start + place) for place in places)
         seconds = array("f", [report.seconds[place] for place in places])
-    return Block(chunk.batch, chunk.id, indices, chunk.attempt, worker, seconds, dict(errors))
+    return Block(chunk.batch, chunk.id, indices, chunk.attempt, worker, seconds, dict(errors), mark=chunk.mark)

@@ -123,4 +123,5 @@ class Reporter:
     def _cancelled(self, run: ChunkRun) -> Block:
         chunk = run.chunk
         indices = chunk.own_indices(run.tally.reported, run.stop)
-        return Block(chunk.batch, chunk.id, indices, chunk.attempt, self._context.name, array("f"), {}, cancelled=True)
+        name, none = self._context.name, array("f")
+        return Block(chunk.batch, chunk.id, indices, chunk.attempt, name, none, {}, cancelled=True, mark=chunk.mark)

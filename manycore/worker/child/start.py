@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from manycore.protocol import keys
@@ -28,6 +28,7 @@ class Fetched:
     payload: bytes | None
     resume: bytes | None
     strikes: dict[bytes, bytes]
+    mark: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ class Start:
     def of(cls, sent: Chunk, fetched: Fetched) -> Start:
         resume = Resume.parse(fetched.resume)
         chunk = resume.of(sent) if resume else sent
+        if sent.mark and fetched.mark and fetched.mark != sent.mark.encode():
+            chunk = replace(chunk, start=chunk.stop)  # of a batch that was deleted, and begun again under its name
         before = resume.before.split() if resume else []
         unseen = [run for run in before if not strikes.named(fetched.strikes, run)]
         careful = resume.careful if resume and unseen else 0
@@ -69,6 +72,8 @@ def fetch(context: WorkerContext, chunk: Chunk, token: str, *, known: bool) -> F
 def _fetched(context: WorkerContext, chunk: Chunk, token: str, *, known: bool) -> Fetched:
     pipe = context.redis.pipeline(transaction=False)
     wanted: dict[str, Any] = {"cancelled": pipe.hget(keys.batch(chunk.batch), "cancelled")}
+    if chunk.mark:
+        wanted["mark"] = pipe.hget(keys.batch(chunk.batch), "mark")
     if chunk.function is not None and not known:
         wanted["function"] = pipe.get(keys.reference(chunk.function))
     if chunk.payload_token is not None:
@@ -79,7 +84,8 @@ def _fetched(context: WorkerContext, chunk: Chunk, token: str, *, known: bool) -
     # it has begun: what is counted from then on counts this run too.
     wanted["strikes"] = pipe.hgetall(keys.strikes(chunk.batch))
     got: dict[str, Any] = dict(zip(wanted, pipe.execute(), strict=True))
-    return Fetched(got["cancelled"], got.get("function"), got.get("payload"), got["resume"], got["strikes"])
+    beside = got.get("function"), got.get("payload")
+    return Fetched(got["cancelled"], *beside, got["resume"], got["strikes"], got.get("mark"))
 
 
 def settled(context: WorkerContext, chunk: Chunk, fields: dict[bytes, bytes], token: str) -> dict[bytes, bytes]:

@@ -32,9 +32,10 @@ ROUNDS_PER_WATCH = 3
 
 @dataclass(slots=True)
 class Ward:
-    """A batch that is looked after: since when, its custody, and how far its stream was read."""
+    """A batch that is looked after: since when, its record, its custody, and how far its stream was read."""
 
     since: float
+    record: Record
     custody: Custody
     last_read: str = "0-0"
 
@@ -117,7 +118,7 @@ class Watchman:
     def _begin(self, batch: str, since: float) -> Ward:
         record = Record(self._redis, self._context.keyring, batch, self._ttl)
         _, parcels = record.attach()
-        ward = self._wards[batch] = Ward(since, Custody.of(parcels, record.total or 0))
+        ward = self._wards[batch] = Ward(since, record, Custody.of(parcels, record.total or 0))
         return ward
 
     def _read(self, batch: str, ward: Ward) -> None:
@@ -128,14 +129,15 @@ class Watchman:
             for entry_id, fields in entries:
                 ward.last_read = entry_id.decode()
                 with suppress(MessageRefused):  # a client that gathers will say so
-                    self._take(batch, ward.custody, fields)
+                    self._take(batch, ward, fields)
 
-    def _take(self, batch: str, custody: Custody, fields: dict[bytes, bytes]) -> None:
+    def _take(self, batch: str, ward: Ward, fields: dict[bytes, bytes]) -> None:
         entry = read_entry(self._redis, self._context.keyring, batch, fields)
         if not isinstance(entry, Rejected):
-            custody.answer(entry.block.indices)
-        elif (sent := custody.ledger.find(entry.chunk)) is not None:
-            custody.answer(range(sent.start, sent.stop))
+            if ward.record.owns(entry.block):
+                ward.custody.answer(entry.block.indices)
+        elif (sent := ward.custody.ledger.find(entry.chunk)) is not None:
+            ward.custody.answer(range(sent.start, sent.stop))
 
 
 class WatchStep(PeriodicStep):

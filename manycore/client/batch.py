@@ -21,6 +21,9 @@ DRAW_SECONDS = 0.1
 class Steering(Protocol):
     """What a batch can ask for."""
 
+    def settle(self, lane: Lane) -> None:
+        """Wait until its record says that a named batch that is done was sent whole, but not for long."""
+
     def cancel(self, lane: Lane, *, terminate: bool = False) -> None: ...
 
     def detach(self, lane: Lane, timeout: float | None = None) -> None: ...
@@ -91,6 +94,7 @@ class Batch:
             while (arrival := self._await_arrival(seen, bar)) is not None:
                 yield from outcomes_of(arrival, partial(self._logs.of_item, arrival=seen))
                 seen += 1
+        self._steering.settle(self._lane)
         if self._lane.source.error is not None:
             raise self._lane.source.error
 
@@ -164,6 +168,7 @@ class Batch:
                     return False
                 bar.draw()
                 self._await_change(lambda: inbox.finished, _pause(remaining, bar.enabled))
+        self._steering.settle(self._lane)  # who is told of the end may have others go on with the batch at once
         return True
 
     def _await_arrival(self, seen: int, bar: ProgressBar) -> Arrival | None:

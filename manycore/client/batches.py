@@ -144,6 +144,12 @@ class Batches:
             record.hand_over()
         lane.fail(BatchDetached(lane.id))
 
+    def settle(self, lane: Lane) -> None:
+        """Wait until its record says that a named batch that is done was sent whole, but not for long."""
+        if lane.record is not None and lane.record.total is None and lane.sent_whole:
+            self._housekeeper.later(lambda: mark_complete(lane))
+            self._housekeeper.caught_up()
+
     def cancel(self, lane: Lane, *, terminate: bool = False) -> None:
         """Stop a lane here and, by its flag, on every worker; with `terminate`, kill what runs there."""
         flag = keys.TERMINATED if terminate else keys.GIVEN_UP

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from manycore.errors import ItemTimeout
 from manycore.worker.child.alarm import watchdog
 from manycore.worker.child.limits import time_limit
+from tests.programs import run
 
 
 def on_a_thread(work: Callable[[], Any]) -> Any:
@@ -90,3 +92,35 @@ def test_nothing_is_kept_of_items_in_time() -> None:
 
     before = len(watchdog._alarms)
     assert on_a_thread(many) <= before + 1
+
+
+PROFILED_AFTERWARDS = """
+import faulthandler, threading
+from cProfile import Profile
+from io import BytesIO
+from time import monotonic
+from manycore.errors import ItemTimeout
+from manycore.worker.child.limits import time_limit
+
+def item():
+    try:
+        with time_limit(0.01, BytesIO()):
+            while True:
+                pass
+    except ItemTimeout:
+        print("struck")
+
+thread = threading.Thread(target=item)
+thread.start()
+thread.join()
+faulthandler.dump_traceback_later(30, exit=True)
+with Profile() as profile:
+    for number in range(1000):
+        list(range(number))
+print("profiled")
+"""
+
+
+def test_a_limit_that_has_struck_leaves_the_interpreter_as_it_was(tmp_path: Path) -> None:
+    """Whoever profiled anything in that process afterwards hung for good, on Python 3.11; on 3.12 all was slower."""
+    assert run(tmp_path, "-c", PROFILED_AFTERWARDS).split() == ["struck", "profiled"]

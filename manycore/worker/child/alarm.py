@@ -14,8 +14,6 @@ from manycore.errors import ItemTimeout
 
 _raise_in_thread = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _raise_in_thread.argtypes = (ctypes.c_ulong, ctypes.py_object)
-NOTHING = ctypes.py_object()
-"""A null pointer: takes back what was not yet raised. `None` would be raised."""
 
 
 class Overdue(ItemTimeout):
@@ -40,10 +38,19 @@ class Alarm:
             self._struck.set()
 
     def call_off(self) -> None:
-        """Let nothing be raised after this, though `Overdue` may come out of it: then the item ended that late."""
+        """Let nothing be raised after this, though `Overdue` may come out of it: then the item ended that late.
+
+        What may or may not have been raised yet is raised here, and dropped. To take it back with a null pointer leaves
+        CPython up to 3.12 looking for it at each step: slower by half (3.12), or without end under a profiler (3.11).
+        """
         if not self._claim():
             self._struck.wait()
-            _raise_in_thread(self.thread, NOTHING)
+            try:
+                _raise_in_thread(self.thread, Overdue)  # takes the place of one that waits
+                while True:
+                    pass
+            except Overdue:
+                return
 
     def _claim(self) -> bool:
         try:

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 OWN = (
     "manycore.worker.app",
     "manycore.worker.child.task",
+    "manycore.worker.parent.pool",
     "celery.app.amqp",
     "celery.app.events",
     "celery.app.log",
     "celery.apps.worker",
     "celery.backends.redis",
-    "celery.concurrency.prefork",
     "celery.events.state",
     "celery.fixups",
     "celery.loaders.app",

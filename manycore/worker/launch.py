@@ -81,7 +81,7 @@ def _run(app: Celery, *, pool: str, slots: int, queue: str, name: str, loglevel:
     from celery.utils.nodenames import default_nodename, host_format
 
     worker = app.Worker(
-        pool_cls=get_implementation(pool),
+        pool_cls=get_implementation(app.conf.worker_pool if pool == "prefork" else pool),
         concurrency=slots,
         queues=[queue],
         hostname=host_format(default_nodename(name)),

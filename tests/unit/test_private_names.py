@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 from concurrent.futures import Future
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import pytest
+from celery.concurrency import asynpool, prefork
 from kombu import Connection
 from kombu.transport.redis import Channel, QoS
 from redis import Redis, UnixDomainSocketConnection
@@ -35,6 +38,16 @@ def test_qos_keeps_its_deliveries_by_tag() -> None:
     assert isinstance(channel.qos._delivered, dict)
     assert isinstance(channel.qos._dirty, set)
     assert hasattr(QoS, "restore_by_tag")
+
+
+def test_a_pool_hands_out_as_ours_expects() -> None:
+    """`worker.parent.pool` takes the place of `on_poll_start`, and calls `schedule_writes` itself."""
+    assert prefork.TaskPool.Pool is asynpool.AsynPool
+    text = inspect.getsource(asynpool.AsynPool._create_write_handlers)
+    assert blake2b(text.encode(), digest_size=8).hexdigest() == "e39b82db45cbe4f2"
+    text = inspect.getsource(asynpool.AsynPool.__init__)
+    assert all(f"self.{name} = set()" in text for name in ("_all_inqueues", "_busy_workers", "_active_writes"))
+    assert "hub.on_tick.add(self.on_poll_start)" in inspect.getsource(asynpool.AsynPool.register_with_event_loop)
 
 
 def test_no_connection_of_ours_reads_the_metadata_of_redis_py() -> None:

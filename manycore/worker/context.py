@@ -40,6 +40,7 @@ from manycore.worker.blackbox import BlackBox
 from manycore.worker.code import CodeStore, Imports
 from manycore.worker.folder import RunFolder
 from manycore.worker.functions import Function, FunctionCache
+from manycore.worker.idleness import Idleness
 from manycore.worker.objects import WorkerObjects
 from manycore.worker.outage import outlast
 from manycore.worker.packages import PackageStore, packages_folder
@@ -99,6 +100,7 @@ class WorkerContext:
         """What the parent has counted since it began, for metrics: its heartbeat tells."""
         self.slots = 1
         """Of this worker: how many chunks it runs at a time."""
+        self.idleness = Idleness()
         self.runs_items = False
         """Whether this process runs items and calls: a child does, and a worker of threads."""
 

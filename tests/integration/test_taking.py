@@ -14,6 +14,8 @@ from celery import Celery
 
 from manycore.plain import celery_app
 from manycore.protocol import keys
+from manycore.protocol.broker import UNACKED, UNACKED_INDEX
+from manycore.worker.parent.transport import TAKE
 from tests.integration.conftest import Server
 from tests.waiting import wait_until
 
@@ -99,3 +101,39 @@ def test_what_is_no_bell_is_taken_away(server: Server, start_worker: StartWorker
     start_worker(tasks="tasks.primes")
     assert call.get(timeout=20) == 168
     wait_until(lambda: not client.exists(keys.bell("cpu")), "nothing is left")
+
+
+def test_half_of_what_waits_is_taken_at_once_and_each_message_is_recorded(server: Server) -> None:
+    client, bell, lists = server.client(), keys.bell("q"), ("q", "q:low")
+
+    def take(most: int, tag: str) -> Any:
+        names = [UNACKED, UNACKED_INDEX, *lists, bell]
+        return TAKE.run(client, names, [tag, 60, most, *['"q"'] * len(lists)])
+
+    client.lpush("q", *range(9))
+    client.lpush("q:low", "low")
+    assert take(1, "a") == [b"q", b"0"]
+    assert take(16, "b") == [b"q", b"1", b"q", b"2", b"q", b"3", b"q", b"4"]
+    assert take(2, "c") == [b"q", b"5", b"q", b"6"]
+    tags = ["a", "b", "b-1", "b-2", "b-3", "c", "c-1"]
+    assert [client.hget(UNACKED, tag) for tag in tags] == [f'[{count},"","q"]'.encode() for count in range(7)]
+    assert sorted(client.zrange(UNACKED_INDEX, 0, -1)) == [tag.encode() for tag in sorted(tags)]
+    assert client.zcard(bell) == 1
+    assert [take(8, tag) for tag in "def"] == [[b"q", b"7"], [b"q", b"8"], [b"q:low", b"low"]]
+    client.delete(bell)
+    assert take(8, "g") is None
+    assert not client.exists(bell)
+
+
+@pytest.mark.parametrize("options", FLEETS.values(), ids=FLEETS.keys())
+def test_calls_that_are_taken_together_are_each_run_once(
+    options: tuple[str, ...], server: Server, start_worker: StartWorker, app: Celery, tmp_path: Path
+) -> None:
+    queue = options[1]
+    calls = [app.send_task("tests.functions.sleeps", (str(tmp_path / str(n)), 0.0), queue=queue) for n in range(40)]
+    for n in range(40):
+        (tmp_path / str(n)).mkdir()
+    start_worker(*options, slots=8, tasks="tests.functions")
+    assert [call.get(timeout=20) for call in calls] == ["done"] * 40
+    assert [(tmp_path / str(n) / "1").read_text() for n in range(40)] == ["x"] * 40
+    wait_until(lambda: not server.client().hlen(UNACKED), "each is acknowledged")

@@ -1,30 +1,46 @@
--- Takes the next message of some queues and records it as delivered, in one step: who takes it may die at any moment.
+-- Takes the next messages of some queues and records them as delivered, in one step: who takes them may die at any moment.
 --
+-- Several at once, up to half of those that wait: of a batch's chunks, and as many are left for other workers.
 -- Recorded before it is taken away: a server that is full refuses the record, and the message stays where it is.
 --
 -- KEYS[1]  manycore-unacked        hash: delivery tag -> [message, exchange, routing key], as kombu keeps it
 -- KEYS[2]  manycore-unacked-index  zset: delivery tag -> when it was delivered, by the server's clock
 -- KEYS     then the lists to look into, the first first; then the bells of their queues (`protocol/ring.lua`)
--- ARGV     delivery tag, TTL of a bell in seconds, then for each list its queue as JSON
--- Returns  the list and the message, or nothing.
+-- ARGV     delivery tag (of the second message, the tag and -1), TTL of a bell in seconds, how many messages at most,
+--          then for each list its queue as JSON
+-- Returns  the list and the message of each, or nothing.
 
-local lists, bells = {}, {}
+local FIXED = 3
+local lists, bells, taken = {}, {}, {}
 for i = 3, #KEYS do
-  table.insert(#lists < #ARGV - 2 and lists or bells, KEYS[i])
+  table.insert(#lists < #ARGV - FIXED and lists or bells, KEYS[i])
 end
+
+local function take(list, queue, message)
+  local tag = #taken == 0 and ARGV[1] or ARGV[1] .. '-' .. #taken / 2
+  local now = redis.call('time')
+  redis.call('hset', KEYS[1], tag, '[' .. message .. ',"",' .. queue .. ']')
+  redis.call('zadd', KEYS[2], now[1] + now[2] / 1e6, tag)
+  redis.call('rpop', list)
+  table.insert(taken, list)
+  table.insert(taken, message)
+end
+
 for i, list in ipairs(lists) do
   local message = redis.call('lindex', list, -1)
   if message then
-    local now = redis.call('time')
-    redis.call('hset', KEYS[1], ARGV[1], '[' .. message .. ',"",' .. ARGV[i + 2] .. ']')
-    redis.call('zadd', KEYS[2], now[1] + now[2] / 1e6, ARGV[1])
-    redis.call('rpop', list)
-    if redis.call('exists', unpack(lists)) > 0 then -- another worker that waits can take the next one
-      for _, bell in ipairs(bells) do
+    local most, queue = tonumber(ARGV[3]), ARGV[i + FIXED]
+    take(list, queue, message)
+    if redis.call('exists', unpack(lists)) > 0 then
+      local further = most > 1 and math.min(most - 1, math.floor(redis.call('llen', list) / 2)) or 0
+      for _ = 1, further do
+        take(list, queue, redis.call('lindex', list, -1))
+      end
+      for _, bell in ipairs(bells) do -- another worker that waits can take the next one
         redis.call('zadd', bell, 0, '')
         redis.call('expire', bell, ARGV[2])
       end
     end
-    return {list, message}
+    return taken
   end
 end

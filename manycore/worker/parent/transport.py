@@ -73,8 +73,8 @@ class Channel(channel.Channel):
     _refused_since = inf
 
     @cached_property
-    def _askings(self) -> dict[tuple[tuple[str, ...], float], Form | None]:
-        """What was asked before, by its queues and its timeout: the same again but for the tag."""
+    def _askings(self) -> dict[tuple[tuple[str, ...], float, int], Form | None]:
+        """What was asked before, by its queues, its timeout and how many: the same again but for the tag."""
         return {}
 
     @cached_property
@@ -95,7 +95,8 @@ class Channel(channel.Channel):
         kombu's own would take a message that nobody has recorded, until its answer arrives.
         """
         self._queues = tuple(self._queue_cycle.consume(len(self.active_queues)))
-        asking = self._asking(self._queues, timeout or self.brpop_timeout)
+        self._most = self._credit()
+        asking = self._asking(self._queues, timeout or self.brpop_timeout, self._most)
         self._tag = token_hex(16) if asking else ""
         if asking is None:
             super()._brpop_start(timeout)  # type: ignore[no-untyped-call]
@@ -104,22 +105,28 @@ class Channel(channel.Channel):
             self._brpop_sent_at: Any = monotonic()
             self._in_poll.send_packed_command([asking.filled(self._tag)])
 
-    def _asking(self, queues: tuple[str, ...], timeout: float) -> Form | None:
+    def _credit(self) -> int:
+        """How many messages are asked for: about as many as there are idle slots. A power of two: each is a form."""
+        credit = max(1, self.qos.can_consume_max_estimate() or 1)
+        self.context.idleness.say(credit)
+        return int(1 << credit.bit_length() - 1)
+
+    def _asking(self, queues: tuple[str, ...], timeout: float, most: int) -> Form | None:
         """What is asked of these queues; None if all are for answers to remote control, or there are none at all."""
-        if (queues, timeout) in self._askings:
-            return self._askings[queues, timeout]
+        if (queues, timeout, most) in self._askings:
+            return self._askings[queues, timeout, most]
         form = None
         if not all(queue.endswith(REPLIES) for queue in queues):
             wait = ("BZPOPMIN", *map(keys.bell, queues), timeout)
-            take = ("EVALSHA", *TAKE.named(*self._whence(queues, BLANK)))
+            take = ("EVALSHA", *TAKE.named(*self._whence(queues, BLANK, most)))
             form = Form(self.client.connection, wait, take)
-        self._askings[queues, timeout] = form
+        self._askings[queues, timeout, most] = form
         return form
 
-    def _whence(self, queues: Sequence[str], tag: str) -> tuple[list[str], list[Any]]:
+    def _whence(self, queues: Sequence[str], tag: str, most: int) -> tuple[list[str], list[Any]]:
         lists = [(f"{queue}{suffix}", dumps(queue)) for suffix in PRIORITY_SUFFIXES for queue in queues]
         names = [*(name for name, _ in lists), *map(keys.bell, queues)]
-        return [UNACKED, UNACKED_INDEX, *names], [tag, keys.BELL_TTL_SECONDS, *(queue for _, queue in lists)]
+        return [UNACKED, UNACKED_INDEX, *names], [tag, keys.BELL_TTL_SECONDS, most, *(queue for _, queue in lists)]
 
     def _brpop_read(self, **options: Any) -> bool:
         if not self._tag:
@@ -128,17 +135,14 @@ class Channel(channel.Channel):
             found = self._found()
             if not found:
                 raise Empty
-            name, raw = found
-            queue = name.decode().rsplit(self.sep, 1)[0]
-            self._queue_cycle.rotate(queue)
-            self._take(name, queue, raw, self._tag)
+            self._take_all(found[::2], found[1::2])
             return True
         finally:
             self._in_poll = None
             self._flush_brpop_reauth()  # type: ignore[no-untyped-call]
 
     def _found(self) -> Any:
-        """The list and the message that were taken, if any."""
+        """The list and the message of each that was taken, in turn; nothing if none was."""
         connection, refused = self.client.connection, None
         try:
             try:
@@ -161,7 +165,7 @@ class Channel(channel.Channel):
         try:
             return self.client.parse_response(connection, "EVALSHA")
         except redis.exceptions.NoScriptError:  # the first time, and after a restart of the server
-            connection.send_command("EVAL", *TAKE.whole(*self._whence(self._queues, self._tag)))
+            connection.send_command("EVAL", *TAKE.whole(*self._whence(self._queues, self._tag, self._most)))
             return self.client.parse_response(connection, "EVAL")
 
     def _be_patient(self, refused: redis.ResponseError) -> None:
@@ -178,24 +182,36 @@ class Channel(channel.Channel):
                 self.context.redis.zcard(keys.bell(queue))  # which takes away what is no bell
         sleep(RECONNECT_SECONDS)
 
-    def _take(self, name: bytes, queue: str, raw: bytes, tag: str) -> None:
+    def _take_all(self, names: Sequence[bytes], messages: Sequence[bytes]) -> None:
+        """Take what was recorded. If that is interrupted, nobody renews the leases of the rest: they come again."""
+        queue = names[0].decode().rsplit(self.sep, 1)[0]  # all of one
+        self._queue_cycle.rotate(queue)
+        self.context.idleness.say((self.qos.can_consume_max_estimate() or 0) - len(messages))
+        tags = [f"{self._tag}-{count}" if count else self._tag for count in range(len(messages))]
+        kept = [self._take(queue, raw, tag) for raw, tag in zip(messages, tags, strict=True)]
+        for place in reversed([place for place, is_ours in enumerate(kept) if not is_ours]):
+            self._return(names[place], queue, messages[place], tags[place])
+        if not all(kept):
+            sleep(RECONNECT_SECONDS)  # others first
+
+    def _take(self, queue: str, raw: bytes, tag: str) -> bool:
+        """Deliver a message, or refuse it; False if it is for others."""
         try:
             envelope = read_envelope(raw, queue, max_message_bytes=self.context.settings.max_message_bytes)
             if self.elsewhere(queue, envelope["headers"]["task"]):
-                self._return(name, queue, raw, tag)
-                return
+                return False
             # A name for each delivery: who lost its lease must not end that of whom the message came to next.
             envelope["properties"]["delivery_tag"] = tag
             self.connection._deliver(envelope, queue)
         except MessageRefused as exc:
             self.refuse(queue, raw, exc)
             self.qos.forget(tag)
+        return True
 
     def _return(self, name: bytes, queue: str, raw: bytes, tag: str) -> None:
-        """Leave a message to others, and let them go first."""
+        """Leave a message to others."""
         where = [UNACKED, UNACKED_INDEX, name, keys.bell(queue)]
         RETURN.run(self.client, where, [tag, raw, keys.BELL_TTL_SECONDS])
-        sleep(RECONNECT_SECONDS)
 
     def _receive_one(self, c: Any) -> Any:
         try:

@@ -78,3 +78,11 @@ def test_less_work_than_a_message_costs_is_kept() -> None:
 @given(slots)
 def test_the_window_lets_every_slot_work(slots: int) -> None:
     assert chunking.window_chunks(slots) > slots
+
+
+@given(tick=st.floats(0.004, 0.05), slots=st.integers(1, 512))
+def test_a_child_looks_the_less_often_the_more_neighbours_it_has(tick: float, slots: int) -> None:
+    wanted, calm = (splitting.seconds_to_look(tick, slots, idle=idle) for idle in (True, False))
+    assert 0 <= wanted <= splitting.seconds_to_look(tick, slots + 1, idle=True)
+    assert wanted < calm <= splitting.seconds_to_look(tick, slots + 1, idle=False)
+    assert wanted == 0 or slots > splitting.LOOKING_SLOTS

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,9 +18,10 @@ from manycore.protocol.packing import opened, pack, unpack
 from manycore.protocol.resume import Resume
 from manycore.protocol.signing import Keyring
 from manycore.worker.blackbox import BlackBox
-from manycore.worker.child.courier import Courier
+from manycore.worker.child.courier import FOLLOWED_SECONDS, Courier
 from manycore.worker.child.intake import skip
 from manycore.worker.child.run import ChunkRun
+from manycore.worker.idleness import Idleness
 from tests.runs import turn_of
 
 
@@ -92,6 +95,7 @@ def courier(server: Server, tmp_path: Path) -> Courier:
         redis=server,
         clock=SimpleNamespace(now=lambda: 0.0),
         slots=1,
+        idleness=Idleness(),
         settings=settings,
         keyring=Keyring([b"k" * 16]),
         name="host/1",
@@ -207,7 +211,7 @@ def test_what_a_message_skips_is_neither_run_nor_reported_nor_sent_again(
 
 def test_one_of_many_neighbours_does_not_look_all_the_time(server: Server, courier: Courier, run: ChunkRun) -> None:
     courier._context.slots = 128
-    courier._current = run
+    courier._current, courier._looked = run, (float("-inf"), 0.0)
     for _ in range(3):
         courier._tend(run, 0.05)
     assert len(server.resumes) == 1
@@ -215,6 +219,20 @@ def test_one_of_many_neighbours_does_not_look_all_the_time(server: Server, couri
     run.tally.seconds.append(0.0)
     courier._tend(run, 0.05)  # what has finished leaves at once
     assert len(server.resumes) == 2
+
+
+def test_a_child_whose_neighbours_all_have_work_looks_less_often(courier: Courier, run: ChunkRun) -> None:
+    courier._looked = (monotonic() - 0.1, 0.05)
+    assert courier._must_look(run)
+    courier._context.idleness.say(0)
+    assert not courier._must_look(run)
+
+
+def test_a_chunk_whose_batch_is_still_being_sent_is_wanted_by_nobody(courier: Courier, run: ChunkRun) -> None:
+    followed, chunk = replace(run.chunk, total=run.chunk.stop + 1), run.chunk
+    for run.chunk, since, wanted in ((chunk, 0.0, True), (followed, 0.0, False), (followed, FOLLOWED_SECONDS, True)):
+        run.started = monotonic() - since
+        assert courier._is_wanted(run) == wanted
 
 
 def test_a_finished_chunk_stays_known_as_done(server: Server, courier: Courier, run: ChunkRun) -> None:

@@ -33,9 +33,8 @@ FIRST_TICK_SECONDS = 0.004
 """Early, so that a chunk that one slot got whole is spread over the others at once; then twice as long each time."""
 TICK_SECONDS = 0.05
 """Outcomes wait this long at most. Shorter loads Redis: each child makes one round trip a tick."""
-LOOKING_SLOTS = 16
-"""Of so many neighbours on one worker each looks at every tick whether the queue is empty; of more, each less often:
-one that sees it is enough, and 128 would keep a core busy with looking. What has finished leaves at every tick."""
+FOLLOWED_SECONDS = 0.2
+"""How long the rest of a batch may be on its way: it is about to be sent, and idle slots wait for that."""
 HOVER_SECONDS = 0.02
 """How long the thread looks by itself for a next run. To wake it costs the items' thread a fight for the GIL at the
 begin of each: calls one after the other are spared that."""
@@ -58,8 +57,8 @@ class Courier:
         self._sleeping = False
         """Whether the thread waits to be told of a run; written by it, under the lock."""
         self._thread: threading.Thread | None = None
-        self._looks_again = 0.0
-        """The thread's own: before then it does not ask how the queue is."""
+        self._looked = (0.0, 0.0)
+        """The thread's own: when it asked last how the queue is, or began, and how long its ticks were then."""
 
     def care_for(self, run: ChunkRun) -> None:
         """Care for `run`; new chunks split off it go to its queue."""
@@ -127,7 +126,7 @@ class Courier:
         while True:
             run = self._awaited()
             if run is not cared_for:
-                tick, cared_for, self._looks_again = FIRST_TICK_SECONDS, run, 0.0
+                tick, cared_for, self._looked = self._first_tick(run), run, (run.started, FIRST_TICK_SECONDS)
                 sleep(max(0.0, tick - run.elapsed))
             else:
                 tick = min(tick * 2, TICK_SECONDS)
@@ -136,6 +135,15 @@ class Courier:
                 self._tend(run, tick)
             except BaseException:  # the boundary of the thread: `finish` meets it too, and there it is an outcome
                 logger.exception("The outcomes of a running chunk could not be carried away")
+
+    def _first_tick(self, run: ChunkRun) -> float:
+        """Later beside many neighbours that have work: they may all be about to begin, and need the cores for that."""
+        crowd = self._context.slots / splitting.LOOKING_SLOTS
+        return FIRST_TICK_SECONDS * (1.0 if self._is_wanted(run) else max(1.0, crowd))
+
+    def _is_wanted(self, run: ChunkRun) -> bool:
+        """Whether a slot may be idle that gets nothing but what is given to it."""
+        return self._context.idleness.any and not (run.is_followed and run.elapsed < FOLLOWED_SECONDS)
 
     def _awaited(self) -> ChunkRun:
         deadline = monotonic() + HOVER_SECONDS
@@ -154,20 +162,27 @@ class Courier:
                 return
             if not run.has_news:
                 return  # one long item is all there is: nothing to carry, nothing to give
-            if not run.has_something and monotonic() < self._looks_again:
+            drains = self._context.drain_flag.exists()
+            if not (run.has_something or drains or self._must_look(run)):
                 return
-            self._looks_again = monotonic() + tick * (self._context.slots / LOOKING_SLOTS - 1)
+            self._looked = monotonic(), tick
             try:
                 news = self._flush(run)
             except ConnectionFailed:
                 return  # `finish` will meet it too, and decides
             if news.cancelled:
                 run.cancel(news.cancelled)
-            elif self._context.drain_flag.exists():
+            elif drains:
                 self._give(run, len(run.items))
             elif not news.waiting and not news.taken_over:
                 count = splitting.items_to_give(len(run.items), run.tally.done, run.elapsed)
                 self._give(run, min(count, run.unsuspected))  # a suspect stays where it is suspected
+
+    def _must_look(self, run: ChunkRun) -> bool:
+        """Whether it is time to see if a chunk waits in the queue."""
+        looked_at, tick = self._looked
+        pause = splitting.seconds_to_look(tick, self._context.slots, idle=self._is_wanted(run))
+        return monotonic() - looked_at >= pause
 
     def _give(self, run: ChunkRun, count: int) -> None:
         part = run.give(count) if count else None

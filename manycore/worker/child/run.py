@@ -109,6 +109,12 @@ class ChunkRun:
         return 0 if monotonic() < self.careful_until else max(0, self.stop - self.careful)
 
     @property
+    def is_followed(self) -> bool:
+        """Whether it came as its client has cut it, and more of its batch behind it."""
+        chunk = self.chunk
+        return chunk.start == 0 and chunk.total is not None and chunk.first + chunk.stop < chunk.total
+
+    @property
     def has_news(self) -> bool:
         """Whether there is anything to carry away, or to give."""
         return bool(self.items) or self.has_something

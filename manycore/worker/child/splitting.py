@@ -1,9 +1,21 @@
-"""How many of its items a child gives away: lazy binary splitting (see `client.chunking`). A pure policy."""
+"""When a child looks whether the queue is empty, and how many of its items it then gives away: lazy binary splitting
+(see `client.chunking`). Pure policies."""
 
 from __future__ import annotations
 
 MIN_SPLIT_SECONDS = 0.004
 """Splitting costs a message: less remaining work than this is not worth one."""
+LOOKING_SLOTS = 16
+"""Of so many neighbours on one worker each looks at every tick; of more, each less often: one that sees it is enough,
+and 128 would keep a core busy with looking."""
+CALM = 6
+"""So many times less often where every slot of this worker has work: then the looking is for other workers' alone."""
+
+
+def seconds_to_look(tick_seconds: float, slots: int, *, idle: bool) -> float:
+    """How long a child does not look after it has looked, or begun; `idle`: whether a slot of its worker may be."""
+    crowd = slots / LOOKING_SLOTS
+    return tick_seconds * max(0.0, crowd - 1 if idle else CALM * max(1.0, crowd) - 1)
 
 
 def items_to_give(pending: int, done: int, elapsed_seconds: float) -> int:

@@ -72,6 +72,12 @@ def nap(seconds: float) -> float:
     return seconds
 
 
+def process_after_nap(seconds: float) -> int:
+    """The process that ran this call, once it has waited for `seconds`."""
+    sleep(seconds)
+    return os.getpid()
+
+
 def each(function: Callable[[Any], Any], items: list[Any]) -> list[Any]:
     """A list of calls as one call: the batching that people make by hand."""
     return [function(item) for item in items]

@@ -36,6 +36,10 @@ CELLS = (
     Cell("import", "ms", lower_is_better=True),
     Cell("client memory", "MiB", lower_is_better=True),
     Cell("cost of safety", ""),
+    Cell("CPU, idle", "ms/min", lower_is_better=True),
+    Cell("wake-ups, idle", "/min", lower_is_better=True),
+    Cell("CPU, open batch", "ms/min", lower_is_better=True),
+    Cell("wake-ups, open batch", "/min", lower_is_better=True),
 )
 BY_NAME = {cell.name: cell for cell in CELLS}
 COLUMNS = tuple(cell for cell in CELLS if cell.heads)

@@ -11,7 +11,7 @@ from benchmarks.results import Results, all_entries
 from benchmarks.sample import Entry, Sample, take
 
 MEASURES = ("submit", "map", "efficiency", "roundtrip", "small", "payload", "broadcast", "cold", "cpu", "import")
-OURS_ALONE = ("memory", "safety")
+OURS_ALONE = ("memory", "safety", "idle")
 
 
 @dataclass(frozen=True, slots=True)

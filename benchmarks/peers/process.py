@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
 
-from benchmarks.measures import cpu, efficiency, latency, ours, rates, values
+from benchmarks.measures import cpu, efficiency, idle, latency, ours, rates, values
 from benchmarks.measures.reading import Reading
 from benchmarks.peers.peer import BEST_VARIABLE, URL_VARIABLE, CannotDo, Peer, Setup
 from benchmarks.peers.roster import PEERS
@@ -34,6 +34,7 @@ MEASURES: dict[str, Measure] = {
     "import": latency.imports,
     "memory": ours.memory,
     "safety": ours.safety,
+    "idle": idle.idle,
 }
 MINIATURE: dict[str, Measure] = {
     "submit": partial(rates.submit, most=20),
@@ -47,6 +48,7 @@ MINIATURE: dict[str, Measure] = {
     "import": partial(latency.imports, times=1),
     "memory": partial(ours.memory, items=1_000),
     "safety": partial(ours.safety, turns=1, items=4),
+    "idle": partial(idle.idle, seconds=0.2, settling=0.05),
 }
 """The same, as small as they can be: what tests run."""
 WARM_UP_SECONDS = 30.0

@@ -14,6 +14,7 @@ from benchmarks import __main__ as bench
 from benchmarks import page, store
 from benchmarks.growth import __main__ as growing
 from benchmarks.measures.cpu import MARK_VARIABLE, cpu_seconds, marked
+from benchmarks.measures.idle import wake_ups
 from benchmarks.peers.process import MEASURES, MINIATURE
 from benchmarks.peers.roster import OURS, PEERS
 from benchmarks.run import OURS_ALONE, carry_out
@@ -21,7 +22,7 @@ from benchmarks.sample import Entry, Sample, marked_run, take
 
 ALL = [*MEASURES, "cold"]
 OF_PEERS = [measure for measure in ALL if measure not in OURS_ALONE]
-CELLS = {"efficiency": 4, "roundtrip": 2, "small": 3, "cpu": 3}
+CELLS = {"efficiency": 4, "roundtrip": 2, "small": 3, "cpu": 3, "idle": 4}
 
 
 def check(sample: Sample, measure: str) -> None:
@@ -70,6 +71,21 @@ def test_the_cpu_of_a_run_is_that_of_its_processes_and_of_their_dead_children() 
             process.stdout.readline()
             assert 0.2 <= cpu_seconds(mark) < 5
             assert cpu_seconds("another") == 0
+            process.kill()
+
+
+def test_what_wakes_up_is_counted() -> None:
+    """Of a process that waits a hundred times, each of its threads."""
+    waits = "import threading, time; waits = lambda: [time.sleep(0.001) for _ in range(50)]"
+    twice = "other = threading.Thread(target=waits); other.start(); waits(); print(flush=True); input()"
+    with marked_run() as environment:
+        mark, pipe = environment[MARK_VARIABLE], subprocess.PIPE
+        program = [sys.executable, "-c", f"{waits}; {twice}"]
+        with subprocess.Popen(program, env=environment, stdin=pipe, stdout=pipe) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            assert 50 <= wake_ups(mark) < 1_000
+            assert wake_ups("another") == 0
             process.kill()
 
 

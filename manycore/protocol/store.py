@@ -46,6 +46,13 @@ class Store(redis.Redis):
                 self.unlink(key)
         return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
 
+    def again_without_junk(self, args: Sequence[Any]) -> Any:
+        """Likewise, for who has other commands beside it: an error that the server answers is the answer."""
+        try:
+            return self.execute_without_junk(args, {})
+        except redis.ResponseError as exc:
+            return exc
+
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> StorePipeline:
         return StorePipeline(self, transaction)
 

@@ -16,7 +16,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import redis
 from kombu import Connection
 
 from manycore.errors import (
@@ -31,11 +30,13 @@ from manycore.protocol.app import OurAMQP, OurCelery
 from manycore.protocol.archive import open_archive
 from manycore.protocol.broker import connect
 from manycore.protocol.clock import ServerClock
+from manycore.protocol.line import Line
 from manycore.protocol.message import Chunk
 from manycore.protocol.publisher import Publisher
 from manycore.protocol.python import here, shown
 from manycore.protocol.settings import Settings
 from manycore.protocol.signing import Keyring
+from manycore.protocol.store import Store
 from manycore.worker.blackbox import BlackBox
 from manycore.worker.code import CodeStore, Imports
 from manycore.worker.folder import RunFolder
@@ -110,7 +111,7 @@ class WorkerContext:
         self.objects.begin()
 
     @cached_property
-    def redis(self) -> redis.Redis:
+    def redis(self) -> Store:
         return connect(self.settings)
 
     @cached_property
@@ -128,6 +129,14 @@ class WorkerContext:
             self._local.box = BlackBox(self.folder)
         box: BlackBox = self._local.box
         return box
+
+    @property
+    def line(self) -> Line:
+        """The line of this thread to the server."""
+        if not hasattr(self._local, "line"):
+            self._local.line = Line(self.redis)
+        line: Line = self._local.line
+        return line
 
     @property
     def drain_flag(self) -> Path:

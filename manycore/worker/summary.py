@@ -6,6 +6,9 @@ import re
 from typing import Literal
 
 REFUSED = "refused: "
+ACKNOWLEDGED = " "
+"""How the summary ends of a chunk whose message its child has acknowledged. All that Celery tells a parent of a call
+that went well is this text."""
 _COUNT = re.compile(r"(\d+) (ok|failed|cancelled)")
 
 
@@ -14,8 +17,18 @@ class Summary(str):
 
     __slots__ = ()
 
+    @classmethod
+    def of(cls, text: str, *, acknowledged: bool) -> Summary:
+        """Of a chunk whose message is acknowledged already, or not."""
+        return cls(text.rstrip() + ACKNOWLEDGED * acknowledged)
+
     def __repr__(self) -> str:
         return str(self)
+
+
+def is_acknowledged(text: str) -> bool:
+    """Whether this text, quoted or not, is the summary of such a chunk."""
+    return text.strip("'\"").endswith(ACKNOWLEDGED)
 
 
 def ending(text: str) -> Literal["task-succeeded", "task-failed", "task-revoked"]:

@@ -32,19 +32,29 @@ class OutcomeWriter:
 
         Items that were not `begun` will be by the next run of their batch.
         """
-        sealed = seal_block(self._context.keyring, block, body)
-        stream, mark = keys.outcomes(block.batch), {} if begun else {NOT_BEGUN: b""}
+        self.put(pipe, block.batch, self.sealed(block, body), begun=begun)
+
+    def sealed(self, block: Block, body: bytes) -> bytes:
+        """A block with its packed values, as it travels."""
+        return seal_block(self._context.keyring, block, body)
+
+    def put(self, pipe: Any, batch: str, sealed: bytes, *, begun: bool = True) -> None:
+        """Queue what `sealed` gave, likewise."""
+        stream, mark = keys.outcomes(batch), {} if begun else {NOT_BEGUN: b""}
         if len(sealed) <= MAX_BLOCK_BYTES:
             pipe.xadd(stream, {b"o": sealed, **mark})
             return
         token = secrets.token_hex(8)
-        pipe.set(keys.values(block.batch, token), sealed, ex=self._context.settings.batch_ttl_seconds)
+        pipe.set(keys.values(batch, token), sealed, ex=self._context.settings.batch_ttl_seconds)
         pipe.xadd(stream, {b"k": token, **mark})
 
     def keep_alive(self, pipe: Any, chunk: Chunk) -> None:
         """Queue the refreshing of the stream's TTL."""
-        ttl = keys.stream_ttl(chunk.ephemeral, self._context.settings.batch_ttl_seconds)
-        pipe.expire(keys.outcomes(chunk.batch), ttl)
+        pipe.expire(keys.outcomes(chunk.batch), self.ttl(chunk))
+
+    def ttl(self, chunk: Chunk) -> int:
+        """How many seconds the stream stays after the last outcome."""
+        return keys.stream_ttl(chunk.ephemeral, self._context.settings.batch_ttl_seconds)
 
     def fail(self, chunk: Chunk, error: ManycoreError) -> None:
         """Write `error` as the outcome of every item of a chunk that cannot run."""

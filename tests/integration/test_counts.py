@@ -26,12 +26,12 @@ BUSY: dict[str, float] = {
     "bzpopmin": 1,
     **dict.fromkeys(["lindex", "rpop", "exists"], 1),  # the taking
     "hset": 4,  # it is recorded; how far its chunk is, at the start and at the end; the batch's account
-    "evalsha": 5,  # the chunk is taken, begins, reports, is told in the account, and is acknowledged
+    "evalsha": 4,  # the chunk is taken, begins, ends with its acknowledgement, and is told in the account
     "zadd": 2,
     "hget": 5,  # cancelled? (twice) its resume point, in each of the scripts
     "get": 1,
     "set": 1,
-    "hmget": 1,
+    "hmget": 2,
     "hsetnx": 3,
     "hincrby": 3,  # the account
     "time": 2,

@@ -12,6 +12,7 @@ from redis import Redis
 
 from manycore import Cluster
 from manycore.protocol import keys
+from manycore.protocol.line import Line
 from manycore.protocol.message import LOST, Chunk, ItemOptions, new_chunk_id
 from manycore.protocol.resume import Resume
 from manycore.protocol.script import knowing
@@ -29,6 +30,7 @@ from tests.probe import Probe
 
 MOST, TTL, AT = 3, 60, 3
 """Executions that a deadly item may have; its position."""
+SETTINGS = SimpleNamespace(batch_ttl_seconds=TTL)
 
 
 @pytest.fixture
@@ -204,7 +206,7 @@ class Life:
 class World:
     """Runs of one chunk whose item at `AT` kills whoever runs it."""
 
-    store: Redis
+    store: Any
     chunk: Chunk
     lives: list[Life] = field(default_factory=list)
     untold: list[str] = field(default_factory=list)
@@ -214,8 +216,7 @@ class World:
     def begin(self) -> Life:
         """As `intake` does."""
         token = new_run(self.chunk)
-        settings = SimpleNamespace(batch_ttl_seconds=TTL)
-        context: Any = SimpleNamespace(redis=self.store, settings=settings)
+        context: Any = SimpleNamespace(redis=self.store, line=Line(self.store), settings=SETTINGS)
         fetched = fetch(context, self.chunk, token, known=True)
         start = Start.of(self.chunk, fetched)
         struck = strikes.parse(settled(context, start.chunk, fetched.strikes, token))
@@ -224,9 +225,8 @@ class World:
         claims = Claims(self.store, start.chunk, token, MOST, TTL, struck, lambda position, strike: None)
         run = ChunkRun(start.chunk, items, box, token=token, before=start.unseen, careful=start.careful, claims=claims)
         _doom(run, struck, MOST)
-        life = Life(token, run, struck, any(isinstance(item, Doomed) for item in run.items._pending))
-        self.lives.append(life)
-        return life
+        self.lives.append(Life(token, run, struck, any(isinstance(item, Doomed) for item in run.items._pending)))
+        return self.lives[-1]
 
     def report(self, life: Life, begun: int) -> str:
         run = life.run

@@ -88,7 +88,7 @@ class Courier:
                 run.release_all()
                 return False
             self._current = None
-            self._flush(run, last=True)
+            run.acknowledged = self._flush(run, last=True).acknowledged
             return True
 
     def _claim(self, run: ChunkRun, position: int) -> None:

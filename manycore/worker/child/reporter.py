@@ -3,20 +3,22 @@
 1. Writes what items printed and the outcomes of what has finished, and counts them in the batch's account.
 2. Says how far the chunk is, so that a redelivery resumes there; and how far it may be before the next report.
 3. Claims the item that is to run next, if it needs that.
-4. Learns whether the batch was cancelled, the chunk taken over, and whether a chunk waits in the queue.
+4. Acknowledges the chunk's message with its last outcomes, where those are small.
+5. Learns whether the batch was cancelled, the chunk taken over, and whether a chunk waits in the queue.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from manycore.errors import ManycoreError
 from manycore.protocol import account, keys, logs, packing
 from manycore.protocol.account import Told
-from manycore.protocol.broker import PRIORITY_SUFFIXES
+from manycore.protocol.broker import PRIORITY_SUFFIXES, UNACKED, UNACKED_INDEX
 from manycore.protocol.message import Block, Chunk
 from manycore.protocol.resume import Resume
 from manycore.protocol.script import Script, knowing
@@ -28,7 +30,9 @@ from manycore.worker.child.tally import Report
 from manycore.worker.context import WorkerContext
 from manycore.worker.writer import OutcomeWriter
 
-REPORT = Script(__package__, "report")
+REPORT, FINISH = Script(__package__, "report"), Script(__package__, "finish")
+AT_ONCE_BYTES = 64 * 1024
+"""So much goes with the acknowledgement; more of it would hold up the server within one step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,9 @@ class News:
     cancelled: bytes | None
     waiting: int
     taken_over: str
-    refused: int
+    refused: int = 0
+    acknowledged: bool = False
+    """Whether the chunk's message was acknowledged with it."""
 
 
 class Reporter:
@@ -69,7 +75,11 @@ class Reporter:
         stop = run.stop
         start, begun = (stop, stop) if last else (run.tally.reported, run.items.begun + more)
         resume = Resume(run.chunk.first, start, stop, min(run.careful, stop), begun, run.token, run.before)
-        return knowing(self._context.redis, lambda: self._executed(run, report, log, resume, position), REPORT, CLAIM)
+        blocks = list(self._blocks(run, report, last=last))
+        if last and run.tag and sum(map(len, blocks)) <= AT_ONCE_BYTES:
+            return knowing(self._context.redis, lambda: self._finished(run, report, log, resume, blocks), FINISH)
+        step = partial(self._executed, run, report, log, resume, position, blocks)
+        return knowing(self._context.redis, step, REPORT, CLAIM)
 
     def fail(self, chunk: Chunk, error: ManycoreError, log: Sequence[bytes]) -> None:
         """Write what a chunk that cannot run wrote before, and `error` as the outcome of its items."""
@@ -79,12 +89,20 @@ class Reporter:
         self._writer.fail(chunk, error)
 
     def _executed(
-        self, run: ChunkRun, report: Report | None, log: Sequence[bytes], resume: Resume, position: int | None
+        self,
+        run: ChunkRun,
+        report: Report | None,
+        log: Sequence[bytes],
+        resume: Resume,
+        position: int | None,
+        blocks: Sequence[bytes],
     ) -> News:
         pipe = self._context.redis.pipeline(transaction=False)
         chunk, last = run.chunk, resume.start == resume.stop
         told = self._told(pipe, chunk, log) if log else []
-        self._write(pipe, run, report, last=last)
+        for sealed in blocks:
+            self._writer.put(pipe, chunk.batch, sealed)
+        self._writer.keep_alive(pipe, chunk)
         told += self._accountant.count(pipe, run, report, last=last)
         asked = len(pipe)
         ttl = self._context.settings.batch_ttl_seconds
@@ -101,6 +119,29 @@ class Reporter:
         refused = int(rest.pop(0)) if claims is not None else 0
         return News(cancelled, sum(rest), other.decode(), refused)
 
+    def _finished(
+        self, run: ChunkRun, report: Report | None, log: Sequence[bytes], resume: Resume, blocks: Sequence[bytes]
+    ) -> News:
+        """Outcomes, resume point and acknowledgement in one script.
+
+        The account is told before, as whoever has the last outcome of a batch tells its end. Calls have no such end:
+        there it is told when the outcomes are on their way already.
+        """
+        pipe, chunk = self._context.line.round(), run.chunk
+        is_call = chunk.options.form == "call"
+        told = self._told(pipe, chunk, log) if log else []
+        if not is_call:
+            told += self._accountant.count(pipe, run, report, last=True)
+        place = len(pipe)
+        names = [keys.resume(chunk.batch), keys.outcomes(chunk.batch), UNACKED, UNACKED_INDEX]
+        ttl = self._context.settings.batch_ttl_seconds
+        FINISH.queue(pipe, names, [chunk.id, run.token, str(resume), ttl, self._writer.ttl(chunk), run.tag, *blocks])
+        if is_call:
+            pipe.push()
+            told += self._accountant.count(pipe, run, report, last=True)
+        other, acknowledged = account.execute(pipe, told)[place]
+        return News(None, 0, other.decode(), acknowledged=bool(acknowledged))
+
     def _told(self, pipe: Any, chunk: Chunk, log: Sequence[bytes]) -> list[Told]:
         """Queue what items wrote. Before the outcomes: who has one finds all of its item."""
         if not self._has_told_logs:  # a server that has just started; told too late, outcomes would come before
@@ -110,15 +151,14 @@ class Reporter:
         ttl = keys.stream_ttl(chunk.ephemeral, settings.batch_ttl_seconds)
         return [logs.tell(pipe, chunk.batch, ttl, settings.capture_batch_bytes, log)]
 
-    def _write(self, pipe: Any, run: ChunkRun, report: Report | None, *, last: bool) -> None:
-        """Queue the outcomes."""
+    def _blocks(self, run: ChunkRun, report: Report | None, *, last: bool) -> Iterator[bytes]:
+        """The outcomes, as they travel."""
         chunk = run.chunk
         if report is not None and run.cancelled not in (keys.GIVEN_UP, keys.TERMINATED):
             for block, body in blocks_of(chunk, report, self._context.name, self._context.settings.max_item_bytes):
-                self._writer.add(pipe, block, body)
+                yield self._writer.sealed(block, body)
         if last and run.cancelled == keys.STOPPING and run.tally.reported < run.stop:
-            self._writer.add(pipe, self._cancelled(run), packing.pack([]))
-        self._writer.keep_alive(pipe, chunk)
+            yield self._writer.sealed(self._cancelled(run), packing.pack([]))
 
     def _cancelled(self, run: ChunkRun) -> Block:
         chunk = run.chunk

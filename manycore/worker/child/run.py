@@ -84,6 +84,10 @@ class ChunkRun:
         """Written by the courier: how, as the batch's flag says."""
         self.capture: Capture | None = None
         """What its items write, if anybody listens."""
+        self.tag = ""
+        """The delivery that its last report acknowledges; empty if it cannot."""
+        self.acknowledged = False
+        """Written by the courier: whether it was."""
         self.repeated = False
         """Whether the chunk was delivered, or sent, before."""
         self._shared = False

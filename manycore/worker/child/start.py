@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from manycore.protocol import keys
@@ -12,7 +13,7 @@ from manycore.protocol.script import Script, knowing
 from manycore.worker import strikes
 from manycore.worker.blackbox import Reading
 from manycore.worker.child.claims import CLAIM, SETTLE
-from manycore.worker.child.reporter import REPORT
+from manycore.worker.child.reporter import FINISH, REPORT
 from manycore.worker.context import WorkerContext
 from manycore.worker.strikes import UNSEEN, owner_of
 
@@ -66,26 +67,26 @@ def fetch(context: WorkerContext, chunk: Chunk, token: str, *, known: bool) -> F
     Raises redis-py's errors.
     """
     # All the scripts that the run will need: told later, a report's outcomes could arrive without the rest of it.
-    return knowing(context.redis, lambda: _fetched(context, chunk, token, known=known), BEGIN, REPORT, CLAIM)
+    step = partial(_fetched, context, chunk, token, known=known)
+    return knowing(context.redis, step, BEGIN, REPORT, FINISH, CLAIM)
 
 
 def _fetched(context: WorkerContext, chunk: Chunk, token: str, *, known: bool) -> Fetched:
-    pipe = context.redis.pipeline(transaction=False)
-    wanted: dict[str, Any] = {"cancelled": pipe.hget(keys.batch(chunk.batch), "cancelled")}
-    if chunk.mark:
-        wanted["mark"] = pipe.hget(keys.batch(chunk.batch), "mark")
-    if chunk.function is not None and not known:
-        wanted["function"] = pipe.get(keys.reference(chunk.function))
+    pipe, function, payload = context.line.round(), None, None
+    names = [keys.resume(chunk.batch), keys.strikes(chunk.batch), keys.batch(chunk.batch)]
+    ttl = context.settings.batch_ttl_seconds
+    BEGIN.queue(pipe, names, [chunk.id, chunk.start, chunk.stop, token, ttl, chunk.first])
     if chunk.payload_token is not None:
-        wanted["payload"] = pipe.get(keys.payload(chunk.batch, chunk.payload_token))
-    names, ttl = [keys.resume(chunk.batch), keys.strikes(chunk.batch)], context.settings.batch_ttl_seconds
-    wanted["resume"] = BEGIN.queue(pipe, names, [chunk.id, chunk.start, chunk.stop, token, ttl, chunk.first])
-    # Not of this chunk alone: what was lost and sent again comes as a new message, its items' deaths stand. And after
-    # it has begun: what is counted from then on counts this run too.
-    wanted["strikes"] = pipe.hgetall(keys.strikes(chunk.batch))
-    got: dict[str, Any] = dict(zip(wanted, pipe.execute(), strict=True))
-    beside = got.get("function"), got.get("payload")
-    return Fetched(got["cancelled"], *beside, got["resume"], got["strikes"], got.get("mark"))
+        pipe.get(keys.payload(chunk.batch, chunk.payload_token))
+    if chunk.function is not None and not known:
+        pipe.get(keys.reference(chunk.function))
+    begun, *rest = pipe.execute()
+    resume, cancelled, mark, found = begun
+    if chunk.payload_token is not None:
+        payload = rest.pop(0)
+    if rest:
+        function = rest.pop()
+    return Fetched(cancelled, function, payload, resume, dict(zip(found[::2], found[1::2], strict=True)), mark)
 
 
 def settled(context: WorkerContext, chunk: Chunk, fields: dict[bytes, bytes], token: str) -> dict[bytes, bytes]:

@@ -44,14 +44,14 @@ class ManycoreTask(Task):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         context = worker_context(self.app)
         if args and isinstance(args[0], Delivery):
-            return Summary(self._run_chunk(context, args[0]))
+            return self._run_chunk(context, args[0])
         if args and isinstance(args[0], PlainCall):
             return PlainTurn(self, args[0])()
         return excepting(
             lambda: self.run(*args, **kwargs)
         )  # as a function: Celery does, after a failure (`link_error`)
 
-    def _run_chunk(self, context: WorkerContext, delivery: Delivery) -> str:
+    def _run_chunk(self, context: WorkerContext, delivery: Delivery) -> Summary:
         chunk = delivery.chunk
         sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION_LIMIT))  # an item may have lowered it
         self._check_headers(chunk)
@@ -72,10 +72,11 @@ class ManycoreTask(Task):
             except ManycoreError as exc:
                 return self._refuse(courier, chunk, exc, capture)
             run.capture = capture
+            run.tag = (self.request.properties or {}).get("delivery_tag") or ""
             run.repeated = bool(delivered.get("redelivered")) or bool(chunk.suspect)
             world.callback(context.objects.end_chunk)
             self._execute(context, courier, run, turn)
-        return run.summary()
+        return Summary.of(run.summary(), acknowledged=run.acknowledged)
 
     def _execute(self, context: WorkerContext, courier: Courier, run: ChunkRun, turn: Callable[[], Call]) -> None:
         courier.care_for(run)
@@ -98,12 +99,12 @@ class ManycoreTask(Task):
         except ConnectionFailed as exc:
             raise Reject(exc, requeue=True) from exc  # the outcomes that could not be written are run for again
 
-    def _refuse(self, courier: Courier, chunk: Chunk, error: ManycoreError, capture: Capture) -> str:
+    def _refuse(self, courier: Courier, chunk: Chunk, error: ManycoreError, capture: Capture) -> Summary:
         try:
             courier.fail(chunk, error, capture)
         except ConnectionFailed as exc:
             raise Reject(exc, requeue=True) from exc
-        return f"{REFUSED}{error}"
+        return Summary.of(f"{REFUSED}{error}", acknowledged=False)
 
     def _check_headers(self, chunk: Chunk) -> None:
         """Celery's headers are not signed: what they say must be what the chunk says."""

@@ -31,6 +31,11 @@ class QoS(kombu_redis.QoS):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
         self._owed: dict[str, Callable[[], None]] = {}
+        self._done: set[str] = set()
+
+    def is_done(self, delivery_tag: str) -> None:
+        """Its child has acknowledged this delivery, with the last outcomes: there is no need to tell the server."""
+        self._done.add(delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
         self._or_owe(delivery_tag, lambda: self._ack(delivery_tag))
@@ -49,6 +54,10 @@ class QoS(kombu_redis.QoS):
             self._owed[tag] = step
 
     def _ack(self, delivery_tag: str) -> None:
+        if delivery_tag in self._done:
+            self._done.discard(delivery_tag)
+            virtual.QoS.ack(self, delivery_tag)
+            return
         message = self._delivered.get(delivery_tag)
         identity = str(message.headers.get("id") or "") if message is not None else ""
         batch = batch_of(identity)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from math import isfinite
 from typing import Any
 
@@ -68,9 +69,9 @@ def _headers(found: Any) -> dict[str, Any]:
     _require(_text(found.get("task")), "task", found.get("task"))
     _require(_text(found.get("id")), "id", found.get("id"))
     for name, value in found.items():
-        _require(
-            _HEADERS.get(name, _custom)(value) and (name in _HEADERS or _is_free(name)), f"header {name!r:.60}", value
-        )
+        check = _HEADERS.get(name)
+        if not (check(value) if check else _custom(value) and _is_free(name)):
+            _require(False, f"header {name!r:.60}", value)
     shown = {name: _shown(found[name]) for name in _SHOWN if found.get(name)}
     return {**found, **shown}
 
@@ -78,7 +79,8 @@ def _headers(found: Any) -> dict[str, Any]:
 def _properties(found: Any, queue: str) -> dict[str, Any]:
     _require(isinstance(found, dict), "properties", found)
     for name, check in _PROPERTIES.items():
-        _require(check(found.get(name)), f"property {name}", found.get(name))
+        if not check(found.get(name)):
+            _require(False, f"property {name}", found.get(name))
     kept = {name: found[name] for name in _PROPERTIES if name in found}
     # Where it was found is where it goes back to; what it says about that would be believed otherwise.
     info: dict[str, Any] = {"exchange": "", "routing_key": queue}
@@ -89,7 +91,12 @@ def _properties(found: Any, queue: str) -> dict[str, Any]:
 
 def _is_free(name: str) -> bool:
     """Whether a header is a user's own: Celery makes each an attribute of the request, over what is there."""
-    return _text(name) and name != "compression" and not name.startswith("_") and not hasattr(Context, name)
+    return _text(name) and _is_no_attribute(name)
+
+
+@lru_cache(maxsize=256)
+def _is_no_attribute(name: str) -> bool:
+    return name != "compression" and not name.startswith("_") and not hasattr(Context, name)
 
 
 def _shown(value: str) -> str:

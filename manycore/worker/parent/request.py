@@ -20,7 +20,7 @@ from manycore.worker import blackbox, executions
 from manycore.worker.context import worker_context
 from manycore.worker.parent import deaths
 from manycore.worker.parent.backend import NoMemory
-from manycore.worker.summary import ending
+from manycore.worker.summary import ending, is_acknowledged
 
 logger = logging.getLogger(__name__)
 LOST = (WorkerLostError, SystemExit, KeyboardInterrupt)
@@ -35,6 +35,19 @@ class ChunkRequest(Request):
         (found,) = self.args  # as our serializer decodes a message
         self.delivery = found if isinstance(found, Delivery) else None
         super().request_dict["args"] = [] if self.delivery is None else [Delivery(self.delivery.chunk, b"")]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Celery makes a class of this one for each task, with an `on_success` of its own."""
+        super().__init_subclass__(**options)
+        succeeded: Any = cls.on_success
+
+        def on_success(self: ChunkRequest, outcome: Any, **kwargs: Any) -> Any:
+            failed, text, _ = outcome
+            if self.delivery is not None and not failed and is_acknowledged(text):
+                self.message.channel.qos.is_done(self.message.delivery_tag)
+            return succeeded(self, outcome, **kwargs)
+
+        cls.on_success = on_success
 
     @property
     def request_dict(self) -> dict[str, Any]:
@@ -61,7 +74,7 @@ class ChunkRequest(Request):
     def send_event(self, type: str, **fields: Any) -> None:
         """Tell Flower; of a chunk, as it ended, which Celery takes for a success however many of its items failed."""
         if self.delivery is not None and type == "task-succeeded":
-            text = str(fields.get("result") or "").strip("'\"")
+            text = str(fields.get("result") or "").strip("'\"").rstrip()
             type, fields["result"] = ending(text), text
             if type == "task-failed":
                 fields |= {"exception": text, "traceback": ""}

@@ -15,8 +15,9 @@ from manycore.client.housekeeper import Housekeeper, mark_complete
 from manycore.client.inputs import Input
 from manycore.client.lane import Lane
 from manycore.client.logs import BatchLogs
+from manycore.client.pace import Pace
 from manycore.client.passage import Sink
-from manycore.client.sources import SentSource
+from manycore.client.sources import ReadySource, SentSource
 from manycore.client.stream import OutcomeStream
 from manycore.client.submits import Opener
 from manycore.client.tidy import Tidier
@@ -58,6 +59,7 @@ class Batches:
         self._dispatcher = dispatcher
         self._housekeeper = housekeeper
         self._tidier = tidier
+        self._pace = Pace()
         self._resender = Resender(client, publisher, keyring, settings.batch_ttl_seconds)
 
     def start(
@@ -79,7 +81,7 @@ class Batches:
         def limit() -> int:
             return lane.window.consumed + (feed.buffersize or 0)
 
-        source = feed.source(program, options, wake=self._dispatcher.wake, limit=limit)
+        source = feed.source(program, options, wake=self._dispatcher.wake, limit=limit, is_short=self._pace.is_short)
         lane = Lane(
             batch_id,
             source,
@@ -95,6 +97,12 @@ class Batches:
         self._opener.open(lane)
         source.start()
         return lane
+
+    def over(self, lane: Lane) -> None:
+        """Learn from a lane that has come to its end."""
+        source, seconds = lane.source, lane.ledger.seconds_per_item
+        if isinstance(source, ReadySource) and lane.state == "ended" and seconds is not None:
+            self._pace.note(source.program, seconds, len(lane.ledger.answered))
 
     def record(self, batch_id: str) -> Record:
         """The record of a named batch."""

@@ -62,14 +62,15 @@ class Bookkeeper:
                 self._tell(lane, self._facts(lane) | {"seen": True})
         self.work()
 
-    def over(self, lane: Lane) -> None:
-        """Tell how it ended; a named batch that only this client has given up goes on."""
+    def over(self, lane: Lane, ended_at: float) -> None:
+        """Tell how it ended (monotonic); a named batch that only this client has given up goes on."""
         if not lane.ledger.sent_items:
             return
         end, told = end_of(lane), self._facts(lane)
         if end == "done":
             told["set"] |= {"done": len(lane.ledger.answered), "failed": lane.ledger.failed}
-        self._tell(lane, told | ({"end": end} if end else {}))
+        ago = round(max(0.0, monotonic() - ended_at), 3)
+        self._tell(lane, told | ({"end": end, "ago": ago} if end else {}))
 
     def work(self) -> None:
         """Tell what is untold. Raises redis-py's errors; then it stays untold."""

@@ -9,7 +9,6 @@ Importing this file imports neither Celery nor redis; constructing a `Cluster` d
 
 from __future__ import annotations
 
-import secrets
 import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
@@ -111,7 +110,7 @@ class Cluster(Executor):
         session = self._session
         session.check_open()
         program = session.shipper.program(fn)
-        name = f"map-{secrets.token_hex(6)}"
+        name = session.reader.new_id("map")
         sink, trace = watched(inbox, program.name, name)
         options = ItemOptions("item" if len(iterables) == 1 else "star", trace=trace)
         lane = session.batches.start(name, feed, program, options, sink, halt=NEVER, ordered=True)
@@ -175,9 +174,9 @@ class Cluster(Executor):
         check_options(id, retries, timeout, kwargs)
         if fleet is not None:
             check_fleet(fleet)
-        inbox, batch_id = Inbox(), id or f"batch-{secrets.token_hex(6)}"
-        feed, policy, pauses = Input.of(items), Halt.parse(halt), backoff_of(backoff)
+        inbox, feed, policy, pauses = Inbox(), Input.of(items), Halt.parse(halt), backoff_of(backoff)
         session = self._session
+        batch_id = id or session.reader.new_id("batch")
         session.check_open()
         setup, added = Initializer.of(initializer, initargs) or session.initializer, requirements_of(packages)
         # What cannot be sent leaves an earlier run's record alone.

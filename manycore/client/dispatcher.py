@@ -64,10 +64,11 @@ class Dispatcher:
     def alive(self) -> bool:
         return self._thread.is_alive()
 
-    def add(self, lane: Lane) -> None:
+    def add(self, lane: Lane, *, announced: bool = False) -> None:
+        """Serve a lane, too; whose stream is being read already is `announced`."""
         with self._changed:
             self._lanes = (*self._lanes, lane)
-            self._has_new = True
+            self._has_new |= not announced
             self._changed.notify()
 
     def remove(self, lane: Lane) -> None:

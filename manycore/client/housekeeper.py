@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from time import monotonic
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 0.25
 IDLE_SECONDS = 1.0
 """How often it looks around with batches under way, and without."""
+LINGER_SECONDS = 0.05
+"""How long what is left to do of a batch that has ended waits for others, as where one small `map` follows another."""
 Job = Callable[[], object]
 
 
@@ -70,6 +73,8 @@ class Housekeeper:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._closed = False
         self._incomplete: set[Lane] = set()
+        self._ended: deque[tuple[Lane, float]] = deque()
+        self._settles_at = float("inf")
         self._next_look = 0.0
         self._next_question = 0.0
         self._thread = threading.Thread(target=self._run, name="manycore-housekeeper", daemon=True)
@@ -87,9 +92,16 @@ class Housekeeper:
 
     def over(self, lane: Lane) -> None:
         """A lane has come to its end: nothing of it may stay behind, and its record must say so."""
-        self._jobs.put(lambda: self._incomplete.add(lane))
-        self._jobs.put(lambda: self._tidier.forget(lane))
-        self._jobs.put(lambda: self._bookkeeper.over(lane))
+        if not lane.ephemeral or lane.state != "ended" or lane.stop_error is not None:
+            self._jobs.put(lambda: self._end(lane, monotonic()))
+            return
+        self._ended.append((lane, monotonic()))  # nobody waits for what is left to do: several of them together
+        if len(self._ended) == 1:
+            self._jobs.put(self._linger)
+
+    def catch_up(self) -> None:
+        """Do soon what is left to do of batches that are over."""
+        self._jobs.put(self._settle)
 
     def begins(self, batch: str) -> None:
         """A named batch begins, perhaps again: wait until nothing of its run before can meet it, but not for long."""
@@ -104,6 +116,7 @@ class Housekeeper:
     def caught_up(self) -> bool:
         """Wait until what was asked for before is done, not for long; says whether it is."""
         done = threading.Event()
+        self.catch_up()
         self.later(self._complete)
         self.later(done.set)
         return done.wait(BRIEF_SECONDS)
@@ -126,16 +139,32 @@ class Housekeeper:
             except BaseException:  # the boundary of the thread: one duty that fails must not end the others
                 logger.exception("A duty of the housekeeper failed")
 
+    def _linger(self) -> None:
+        self._settles_at = monotonic() + LINGER_SECONDS
+
+    def _settle(self) -> None:
+        """Do what is left to do of the batches that have ended."""
+        self._settles_at = float("inf")
+        while self._ended:
+            self._end(*self._ended.popleft())
+
+    def _end(self, lane: Lane, ended_at: float) -> None:
+        self._incomplete.add(lane)
+        self._bookkeeper.over(lane, ended_at)
+        self._tidier.forget(lane)
+
     def _do_next(self) -> None:
         """Do the jobs that are there, or come until the next look."""
         try:
-            job = self._jobs.get(timeout=max(0.0, self._next_look - monotonic()))
+            job = self._jobs.get(timeout=max(0.0, min(self._next_look, self._settles_at) - monotonic()))
             while job is not None:
                 job()
                 job = self._jobs.get_nowait()
         except Empty:
             return
         finally:
+            if monotonic() >= self._settles_at:
+                self._settle()
             self._tidier.work()
             self._complete()
             self._bookkeeper.work()
@@ -148,6 +177,7 @@ class Housekeeper:
                 self._incomplete.discard(lane)
 
     def _look(self) -> None:
+        self._settle()
         lanes = self._household.lanes()
         self._next_look = monotonic() + (LOOK_SECONDS if any(map(_is_under_way, lanes)) else IDLE_SECONDS)
         self._household.check_threads()

@@ -50,13 +50,27 @@ class Input:
         return cls(items, length if length != ENDLESS else None, chunksize, buffersize)
 
     def source(
-        self, program: Program, options: ItemOptions, *, wake: Callable[[], None], limit: Callable[[], int]
+        self,
+        program: Program,
+        options: ItemOptions,
+        *,
+        wake: Callable[[], None],
+        limit: Callable[[], int],
+        is_short: Callable[[Program, int], bool] = lambda _program, _items: False,
     ) -> ReadySource | PulledSource:
         """The source that feeds a lane; `limit`, how many items it may take by now, counts only with a `buffersize`."""
         bound = limit if self.buffersize is not None else None
         if self.length is None:
             return PulledSource(iter(self.items), program, options, wake=wake, chunksize=self.chunksize, limit=bound)
-        return ReadySource(iter(self.items), self.length, program, options, chunksize=self.chunksize, limit=bound)
+        return ReadySource(
+            iter(self.items),
+            self.length,
+            program,
+            options,
+            chunksize=self.chunksize,
+            limit=bound,
+            is_short=is_short(program, self.length),
+        )
 
 
 def _length(taken: Any, items: Any) -> int | None:

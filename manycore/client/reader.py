@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import secrets
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -42,6 +43,10 @@ class Reader:
         self._settings = settings
         self._control = keys.outcomes(control)
         self._lanes: tuple[Lane, ...] = ()
+        self._ahead: dict[str, str] = {}
+        """By prefix, the id that the next batch of its kind gets: its stream is read before it is begun."""
+        self._asked: dict[Any, Any] = {}
+        """What the read that is under way waits for."""
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._patience = Patience(settings, self._closed.wait)
@@ -58,10 +63,18 @@ class Reader:
     def alive(self) -> bool:
         return self._thread.is_alive()
 
-    def add(self, lane: Lane) -> None:
-        """Read this lane's stream too, from the next read on: `wake` begins one."""
+    def new_id(self, prefix: str) -> str:
+        """The id of a batch that nobody else can want: at best, one whose stream is being read already."""
+        with self._lock:
+            known = self._ahead.get(prefix)
+            self._ahead[prefix] = ""  # the next read takes a new one
+        return known or _new_id(prefix)
+
+    def add(self, lane: Lane) -> bool:
+        """Read this lane's stream too. False if that begins with the next read only: `wake` begins one."""
         with self._lock:
             self._lanes = (*self._lanes, lane)
+            return bool(self._asked.get(keys.outcomes(lane.id)) == lane.last_read)
 
     def remove(self, lane: Lane) -> None:
         with self._lock:
@@ -105,19 +118,28 @@ class Reader:
         self._closed.wait(RECONNECT_SECONDS)
 
     def _read(self) -> None:
-        lanes = self._lanes
-        positions: dict[Any, Any] = {}
-        for lane in lanes:  # two can read one stream: a named batch and somebody who attached to it here
-            key = keys.outcomes(lane.id)
-            positions[key] = min(positions.get(key, lane.last_read), lane.last_read, key=order)
-        positions[self._control] = self._control_read
+        positions = self._positions()
         for key, entries in self._wait(positions):
             stream = key.decode()
             if stream == self._control:
                 self._control_read = entries[-1][0].decode()
-            for lane in lanes:
-                if keys.outcomes(lane.id) == stream:
+            for lane in self._lanes:  # one that came meanwhile may have to begin further back
+                if keys.outcomes(lane.id) == stream and order(positions[stream]) <= order(lane.last_read):
                     self._take(lane, entries)
+
+    def _positions(self) -> dict[Any, Any]:
+        """The streams to read, and from where."""
+        positions: dict[Any, Any] = {}
+        with self._lock:
+            for lane in self._lanes:  # two can read one stream: a named batch and somebody who attached to it here
+                key = keys.outcomes(lane.id)
+                positions[key] = min(positions.get(key, lane.last_read), lane.last_read, key=order)
+            for prefix, ahead in self._ahead.items():
+                self._ahead[prefix] = ahead or _new_id(prefix)
+                positions[keys.outcomes(self._ahead[prefix])] = "0-0"
+            positions[self._control] = self._control_read
+            self._asked = positions
+        return positions
 
     def _take(self, lane: Lane, entries: Any) -> None:
         try:
@@ -137,3 +159,7 @@ class Reader:
                 raise
             raise redis.ConnectionError(str(exc)) from exc  # the server became a replica while we waited
         return [] if self._closed.is_set() else found
+
+
+def _new_id(prefix: str) -> str:
+    return f"{prefix}-{secrets.token_hex(6)}"

@@ -159,8 +159,7 @@ class Session:
         with self._lock:
             self.check_open()
             self._lanes.add(lane)
-        self.reader.add(lane)
-        self.dispatcher.add(lane)
+        self.dispatcher.add(lane, announced=self.reader.add(lane))
 
     def lanes(self) -> list[Lane]:
         """Those that are not over."""
@@ -178,6 +177,7 @@ class Session:
         if lane.failure is not None and lane.ephemeral:
             self.housekeeper.later(lambda: self._tidier.flag(lane, keys.GIVEN_UP))
         self.housekeeper.over(lane)
+        self.batches.over(lane)
         with self._lock:
             self._lanes.discard(lane)
             if self._closing and not self._lanes:
@@ -265,6 +265,7 @@ class Session:
             lane.fail(BatchCancelled(lane.id))
         self.dispatcher.close()
         self.reader.close()
+        self.housekeeper.catch_up()
         self.housekeeper.later(lambda: self._tidier.end(self._control))
         self.housekeeper.close()
         with contextlib.suppress(redis.RedisError):  # then the TTL does it

@@ -38,14 +38,17 @@ class ReadySource:
         *,
         chunksize: int | None = None,
         limit: Callable[[], int] | None = None,
+        is_short: bool = False,
     ) -> None:
+        """`is_short` says that all of it is expected to take no longer than a message."""
         self.total: int | None = total
         self.error: BaseException | None = None
         self.first_call = ""
         self._items = items
-        self._program = program
+        self.program = program
         self._options = options
         self._left = total
+        self._is_short = is_short
         self._chunksize = chunksize
         self._limit = limit
 
@@ -56,6 +59,7 @@ class ReadySource:
         return self._left == 0
 
     def next_size(self, slots: int, _seconds: float | None, bytes_per_item: float) -> int:
+        slots = 1 if self._is_short else slots
         size = self._chunksize or chunking.chunk_items(self.total or 0, slots, bytes_per_item)
         return min(size, self._space())
 
@@ -65,8 +69,8 @@ class ReadySource:
     def take(self, most: int) -> Taken:
         items = list(islice(self._items, most))
         self._left -= len(items)
-        self.first_call = self.first_call or (self._program.call(self._options.form, items[0]) if items else "")
-        return self._program, self._options, items
+        self.first_call = self.first_call or (self.program.call(self._options.form, items[0]) if items else "")
+        return self.program, self._options, items
 
     def start(self) -> None:
         """There is nothing to start: the items are there."""

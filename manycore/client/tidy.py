@@ -129,6 +129,7 @@ class Tidier:
         for batch in list(self._over):
             self._references.release(self._redis, batch)
             self._over.discard(batch)
+        self._references.drop_idle(self._redis)
 
     def _set_flags(self) -> None:
         for batch, flag in list(self._flags.items()):

@@ -16,11 +16,12 @@
 --   ran     how many microseconds the counted items ran, likewise (with what is written anyway: a call has no command more)
 --   errors  name -> {number, the first one's traceback}, likewise; of so many names only
 --   end     how it ended
+--   ago     how many seconds ago that was
 local account, index = KEYS[1], KEYS[2]
 local told = cjson.decode(ARGV[3])
 local MOST_NAMES, POINTS, LOOKED_AT = 12, 128, 200
 local time = redis.call('TIME')
-local now = time[1] + time[2] / 1000000
+local now = time[1] + time[2] / 1000000 - (told.ago or 0)
 local stamp = string.format('%.3f', now)
 
 local function get(field)

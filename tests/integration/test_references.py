@@ -11,7 +11,7 @@ import pytest
 
 from manycore import Cluster
 from manycore.protocol import keys
-from manycore.protocol.references import MAX_IDLE
+from manycore.protocol.shares import MAX_IDLE
 from tests.functions import hold_while
 from tests.probe import Probe
 from tests.waiting import wait_until

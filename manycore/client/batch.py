@@ -36,7 +36,10 @@ class Steering(Protocol):
 
 
 class Batch:
-    """Made by `Cluster.batch`. Every item ends in exactly one outcome; each method can be called again."""
+    """Made by `Cluster.batch`. Every item ends in exactly one outcome; each method can be called again.
+
+    So it keeps every outcome for as long as it lives: for results without end, `Cluster.map` forgets what was read.
+    """
 
     def __init__(
         self,

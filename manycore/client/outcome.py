@@ -20,7 +20,8 @@ class _Written:
 class Outcome(_Written):
     """The end of one item of a batch: a value or an error, never both.
 
-    `index` is its place in the input, `attempts` how often it was tried, `worker` the process that ran it last
+    `index` is its place in the input, `attempts` its first try and `retries` (what runs again since
+    its worker died counts as the same one), `worker` the process that ran it last
     (`host/pid`, empty if none did), `seconds` how long that took.
     """
 

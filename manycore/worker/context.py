@@ -183,7 +183,7 @@ class WorkerContext:
     def function(self, digest: str, sealed: bytes | None, world: str | None = None) -> Function:
         """The shipped function of this digest, from its sealed form and the modules of its `world`; threads share it.
 
-        Raises `MessageRefused`, `VersionMismatch`, or `NotUnpicklable` when it cannot be rebuilt here.
+        Raises `MessageRefused`, `FunctionsNotAllowed`, `VersionMismatch`, or `NotUnpicklable`.
         """
         gone: list[Function] = []  # they end outside the lock: a destructor is foreign code
         with self._loading:
@@ -209,5 +209,7 @@ class WorkerContext:
         except Exception as exc:  # importing a user's module may raise anything
             where = f"worker {self.name} ({shown(here())})"
             raise NotUnpicklable(f"The function {head['name']}", where, f"{type(exc).__name__}: {exc}") from exc
+        if function is not None and not self.settings.allow_functions:
+            raise FunctionsNotAllowed(head["name"])
         made = Setup(head["setup"], setup[0], setup[1], world) if setup else None
         return Function(function, {}, made, kwargs) if type(kwargs) is bytes else Function(function, kwargs, made)

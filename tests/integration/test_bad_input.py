@@ -8,12 +8,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from manycore import Cluster
+from manycore.client.functions import FunctionShipper
 from manycore.errors import (
     AuthenticationFailed,
     ConnectionFailed,
@@ -29,6 +31,7 @@ from manycore.errors import (
 from manycore.protocol.signing import generate_key
 from tests.functions import CannotArrive, NeedsTwo, busy, lock, raise_needs_two, square
 from tests.integration.conftest import ROOT, Server
+from tests.probe import Probe
 from tests.waiting import wait_until
 
 
@@ -122,6 +125,19 @@ def test_functions_can_be_forbidden(start_worker: Callable[..., Any], connect: C
     with pytest.raises(FunctionsNotAllowed, match="MANYCORE_ALLOW_FUNCTIONS=0"):
         cluster.submit(square, 2).result(timeout=10)
     assert cluster.submit("tasks.primes.count_primes", 0, 100).result(timeout=10) == 25
+
+
+def test_nor_does_one_come_in_the_place_of_a_registered_task(
+    start_worker: Callable[..., Any], connect: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a client could write it that has the key, and is none of ours."""
+    cluster = connect()
+    forged = replace(Probe(cluster).program(abs), task="tasks.primes.count_primes", code=None)
+    monkeypatch.setattr(FunctionShipper, "program", lambda *_, **__: forged)
+    batch = cluster.batch(abs, [-3])
+    start_worker(allow_functions="0", tasks="tasks.primes")
+    with pytest.raises(FunctionsNotAllowed, match=r"abs is not one"):
+        batch.gather()
 
 
 def test_a_misspelt_task_gets_a_suggestion(start_worker: Callable[..., Any], connect: Callable[..., Cluster]) -> None:

@@ -29,7 +29,7 @@ PATIENT = settings(deadline=None, derandomize=False, suppress_health_check=list(
 
 
 @pytest.mark.parametrize(
-    ("examples", "steps"), [pytest.param(6, 20, id="short"), pytest.param(60, 40, id="long", marks=[pytest.mark.slow])]
+    ("examples", "steps"), [pytest.param(5, 20, id="short"), pytest.param(60, 40, id="long", marks=[pytest.mark.slow])]
 )
 @pytest.mark.timeout(SHRINK_SECONDS if "MODEL_SEED" in os.environ else 300)
 def test_whatever_is_done_gives_what_a_serial_run_gives(

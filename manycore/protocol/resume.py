@@ -45,4 +45,6 @@ class Resume:
     def of(self, chunk: Chunk) -> Chunk:
         """The chunk without what an earlier run has reported or given away."""
         start = min(max(self.start, chunk.start), chunk.stop)
+        if (start, self.stop) == (chunk.start, chunk.stop):
+            return chunk
         return replace(chunk, start=start, stop=max(start, min(self.stop, chunk.stop)))

@@ -54,10 +54,11 @@ class ManycoreTask(Task):
     def _run_chunk(self, context: WorkerContext, delivery: Delivery) -> Summary:
         chunk = delivery.chunk
         sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION_LIMIT))  # an item may have lowered it
-        self._check_headers(chunk)
-        delivered = self.request.delivery_info or {}
+        request = self.request  # once: Celery looks for it anew each time
+        self._check_headers(chunk, request.id)
+        delivered = request.delivery_info or {}
         queue = delivered.get("routing_key") or context.app.conf.task_default_queue
-        token, shadow = new_run(chunk), self.request.shadow
+        token, shadow = new_run(chunk), request.shadow
         courier = Courier.for_thread(_local, context)
         capture = Capture(chunk, context.box.note, token, context.settings.capture_item_bytes)
         with ears.given_to(capture), chunk_span(chunk, shadow or self.name), ExitStack() as world:
@@ -72,7 +73,7 @@ class ManycoreTask(Task):
             except ManycoreError as exc:
                 return self._refuse(courier, chunk, exc, capture)
             run.capture = capture
-            run.tag = (self.request.properties or {}).get("delivery_tag") or ""
+            run.tag = (request.properties or {}).get("delivery_tag") or ""
             run.repeated = bool(delivered.get("redelivered")) or bool(chunk.suspect)
             world.callback(context.objects.end_chunk)
             self._execute(context, courier, run, turn)
@@ -106,9 +107,7 @@ class ManycoreTask(Task):
             raise Reject(exc, requeue=True) from exc
         return Summary.of(f"{REFUSED}{error}", acknowledged=False)
 
-    def _check_headers(self, chunk: Chunk) -> None:
+    def _check_headers(self, chunk: Chunk, task_id: str) -> None:
         """Celery's headers are not signed: what they say must be what the chunk says."""
-        if (chunk.task, chunk.id) != (self.name, self.request.id):
-            raise MessageRefused(
-                f"it was signed as {chunk.task}[{chunk.id}] and came as {self.name}[{self.request.id}]"
-            )
+        if (chunk.task, chunk.id) != (self.name, task_id):
+            raise MessageRefused(f"it was signed as {chunk.task}[{chunk.id}] and came as {self.name}[{task_id}]")

@@ -123,6 +123,8 @@ def test_half_of_what_waits_is_taken_at_once_and_each_message_is_recorded(server
     client.delete(bell)
     assert take(8, "g") is None
     assert not client.exists(bell)
+    client.lpush("q", *["m" * 600_000] * 8)
+    assert len(take(8, "h")) == 2 * 2, "no further one once they are large together"
 
 
 @pytest.mark.parametrize("options", FLEETS.values(), ids=FLEETS.keys())

@@ -18,6 +18,8 @@ from celery.concurrency.prefork import TaskPool
 class Children(AsynPool):
     """Celery's pool of processes. What is overridden has public names; what is read has not: a test holds it."""
 
+    _jobs_hub: Any = None
+
     def register_with_event_loop(self, hub: Any) -> None:
         super().register_with_event_loop(hub)
         self._jobs_hub = hub
@@ -34,7 +36,7 @@ class Children(AsynPool):
 
     def hand_out(self) -> None:
         """Write what waits to the children that are idle, each one job."""
-        if not self.outbound_buffer:
+        if not self.outbound_buffer or self._jobs_hub is None:
             return
         idle = self._all_inqueues - self._busy_workers - self._active_writes
         chosen = list(islice(idle, len(self.outbound_buffer)))

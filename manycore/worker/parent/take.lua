@@ -1,6 +1,7 @@
 -- Takes the next messages of some queues and records them as delivered, in one step: who takes them may die at any moment.
 --
--- Several at once, up to half of those that wait: of a batch's chunks, and as many are left for other workers.
+-- Several at once, up to half of those that wait, so that as many are left for other workers; and no further one once
+-- they are large together, since all are in one answer.
 -- Recorded before it is taken away: a server that is full refuses the record, and the message stays where it is.
 --
 -- KEYS[1]  manycore-unacked        hash: delivery tag -> [message, exchange, routing key], as kombu keeps it
@@ -10,8 +11,8 @@
 --          then for each list its queue as JSON
 -- Returns  the list and the message of each, or nothing.
 
-local FIXED = 3
-local lists, bells, taken = {}, {}, {}
+local FIXED, LARGE_BYTES = 3, 1048576
+local lists, bells, taken, bytes = {}, {}, {}, 0
 for i = 3, #KEYS do
   table.insert(#lists < #ARGV - FIXED and lists or bells, KEYS[i])
 end
@@ -24,6 +25,7 @@ local function take(list, queue, message)
   redis.call('rpop', list)
   table.insert(taken, list)
   table.insert(taken, message)
+  bytes = bytes + #message
 end
 
 for i, list in ipairs(lists) do
@@ -34,7 +36,7 @@ for i, list in ipairs(lists) do
     if redis.call('exists', unpack(lists)) > 0 then
       local further = most > 1 and math.min(most - 1, math.floor(redis.call('llen', list) / 2)) or 0
       for _ = 1, further do
-        take(list, queue, redis.call('lindex', list, -1))
+        if bytes < LARGE_BYTES then take(list, queue, redis.call('lindex', list, -1)) end
       end
       for _, bell in ipairs(bells) do -- another worker that waits can take the next one
         redis.call('zadd', bell, 0, '')

@@ -52,7 +52,7 @@ class Server:
             evalsha=self.reported,
             expire=self.skip,
             hget=self.skip,
-            llen=self.skip,
+            exists=self.skip,
             execute=self.execute,
         )
 
@@ -68,7 +68,7 @@ class Server:
         resume = Resume.parse(self._field.encode())
         assert resume is not None
         self.resumes.append(resume)
-        return [self.other] if resume.start == resume.stop else [self.other, None, 0, 0, 0, 0]
+        return [self.other] if resume.start == resume.stop else [self.other, None, 0]
 
     def _check(self) -> None:
         if self.away:

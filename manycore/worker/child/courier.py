@@ -35,6 +35,8 @@ TICK_SECONDS = 0.05
 """Outcomes wait this long at most. Shorter loads Redis: each child makes one round trip a tick."""
 FOLLOWED_SECONDS = 0.2
 """How long the rest of a batch may be on its way: it is about to be sent, and idle slots wait for that."""
+REST_SECONDS = 0.5
+"""How long it rests where one item is all there is that runs: before the end nothing leaves but what it prints."""
 HOVER_SECONDS = 0.02
 """How long the thread looks by itself for a next run. To wake it costs the items' thread a fight for the GIL at the
 begin of each: calls one after the other are spared that."""
@@ -128,13 +130,23 @@ class Courier:
             if run is not cared_for:
                 tick, cared_for, self._looked = self._first_tick(run), run, (run.started, FIRST_TICK_SECONDS)
                 sleep(max(0.0, tick - run.elapsed))
-            else:
+            elif run.has_news or tick < TICK_SECONDS:
                 tick = min(tick * 2, TICK_SECONDS)
                 sleep(tick)
+            else:
+                self._rest(run)
             try:
                 self._tend(run, tick)
             except BaseException:  # the boundary of the thread: `finish` meets it too, and there it is an outcome
                 logger.exception("The outcomes of a running chunk could not be carried away")
+
+    def _rest(self, run: ChunkRun) -> None:
+        """Wait until another run comes, not for long: one item is all there is, and how it ends is not ours to carry."""
+        with self._changed:
+            self._sleeping = True
+            if self._current is run:
+                self._changed.wait(REST_SECONDS)
+            self._sleeping = False
 
     def _first_tick(self, run: ChunkRun) -> float:
         """Later beside many neighbours that have work: they may all be about to begin, and need the cores for that."""

@@ -37,11 +37,11 @@ AT_ONCE_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What a report learned: whether and how the batch is cancelled, how many chunks wait in the queue, which other run
+    """What a report learned: whether and how the batch is cancelled, whether chunks wait in the queue, which other run
     has the chunk now, and how many executions keep the item from running that was to be claimed."""
 
     cancelled: bytes | None
-    waiting: int
+    waiting: bool
     taken_over: str
     refused: int = 0
     acknowledged: bool = False
@@ -112,12 +112,12 @@ class Reporter:
         claims = run.claims if position is not None else None
         if claims is not None and position is not None:
             claims.queue(pipe, position, run.unseen(position))
-        for suffix in PRIORITY_SUFFIXES if not last else ():
-            pipe.llen(run.queue + suffix)
+        if not last:
+            pipe.exists(*(run.queue + suffix for suffix in PRIORITY_SUFFIXES))
         other, *rest = account.execute(pipe, told)[asked:]
         cancelled = rest.pop(0) if not last else None
         refused = int(rest.pop(0)) if claims is not None else 0
-        return News(cancelled, sum(rest), other.decode(), refused)
+        return News(cancelled, any(rest), other.decode(), refused)
 
     def _finished(
         self, run: ChunkRun, report: Report | None, log: Sequence[bytes], resume: Resume, blocks: Sequence[bytes]
@@ -140,7 +140,7 @@ class Reporter:
             pipe.push()
             told += self._accountant.count(pipe, run, report, last=True)
         other, acknowledged = account.execute(pipe, told)[place]
-        return News(None, 0, other.decode(), acknowledged=bool(acknowledged))
+        return News(None, False, other.decode(), acknowledged=bool(acknowledged))
 
     def _told(self, pipe: Any, chunk: Chunk, log: Sequence[bytes]) -> list[Told]:
         """Queue what items wrote. Before the outcomes: who has one finds all of its item."""

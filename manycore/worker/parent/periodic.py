@@ -9,12 +9,15 @@ from collections.abc import Callable
 from typing import Any
 
 from celery import bootsteps
+from celery.worker import state
 
 
 class PeriodicStep(bootsteps.StartStopStep):
     """Subclasses say in `begin` what is called and how often; `end` is for what is to be left behind tidy."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
+    idle_seconds = 0.0
+    """While nothing runs, so much time is between two calls at least."""
 
     def __init__(self, consumer: Any, **kwargs: Any) -> None:
         super().__init__(consumer, **kwargs)
@@ -28,7 +31,20 @@ class PeriodicStep(bootsteps.StartStopStep):
         """The worker stops consuming."""
 
     def start(self, consumer: Any) -> None:
-        self._timer = consumer.timer.call_repeatedly(*self.begin(consumer))
+        seconds, call = self.begin(consumer)
+
+        def turn() -> None:
+            try:
+                call()
+            finally:
+                if self._timer is not None:
+                    plan()
+
+        def plan() -> None:
+            pause = seconds if state.active_requests else max(seconds, self.idle_seconds)
+            self._timer = consumer.timer.call_after(pause, turn)
+
+        plan()
 
     def stop(self, consumer: Any) -> None:
         if self._timer is not None:

@@ -17,13 +17,16 @@ from manycore.worker.parent.periodic import PeriodicStep
 from manycore.worker.parent.predecessors import Predecessors
 
 LOOK_SECONDS = 0.25
+IDLE_SECONDS = 1.0
 NEIGHBOURS_SECONDS = 1.0
 """Well below a lease: after one, others run what a dead worker of this machine has left."""
 SWEEP_SECONDS = 30.0
 
 
 class ReaperStep(PeriodicStep):
-    """Lets the pool replace dead children every `LOOK_SECONDS`."""
+    """Lets the pool replace dead children every `LOOK_SECONDS`, and less often while nothing runs."""
+
+    idle_seconds = IDLE_SECONDS
 
     def begin(self, consumer: Any) -> tuple[float, Callable[[], object]]:
         context = worker_context(consumer.app)

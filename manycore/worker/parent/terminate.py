@@ -23,6 +23,7 @@ from manycore.worker.parent.periodic import PeriodicStep
 
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 0.5
+IDLE_SECONDS = 2.0
 
 
 def terminate(context: WorkerContext) -> None:
@@ -52,6 +53,8 @@ def _doomed(context: WorkerContext, batches: set[str]) -> set[str]:
 
 class TerminateStep(PeriodicStep):
     """Looks every `LOOK_SECONDS`, from the parent's event loop: a child that holds the GIL cannot look for itself."""
+
+    idle_seconds = IDLE_SECONDS
 
     def begin(self, consumer: Any) -> tuple[float, Callable[[], object]]:
         return LOOK_SECONDS, lambda: terminate(worker_context(consumer.app))

@@ -141,7 +141,7 @@ class Courier:
                 logger.exception("The outcomes of a running chunk could not be carried away")
 
     def _rest(self, run: ChunkRun) -> None:
-        """Wait until another run comes, not for long: one item is all there is, and how it ends is not ours to carry."""
+        """Wait until another run comes, not for long: of one last item, its own thread tells how it ends."""
         with self._changed:
             self._sleeping = True
             if self._current is run:

@@ -165,9 +165,8 @@ def test_the_retries_of_one_report_are_few_messages(server: Server, courier: Cou
     run.execute(lambda item: 1 // 0)
     courier.finish(run)
     assert len(server.published) == 4
-    assert [index for chunk in server.published for index in chunk.indices_of(chunk.start, chunk.stop)] == list(
-        range(100, 16_100)
-    )
+    indices = [index for chunk in server.published for index in chunk.indices_of(chunk.start, chunk.stop)]
+    assert indices == list(range(100, 16_100))
     assert [value for payload in server.payloads for value in unpack(payload)] == list(range(16_000))
     box.trace.close()
 
@@ -221,11 +220,12 @@ def test_one_of_many_neighbours_does_not_look_all_the_time(server: Server, couri
     assert len(server.resumes) == 2
 
 
-def test_a_child_whose_neighbours_all_have_work_looks_less_often(courier: Courier, run: ChunkRun) -> None:
+def test_a_child_whose_neighbours_all_have_work_asks_and_tells_less_often(courier: Courier, run: ChunkRun) -> None:
     courier._looked = (monotonic() - 0.1, 0.05)
-    assert courier._must_look(run)
-    courier._context.idleness.say(0)
-    assert not courier._must_look(run)
+    run.tally.seconds.append(0.0)
+    for idle in (True, False):
+        courier._context.idleness.say(idle)
+        assert courier._must_look(run) == courier._must_report(run) == idle
 
 
 def test_a_chunk_whose_batch_is_still_being_sent_is_wanted_by_nobody(courier: Courier, run: ChunkRun) -> None:

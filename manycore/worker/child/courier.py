@@ -1,7 +1,7 @@
 """Carries outcomes away while items run: a thread of each child, beside the one that runs the items.
 
-Every ~50 ms of a running chunk it reports what has finished and, if no chunk waits in the queue, gives away half of
-what is left: the next slot to fall idle would find nothing. When the worker stops, it gives back all that is left.
+Every 50 to 150 ms of a running chunk it reports what has finished and, if no chunk waits in the queue, gives away half
+of what is left: the next slot to fall idle would find nothing. When the worker stops, it gives back all that is left.
 As a thread it does so also while one long item runs. An item that holds the GIL for long inside C code holds this up
 too.
 """
@@ -32,9 +32,12 @@ T = TypeVar("T")
 FIRST_TICK_SECONDS = 0.004
 """Early, so that a chunk that one slot got whole is spread over the others at once; then twice as long each time."""
 TICK_SECONDS = 0.05
-"""Outcomes wait this long at most. Shorter loads Redis: each child makes one round trip a tick."""
+"""Outcomes wait this long while a slot is idle. Shorter loads Redis: each child makes one round trip a tick."""
 FOLLOWED_SECONDS = 0.2
 """How long the rest of a batch may be on its way: it is about to be sent, and idle slots wait for that."""
+CALM_TICKS = 3
+"""Where every slot of this worker has work, outcomes wait for so many ticks: a report takes some of the CPU that items
+could have, and nobody here is waiting for anything that it would bring."""
 REST_SECONDS = 0.5
 """How long it rests where one item is all there is that runs: before the end nothing leaves but what it prints."""
 HOVER_SECONDS = 0.02
@@ -175,7 +178,7 @@ class Courier:
             if not run.has_news:
                 return  # one long item is all there is: nothing to carry, nothing to give
             drains = self._context.drain_flag.exists()
-            if not (run.has_something or drains or self._must_look(run)):
+            if not (drains or self._must_report(run) or self._must_look(run)):
                 return
             self._looked = monotonic(), tick
             try:
@@ -189,6 +192,13 @@ class Courier:
             elif not news.waiting and not news.taken_over:
                 count = splitting.items_to_give(len(run.items), run.tally.done, run.elapsed)
                 self._give(run, min(count, run.unsuspected))  # a suspect stays where it is suspected
+
+    def _must_report(self, run: ChunkRun) -> bool:
+        """Whether it is time to carry away what there is."""
+        looked_at, tick = self._looked
+        if run.capture is not None and run.capture.waits:
+            return True  # what is printed last may tell why a process dies
+        return run.has_something and (self._is_wanted(run) or monotonic() - looked_at >= CALM_TICKS * tick)
 
     def _must_look(self, run: ChunkRun) -> bool:
         """Whether it is time to see if a chunk waits in the queue."""

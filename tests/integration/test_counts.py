@@ -25,19 +25,19 @@ BUSY: dict[str, float] = {
     "eval": 1,  # the bell
     "bzpopmin": 1,
     **dict.fromkeys(["lindex", "rpop", "exists"], 1),  # the taking
-    "hset": 4,  # it is recorded; how far its chunk is, at the start and at the end; the batch's account
+    "hset": 3,  # it is recorded; its chunk begins; the batch's account
     "evalsha": 4,  # the chunk is taken, begins, ends with its acknowledgement, and is told in the account
     "zadd": 2,
-    "hget": 5,  # cancelled? (twice) its resume point, in each of the scripts
+    "hget": 3,  # its resume point, as it begins and as it ends; the account
     "get": 1,
     "set": 1,
-    "hmget": 2,
+    "hmget": 2,  # cancelled, of which life? the account
     "hsetnx": 3,
-    "hincrby": 3,  # the account
+    "hincrby": 2,  # the account
     "time": 2,
     "hgetall": 1,  # strikes
     "xadd": 1,  # the outcome
-    "expire": 4,
+    "expire": 3,
     "xread": 1,
     "xtrim": 1,
     "hdel": 2,
@@ -45,7 +45,7 @@ BUSY: dict[str, float] = {
     "publish": 0.5,  # events, several at a time
 }
 """Commands of one call on an idle cluster, at most."""
-BYTES_A_CALL = 9_500
+BYTES_A_CALL = 7_500
 """To the server and from it, at most: three times the message, which passes it twice and is recorded, is most of it."""
 
 

@@ -85,7 +85,7 @@ class OutcomeStream:
         entry = read_entry(self._redis, self._keyring, lane.id, fields)
         if isinstance(entry, Rejected):
             return lane.reject(entry.chunk, entry.error)
-        if lane.record is not None and not lane.record.owns(entry.block):
+        if lane.record is not None and not lane.record.owns(entry):
             return []
         if entry.beside is not None:
             beside.append(entry.beside)

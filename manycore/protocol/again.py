@@ -98,7 +98,7 @@ class Resender:
         for fields in self._entries(record.batch):
             with suppress(MessageRefused):  # a client that gathers says so
                 found = read_entry(self._redis, self._keyring, record.batch, fields)
-                if isinstance(found, Answered) and not record.owns(found.block):
+                if isinstance(found, Answered) and not record.owns(found):
                     continue
                 indices, errors = _errors(found, custody.ledger)
                 for part in custody.answer(indices)[0]:

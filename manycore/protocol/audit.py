@@ -59,12 +59,19 @@ class Auditor:
             return None  # somebody else's, or nobody's: it covers no item of ours
 
     def _left_of(self, chunks: list[Chunk]) -> list[Chunk]:
-        """The chunks with the positions that they still have to run, without those they gave away."""
+        """The chunks with the positions that they still have to run, without those they gave away, and without those
+        of an earlier run, which workers drop (`Record`)."""
         pipe = self._redis.pipeline(transaction=False)
         for chunk in chunks:
             pipe.hget(keys.resume(chunk.batch), chunk.id)
-        known = zip(chunks, map(Resume.parse, pipe.execute()), strict=True)
-        return [resume.of(chunk) if resume else chunk for chunk, resume in known]
+            pipe.hget(keys.batch(chunk.batch), "mark")
+        found = pipe.execute()
+        known = zip(chunks, map(Resume.parse, found[::2]), found[1::2], strict=True)
+        return [
+            resume.of(chunk) if resume else chunk
+            for chunk, resume, mark in known
+            if not (chunk.mark and mark) or mark == chunk.mark.encode()
+        ]
 
 
 def _parsed(message: bytes) -> Any:

@@ -29,6 +29,7 @@ class Answered:
     block: Block
     body: memoryview
     beside: str | None
+    begun: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def _answered(client: redis.Redis, keyring: Keyring, batch: str, fields: Fields)
     if sealed is None:
         raise MessageRefused("its values are no longer in Redis")
     block, body = open_block(keyring, sealed, batch)
-    return Answered(block, body, beside)
+    return Answered(block, body, beside, NOT_BEGUN not in fields)
 
 
 def _rejected(keyring: Keyring, record: bytes) -> Rejected:

@@ -20,6 +20,7 @@ import redis
 from manycore.errors import BatchChanged, BatchIncomplete, ManycoreError, MessageRefused, UnknownBatch
 from manycore.protocol import account, keys
 from manycore.protocol.clock import ServerClock
+from manycore.protocol.entries import Answered
 from manycore.protocol.failure import dump_error
 from manycore.protocol.fingerprint import digest_of, digest_of_items
 from manycore.protocol.message import Block, Chunk, open_chunk, seal_block, seal_chunk
@@ -72,8 +73,9 @@ class Identity:
 class Record:
     """The record of one named batch.
 
-    `mark` tells its life from that of an earlier batch of the same name, which was deleted: it stands in each chunk and
-    each outcome, so that a message of that one, however late it comes, is nobody's.
+    `mark` stands in each chunk and each outcome. It tells the batch's life from that of an earlier one of the same
+    name, which was deleted, and counts (`life.2`) how often it was run again after a cancel, which drops the payloads
+    of what waits: a message with another mark, however late it comes, is nobody's.
     """
 
     def __init__(self, client: redis.Redis, keyring: Keyring, batch_id: str, ttl_seconds: int) -> None:
@@ -102,6 +104,9 @@ class Record:
         pipe.hset(key, mapping=now)
         if "mark" not in before:
             pipe.hsetnx(key, "mark", secrets.token_hex(4))  # of two who begin at once, one draws it
+        elif "cancelled" in before:
+            life, run = _parted(before["mark"])
+            pipe.hset(key, "mark", f"{life}.{run + 1}")  # of two who begin at once, both say the same
         pipe.hget(key, "mark")
         drawn = len(pipe) - 1
         pipe.hdel(key, "cancelled", "total")  # to run it again is to want it; it is not sent whole before this run is
@@ -111,9 +116,16 @@ class Record:
         self.mark = _text(account.execute(pipe, [told])[drawn])
         return "function" in before
 
-    def owns(self, block: Block) -> bool:
-        """Whether a block is of this life of the batch, as far as it says."""
-        return block.mark in ("", self.mark)
+    def owns(self, answered: Answered) -> bool:
+        """Whether an outcome is of this life of the batch, as far as it says.
+
+        It may be of a run before this one, if its items ran: what such a run did not begin is this one's to do.
+        """
+        mark = answered.block.mark
+        if mark in ("", self.mark):
+            return True
+        (life, run), (own_life, own_run) = _parted(mark), _parted(self.mark)
+        return life == own_life and (run > own_run or (answered.begun and not answered.block.cancelled))
 
     def enter(self, pipe: Any, parcel: Parcel) -> None:
         """Note a chunk that leaves, in the same round trip as its payload."""
@@ -194,6 +206,11 @@ class Record:
         queue, shadow = pickle.loads(rest)
         # Payload and function are in Redis already: to send the chunk again, naming them is enough.
         return Parcel(chunk, Program(chunk.task, queue, shadow, chunk.function), b"")
+
+
+def _parted(mark: str) -> tuple[str, int]:
+    life, _, run = mark.partition(".")
+    return life, int(run) if run.isdecimal() and len(run) <= MAX_DIGITS else 0
 
 
 def _text(found: bytes) -> str:

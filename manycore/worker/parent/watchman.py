@@ -134,7 +134,7 @@ class Watchman:
     def _take(self, batch: str, ward: Ward, fields: dict[bytes, bytes]) -> None:
         entry = read_entry(self._redis, self._context.keyring, batch, fields)
         if not isinstance(entry, Rejected):
-            if ward.record.owns(entry.block):
+            if ward.record.owns(entry):
                 ward.custody.answer(entry.block.indices)
         elif (sent := ward.custody.ledger.find(entry.chunk)) is not None:
             ward.custody.answer(range(sent.start, sent.stop))

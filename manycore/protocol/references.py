@@ -50,6 +50,8 @@ class References:
         self._until: dict[str, dict[str, float]] = {}
         """Of each holder: digest -> until when it is certain (monotonic)."""
         self._shares = Shares()
+        self._idle_seconds = IDLE_SECONDS
+        """How long what no batch needs stays: not at all once the keeper needs nothing, for no `map` comes any more."""
 
     def held(self, parcels: Sequence[Parcel]) -> bool:
         """Whether these batches hold for certain what their parcels name."""
@@ -111,12 +113,12 @@ class References:
             self._until.pop(holder, None)
             self._shares.leave(holder)
         if holder == self._keeper:
-            self.drop_idle(client, 0.0)
+            self._idle_seconds = 0.0
 
-    def drop_idle(self, client: redis.Redis, seconds: float = IDLE_SECONDS) -> None:
-        """Release what no batch has needed for so long."""
+    def drop_idle(self, client: redis.Redis) -> None:
+        """Release what no batch has needed for a while."""
         with self._lock:
-            dropped = self._shares.drop_idle(seconds)
+            dropped = self._shares.drop_idle(self._idle_seconds)
         self._release(client, dropped)
 
     def prune(self, batch: str, in_use: Callable[[], set[str]]) -> None:

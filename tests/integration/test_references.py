@@ -11,6 +11,9 @@ import pytest
 
 from manycore import Cluster
 from manycore.protocol import keys
+from manycore.protocol.message import Chunk, ItemOptions
+from manycore.protocol.parcel import Parcel
+from manycore.protocol.references import References
 from manycore.protocol.shares import MAX_IDLE
 from tests.functions import hold_while
 from tests.probe import Probe
@@ -86,6 +89,21 @@ def test_functions_that_are_submitted_come_and_go() -> None:
         for mark in range(MAX_IDLE + 20):
             assert cluster.submit(over(10, mark), 1).result(timeout=20) == 1 + mark
             assert references(cluster) <= MAX_IDLE + 3
+
+
+@pytest.mark.parametrize("order", [("keeper", "b"), ("b", "keeper")])
+def test_at_the_end_of_a_client_nothing_stays_for_another_map(cluster: Cluster, order: tuple[str, str]) -> None:
+    """Whichever comes first, the client's end or that of its last batch: that the function stayed, no one undid."""
+    redis, program = Probe(cluster).redis, Probe(cluster).program(over(10, 7), {})
+    chunk = Chunk("b/1", "b", program.task, program.digest, ItemOptions(), 0, 0, 1, None, b"", ephemeral=True)
+    held = References(redis, 60, keeper="keeper")
+    pipe = redis.pipeline()
+    held.settle(held.queue(pipe, [Parcel(chunk, program, b"")]), pipe.execute())
+    assert held_by(cluster, str(program.digest)) == {b"b"}
+    for holder in order:
+        held.release(redis, holder)
+    held.drop_idle(redis)
+    assert not held_by(cluster, str(program.digest))
 
 
 def test_large_ones_that_are_idle_go_first(cluster: Cluster) -> None:

@@ -22,7 +22,9 @@ from manycore.errors import ConnectionFailed, ManycoreError, ServerFull
 from manycore.protocol import packing
 from manycore.protocol.broker import BRIEF_SECONDS, RECONNECT_SECONDS
 from manycore.protocol.packing import Run
+from manycore.protocol.parcel import Parcel
 from manycore.protocol.patience import Patience
+from manycore.protocol.record import covers
 from manycore.protocol.refs import noted
 from manycore.protocol.roster import Roster
 from manycore.protocol.settings import Settings
@@ -178,18 +180,34 @@ class Dispatcher:
     def _send(self, lane: Lane, cut: Cut, run: Run) -> None:
         parcel = self._sender.parcel(lane, cut, run)
         chunk = parcel.chunk
+        kept = self._kept(lane, parcel)
         if not lane.sending(chunk.id, len(chunk), len(run.body) + run.held_bytes, chunk.payload_token, parcel):
             return
-        if lane.record is not None:
-            self._patience.ride_out(lambda: self._objects.keep_long(parcel.refs))
-        gaps = lane.gaps(range(chunk.first, chunk.first + len(chunk)))
         try:
-            self._patience.ride_out(lambda: self._sender.send(parcel, gaps, lane))
+            if not kept:
+                self._put(lane, parcel)
         except ServerFull as exc:
             lane.reject(chunk.id, exc, unsent=True)
         if lane.over and (lane.stop_error or (lane.failure and lane.ephemeral)):
             self._sender.take_back(parcel)  # given up meanwhile: nobody else would delete it; a named batch goes on
         lane.left()
+
+    def _kept(self, lane: Lane, parcel: Parcel) -> bool:
+        """Whether nothing of it has to be sent: an earlier run has. Then its arguments are there for another one,
+        before this may be the end of the batch."""
+        if lane.record is None or lane.gaps(covers(parcel.chunk)):
+            return False
+        try:
+            self._put(lane, parcel)
+        except ServerFull:
+            return False  # it is tried once more
+        return True
+
+    def _put(self, lane: Lane, parcel: Parcel) -> None:
+        if lane.record is not None:
+            self._patience.ride_out(lambda: self._objects.keep_long(parcel.refs))
+        gaps = lane.gaps(covers(parcel.chunk))
+        self._patience.ride_out(lambda: self._sender.send(parcel, gaps, lane))
 
     def _pause(self, seconds: float) -> bool:
         """Wait; True once this is closed."""

@@ -150,12 +150,12 @@ class Lane:
     def pass_over(self, cut: Cut) -> bool:
         """Whether an earlier run has answered all of a cut: then it does not leave."""
         with self._changing():
-            count = len(cut.items)
-            if self.record is None or self.ledger.answered.missing(cut.first, cut.first + count):
-                return False
+            span = cut.first, cut.first + len(cut.items)
+            if self.record is None or self.ledger.answered.missing(*span) or self.custody.failed.common(*span):
+                return False  # of what failed the arguments are sent: it may be run again
             if self.state == "open":
-                self._in_hand -= count
-                self.ledger.send("", count, 0, None)
+                self._in_hand -= len(cut.items)
+                self.ledger.send("", len(cut.items), 0, None)
                 self._check_finished()
             return True
 

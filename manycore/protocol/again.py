@@ -87,6 +87,9 @@ class Resender:
         failed = self._failed(record, parcels)
         if not len(failed):
             raise NotRetryable(batch, "none of its items has failed")
+        spans = [covers(parcel.chunk) for parcel in parcels]
+        if not any(failed.common(span.start, span.stop) for span in spans):
+            raise NotRetryable(batch, "what has failed was never sent")
         lost = [digest for digest in _references(parcels) if not self._redis.exists(keys.reference(digest))]
         if lost:
             raise NotRetryable(batch, "its function, or the modules that it needs, are no longer in Redis")
@@ -94,18 +97,14 @@ class Resender:
 
     def _failed(self, record: Record, parcels: Sequence[Parcel]) -> RangeSet:
         """The items whose first outcome is an error."""
-        custody, failed = Custody.of(parcels, record.total or 0), RangeSet()
+        custody = Custody.of(parcels, record.total or 0)
         for fields in self._entries(record.batch):
             with suppress(MessageRefused):  # a client that gathers says so
                 found = read_entry(self._redis, self._keyring, record.batch, fields)
                 if isinstance(found, Answered) and not record.owns(found):
                     continue
-                indices, errors = _errors(found, custody.ledger)
-                for part in custody.answer(indices)[0]:
-                    for at, index in enumerate(part.span, part.offset):
-                        if at in errors:
-                            failed.add(index, index + 1)
-        return failed
+                custody.answer(*_errors(found, custody.ledger))
+        return custody.failed
 
     def _entries(self, batch: str) -> Iterator[Fields]:
         last = "-"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,26 @@ def test_only_what_failed_runs_again(cluster: Cluster, tmp_path: Path) -> None:
     assert again.id.startswith("rerun:retry-")
     assert again.gather() == list(range(0, 100, 9))
     assert sum(isinstance(each, Exception) for each in batch.gather(return_exceptions=True)) == 12, "it keeps its own"
+
+
+def test_what_had_failed_before_the_batch_was_begun_again_can_be_run_again(cluster: Cluster, tmp_path: Path) -> None:
+    """Begun again, a batch sends nothing that is answered; then of what failed there were no arguments, and the new
+    batch was empty, without a word."""
+    flag = tmp_path / "flag"
+    flag.touch()
+    kwargs = {"flag": str(flag), "each": 9}
+    for _ in range(3):
+        batch = cluster.batch(fail_while, range(100), id="rerun-begun", kwargs=kwargs)
+        assert sum(isinstance(each, Exception) for each in batch.gather(return_exceptions=True)) == 12
+    flag.unlink()
+    assert batch.rerun_failed().gather() == list(range(0, 100, 9))
+
+
+def test_what_could_not_be_sent_cannot_be_run_again(cluster: Cluster) -> None:
+    batch = cluster.batch(str, [1, threading.Lock()], id="unsent")
+    batch.wait()
+    with pytest.raises(NotRetryable, match="was never sent"):
+        batch.rerun_failed()
 
 
 def test_what_fails_again_can_be_run_again(cluster: Cluster, tmp_path: Path) -> None:

@@ -210,6 +210,8 @@ class Housekeeper:
             pipe.hmget(keys.batch(lane.id), "cancelled", "function")
         found: list[Any] = pipe.execute()
         for lane, (flag, function) in zip(lanes, found, strict=True):
+            if flag is not None:
+                self._tidier.flagged(lane)  # first: what follows may be its end
             if flag is not None or (function is None and not lane.ephemeral):
                 lane.stop(BatchCancelled(lane.id), give_up_sent=flag != keys.STOPPING, flag=None)
 

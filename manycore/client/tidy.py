@@ -64,6 +64,11 @@ class Tidier:
         if lane.ephemeral and lane.over:
             self.drain(lane)
 
+    def flagged(self, lane: Lane) -> None:
+        """Somebody else has told its workers: the flag stays until each of its messages has met it."""
+        if lane.ephemeral:
+            self._told.add(lane.id)
+
     def spare(self, batch: str) -> None:
         """A named batch begins again: what its earlier run here has left to do must not meet it."""
         self._flags.pop(batch, None)

@@ -12,6 +12,7 @@ import pytest
 from manycore import Cluster
 from manycore.errors import BatchCancelled
 from manycore.protocol import keys
+from manycore.protocol.account import Accounts
 from tests.functions import busy, hold_the_gil, note_and_wait, square
 from tests.integration.conftest import Server
 from tests.probe import Probe
@@ -76,6 +77,26 @@ def test_a_cancel_survives_the_restart_of_all_workers(
     held = "manycore-unacked"
     wait_until(lambda: not client.hlen(held) and not client.llen("cpu"), "every message of it has come up")
     assert len(list(folder.iterdir())) <= begun + 2  # what ran, and its kill's moment
+
+
+def test_a_cancel_from_outside_reaches_what_still_waits(
+    server: Server, start_worker: StartWorker, connect: Connect, tmp_path: Path
+) -> None:
+    """Its client knows of the end at once, and tidies up: the flag stays for the messages that nobody has taken yet."""
+    cluster = connect(audit_seconds="0.2")
+    client = server.client()
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    batch = cluster.batch(note_and_wait, range(100), kwargs={"folder": str(folder), "seconds": 0.01})
+    wait_until(lambda: client.llen("cpu"), "it waits")
+    Accounts(client).cancel(batch.id, keys.GIVEN_UP, 3600)
+    with pytest.raises(BatchCancelled):
+        batch.gather()
+    start_worker()
+    assert cluster.submit(square, 3).result(timeout=20) == 9
+    account = keys.account(batch.id).encode()
+    wait_until(lambda: keys_of(server, batch.id) == [account], "every message of it has come up")
+    assert not list(folder.iterdir())
 
 
 def test_a_cancelled_batch_leaves_no_key(server: Server, start_worker: StartWorker, connect: Connect) -> None:

@@ -20,6 +20,13 @@ class Publisher:
         self._keyring = keyring
         self._wire = wire
 
+    def message(
+        self, chunk: Chunk, payload: bytes | memoryview, *, queue: str, shadow: str | None, not_before: float = 0.0
+    ) -> str:
+        """A chunk with its inline payload, as it lies in the list of its queue."""
+        sealed = seal_chunk(self._keyring, chunk, payload)
+        return envelope.around(chunk, sealed, queue=queue, shadow=shadow, not_before=not_before)
+
     def publish(
         self,
         chunks: Sequence[tuple[Chunk, bytes | memoryview]],
@@ -36,8 +43,7 @@ class Publisher:
         times = not_before or [0.0] * len(chunks)
         messages = []
         for (chunk, payload), when in zip(chunks, times, strict=True):
-            sealed = seal_chunk(self._keyring, chunk, payload)
-            messages.append(envelope.around(chunk, sealed, queue=queue, shadow=shadow, not_before=when))
+            messages.append(self.message(chunk, payload, queue=queue, shadow=shadow, not_before=when))
         if messages and self._wire is not None:
             self._wire.execute([("LPUSH", queue, *messages), ("EVAL", *bell.rung(queue))])
         elif messages:

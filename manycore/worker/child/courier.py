@@ -20,6 +20,7 @@ from manycore.protocol.message import Chunk
 from manycore.protocol.patience import OF_WORKERS, Patience
 from manycore.worker.child import splitting
 from manycore.worker.child.capture import Capture
+from manycore.worker.child.giving import give
 from manycore.worker.child.reporter import News, Reporter
 from manycore.worker.child.retries import retries_of
 from manycore.worker.child.run import ChunkRun
@@ -211,11 +212,13 @@ class Courier:
         if part is None:
             return
         try:
-            self._context.publisher.publish([(part, run.payload)], queue=run.queue, shadow=run.shadow)
+            other = give(self._context, run, part)
         except OF_WORKERS.away:
             logger.warning("%d items could not be given away; they stay here", len(part), exc_info=True)
+            other = "somebody"  # it may have been taken all the same
+        if other:
             run.items.keep()
-            run.share_with("somebody")  # it may have been taken all the same
+            run.share_with(other)
 
     def _flush(self, run: ChunkRun, position: int | None = None, *, last: bool = False) -> News:
         """Report `run`, and claim the item at `position`; what Redis then knows of may be begun."""

@@ -73,8 +73,7 @@ class Reporter:
         its message may come again, and must find that nothing is left.
         """
         stop = run.stop
-        start, begun = (stop, stop) if last else (run.tally.reported, run.items.begun + more)
-        resume = Resume(run.chunk.first, start, stop, min(run.careful, stop), begun, run.token, run.before)
+        resume = run.resume(stop, stop) if last else run.resume(run.tally.reported, run.items.begun + more)
         blocks = list(self._blocks(run, report, last=last))
         if last and run.tag and sum(map(len, blocks)) <= AT_ONCE_BYTES:
             return knowing(self._context.redis, lambda: self._finished(run, report, log, resume, blocks), FINISH)

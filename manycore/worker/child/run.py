@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from manycore.protocol.message import Chunk
 from manycore.protocol.packing import Opened, Pickled
 from manycore.protocol.pickling import dumps
+from manycore.protocol.resume import Resume
 from manycore.worker.blackbox import BlackBox
 from manycore.worker.child import copies
 from manycore.worker.child.ahead import items_ahead
@@ -148,6 +149,11 @@ class ChunkRun:
             return
         self.items.hold(0)
         self.before, self.careful, self._shared = f"{self.before} {other}".strip(), self.chunk.stop, True
+
+    def resume(self, start: int, begun: int) -> Resume:
+        """How far it is: from `start` on all is still to run, and from `begun` on nothing has begun."""
+        stop = self.stop
+        return Resume(self.chunk.first, start, stop, min(self.careful, stop), begun, self.token, self.before)
 
     def give(self, count: int) -> Chunk | None:
         """Take up to `count` items off the end, as a new chunk; None if none was left."""

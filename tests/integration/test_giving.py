@@ -1,0 +1,126 @@
+"""A part of a running chunk is given away in one step: whoever dies in between, no item is in two chunks."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from manycore.protocol import keys
+from manycore.protocol.line import Line
+from manycore.protocol.message import Chunk, ItemOptions, open_chunk
+from manycore.protocol.publisher import Publisher
+from manycore.protocol.signing import Keyring
+from manycore.worker.blackbox import BlackBox
+from manycore.worker.child.courier import Courier
+from manycore.worker.child.giving import GIVE
+from manycore.worker.child.reporter import REPORT
+from manycore.worker.child.run import ChunkRun
+from manycore.worker.child.start import Start, fetch
+from manycore.worker.idleness import Idleness
+from tests.integration.conftest import Server
+
+QUEUE, TTL = "given-away", 60
+CHUNK = Chunk("given.c", "given", "t", None, ItemOptions(), 0, 0, 6, None, b"")
+KEYRING = Keyring([b"k" * 16])
+
+
+@pytest.fixture
+def store(server: Server) -> Iterator[Redis]:
+    client = server.client()
+    yield client
+    client.delete(keys.resume("given"), keys.strikes("given"), QUEUE, keys.bell(QUEUE))
+
+
+@pytest.fixture
+def context(store: Redis, tmp_path: Path) -> Any:
+    return SimpleNamespace(
+        redis=store,
+        publisher=Publisher(store, KEYRING),
+        line=Line(store),  # type: ignore[arg-type]
+        settings=SimpleNamespace(batch_ttl_seconds=TTL, connection_seconds=0.01, url="redis://h"),
+        keyring=KEYRING,
+        slots=1,
+        idleness=Idleness(),
+        name="host/1",
+        drain_flag=tmp_path / "drain",
+    )
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[BlackBox]:
+    box = BlackBox(tmp_path)
+    yield box
+    box.trace.close()
+
+
+def begun(context: Any, box: BlackBox, token: str) -> ChunkRun:
+    """As `intake` does."""
+    start = Start.of(CHUNK, fetch(context, CHUNK, token, known=True))
+    chunk = start.chunk
+    items = range(chunk.start, chunk.stop)
+    return ChunkRun(chunk, items, box, queue=QUEUE, token=token, before=start.unseen, careful=start.careful)
+
+
+def queued(store: Redis) -> list[range]:
+    """The items of the messages that wait."""
+    found: Any = store.lrange(QUEUE, 0, -1)
+    chunks = [open_chunk(KEYRING, b64decode(json.loads(message)["body"]))[0] for message in found]
+    return [chunk.indices_of(chunk.start, chunk.stop) for chunk in chunks]
+
+
+def test_who_dies_after_it_gave_leaves_the_next_run_nothing_of_it(store: Redis, context: Any, box: BlackBox) -> None:
+    """Before its next report. Two chunks would run an item then, and neither count what the other has begun."""
+    Courier(context)._give(begun(context, box, "c/1"), 2)
+    assert queued(store) == [range(4, 6)]
+    assert store.exists(keys.bell(QUEUE))
+    after = begun(context, box, "c/2")
+    assert (after.chunk.start, after.stop, after.careful, after.before) == (0, 4, 4, "c/1")
+
+
+def test_who_lost_the_chunk_gives_nothing_of_it(store: Redis, context: Any, box: BlackBox) -> None:
+    first = begun(context, box, "c/1")
+    begun(context, box, "c/2")
+    Courier(context)._give(first, 2)
+    assert queued(store) == []
+    assert (first.stop, len(first.items)) == (6, 6)
+    assert first.unseen(5) == "c/2", "the other run may have begun what is left: each is claimed"
+
+
+def test_nothing_is_given_of_a_chunk_that_another_run_has_ended(store: Redis, context: Any, box: BlackBox) -> None:
+    first = begun(context, box, "c/1")
+    store.delete(keys.resume("given"))
+    Courier(context)._give(first, 2)
+    assert queued(store) == []
+    assert first.must_claim(0)
+
+
+def test_items_that_cannot_be_given_away_are_run_here(context: Any, box: BlackBox, tmp_path: Path) -> None:
+    run = begun(context, box, "c/1")
+    context.redis = Redis(unix_socket_path=str(tmp_path / "nobody"))
+    Courier(context)._give(run, 3)
+    assert (len(run.items), run.items.given) == (6, 0)
+    assert run.must_claim(5), "they may have been taken all the same"
+
+
+def test_what_is_asked_twice_is_given_once(store: Redis, context: Any, box: BlackBox) -> None:
+    run = begun(context, box, "c/1")
+    run.give(2)
+    names, args = [keys.resume("given"), QUEUE], ["given.c", "c/1", str(run.resume(0, 4)), TTL, "message"]
+    assert [GIVE.run(store, names, args) for _ in range(2)] == [b"", b""]
+    assert store.lrange(QUEUE, 0, -1) == [b"message"]
+
+
+def test_a_run_whose_chunk_another_has_ended_learns_of_it(store: Redis, context: Any, box: BlackBox) -> None:
+    """It has taken the chunk's field along. Once a run that had been still went on as if nobody had begun the rest."""
+    run = begun(context, box, "c/1")
+    args = ["given.c", "c/1", str(run.resume(0, 1)), TTL]
+    assert REPORT.run(store, [keys.resume("given")], args) == b""
+    store.delete(keys.resume("given"))
+    assert REPORT.run(store, [keys.resume("given")], args) == b"somebody"

@@ -151,7 +151,7 @@ class Lane:
         """Whether an earlier run has answered all of a cut: then it does not leave."""
         with self._changing():
             span = cut.first, cut.first + len(cut.items)
-            if self.record is None or self.ledger.answered.missing(*span) or self.custody.failed.common(*span):
+            if self.record is None or self.ledger.answered.missing(*span) or self.ledger.failures.common(*span):
                 return False  # of what failed the arguments are sent: it may be run again
             if self.state == "open":
                 self._in_hand -= len(cut.items)
@@ -284,7 +284,6 @@ class Lane:
         parts, finished = self.custody.answer(indices, errors)
         if parts:
             arrivals = [Arrival.of(part, values, errors, block) for part in parts]
-            self.ledger.failed += sum(len(arrival.errors) for arrival in arrivals)
             self._outbox.put(partial(self._sink.deliver, arrivals))
         self._check_halt(errors if parts else {})
         self._check_finished()

@@ -104,7 +104,7 @@ class Resender:
                 if isinstance(found, Answered) and not record.owns(found):
                     continue
                 custody.answer(*_errors(found, custody.ledger))
-        return custody.failed
+        return custody.ledger.failures
 
     def _entries(self, batch: str) -> Iterator[Fields]:
         last = "-"

@@ -25,8 +25,6 @@ class Custody:
         self.ledger = Ledger()
         self.covered = RangeSet()
         """What messages of an earlier run of the same batch still hold."""
-        self.failed = RangeSet()
-        """The items whose first outcome is an error."""
         self.heard_at = monotonic()
         self._missed = RangeSet()
 
@@ -46,12 +44,7 @@ class Custody:
     def answer(self, indices: Sequence[int], errors: Collection[int] = ()) -> tuple[list[Part], list[Sent]]:
         """Note outcomes: the parts of them that are the first of their items, and the chunks that this finished."""
         self.heard_at = monotonic()
-        parts, finished = self.ledger.answer(indices, errors)
-        for part in parts if errors else ():
-            for at, index in enumerate(part.span, part.offset):
-                if at in errors:
-                    self.failed.add(index, index + 1)
-        return parts, finished
+        return self.ledger.answer(indices, errors)
 
     def gaps(self, indices: range) -> list[range]:
         """The parts of these items that have to be sent: neither answered nor in a message since an earlier run."""

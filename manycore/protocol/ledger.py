@@ -50,7 +50,8 @@ class Ledger:
         self.expected_items = 0
         """How far outcomes may be ahead of what was sent: a batch that is gone on with has some already."""
         self.open_bytes = 0
-        self.failed = 0
+        self.failures = RangeSet()
+        """The items whose first outcome is an error."""
         self.work_seconds = 0.0
         self.queues: set[str] = set()
         """Where its chunks were sent: where to look for one that is silent."""
@@ -69,6 +70,11 @@ class Ledger:
     def open_chunks(self) -> int:
         """How many chunks have items without an outcome."""
         return len(self._open)
+
+    @property
+    def failed(self) -> int:
+        """How many items have failed."""
+        return len(self.failures)
 
     @property
     def complete(self) -> bool:
@@ -108,6 +114,8 @@ class Ledger:
         else:
             add = self.answered.add
             fresh = [Part(s, at) for at, index in enumerate(indices) if index < end for s in add(index, index + 1)]
+        for part in fresh if errors else ():
+            self._note_failures(part, errors)
         return fresh, [sent for part in fresh for sent in self._settle(part.span)]
 
     def silent_since(self) -> float:
@@ -134,6 +142,16 @@ class Ledger:
 
     def open_payloads(self) -> list[str]:
         return [sent.payload_token for sent in self.open if sent.payload_token]
+
+    def _note_failures(self, part: Part, errors: Collection[int]) -> None:
+        offsets = range(part.offset, part.offset + len(part.span))
+        if len(errors) >= len(offsets) and all(map(errors.__contains__, offsets)):  # a cancelled batch has millions
+            self.failures.add(part.span.start, part.span.stop)
+            return
+        for at in errors if len(errors) < len(offsets) else offsets:
+            if at in offsets and at in errors:
+                index = part.span.start + at - part.offset
+                self.failures.add(index, index + 1)
 
     def _mark_failed(self, index: int) -> None:
         place = bisect_right(self._starts, index) - 1

@@ -17,9 +17,10 @@ from manycore.protocol import keys, packing
 from manycore.protocol.entries import NOT_BEGUN, Answered, Fields, Rejected, read_entry
 from manycore.protocol.failure import load_error
 from manycore.protocol.ledger import Sent
+from manycore.protocol.line import Command
 from manycore.protocol.record import ENTRIES_PER_READ
 from manycore.protocol.signing import Keyring
-from manycore.protocol.wire import Command, Wire
+from manycore.protocol.wire import Wire
 
 logger = logging.getLogger(__name__)
 Entries = list[tuple[bytes, Fields]]

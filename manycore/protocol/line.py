@@ -1,88 +1,97 @@
-"""A connection of its own for round trips of a few commands: redis-py's pool and pipeline cost more than the server.
+"""One connection to the server that its owner keeps, and commands as they are, several in one round trip.
 
-What is asked here may be asked again: a connection that was lost while nobody used it is made anew without a word.
+What redis-py does around a command costs more than the command: it takes a connection from a pool and gives it back,
+asks each time whether that still lives, and a pipeline is an object of its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import redis
 
 from manycore.protocol.store import Store, is_junk
 
+Command = tuple[Any, ...]
+
 
 class Line:
-    """For one thread of one process. Connects at first use."""
+    """For one thread at a time, of one process. Connects at first use, and again after whatever has broken it off:
+    what comes next on such a connection would be the answer to that."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, connected: Callable[[], Any] | None = None) -> None:
+        """`connected` gives the connection; else it is one that ends with this object."""
+        pool = store.connection_pool
+        self.store = store
+        self.is_proven = False
+        """Whether this connection has answered before: lost then, it was lost, perhaps, while nobody used it."""
+        self._connected = connected or partial(pool.connection_class, **pool.connection_kwargs)
         self._connection: Any = None
         self._owed = 0
         """Answers that nobody has read."""
-        self._used = False
 
     def round(self) -> Round:
         """The next round trip; what the last one left is dropped."""
         if self._owed:
-            self._drop()
+            self.drop()
         return Round(self)
 
-    def send(self, commands: list[tuple[Any, ...]]) -> None:
+    def send(self, commands: Sequence[Command]) -> None:
         """Raises redis-py's errors when the connection is lost."""
-        if self._connection is None:
-            pool = self._store.connection_pool
-            self._connection = pool.connection_class(**pool.connection_kwargs)
-        self._connection.send_packed_command(self._connection.pack_commands(commands))
+        try:
+            if self._connection is None:
+                self._connection = self._connected()
+            self._connection.send_packed_command(self._connection.pack_commands(commands))
+        except BaseException:
+            self.drop()
+            raise
         self._owed += len(commands)
 
-    def answers(self, commands: list[tuple[Any, ...]], sent: int) -> list[Any]:
-        """What comes of these commands, of which so many were sent; an error that the server answers is in its place.
+    def read(self) -> list[Any]:
+        """The answers to all that was sent; an error that the server answers is in its place.
 
-        Raises redis-py's errors when the connection is lost: whether they were run is unknown then.
+        Raises redis-py's errors when the connection is lost: whether the commands were run is unknown then.
         """
+        found: list[Any] = []
         try:
-            try:
-                return self._read(commands, sent)
-            except redis.ConnectionError:
-                if not self._used:
-                    raise
-                self._drop()
-                return self._read(commands, 0)
+            for _ in range(self._owed):
+                try:
+                    found.append(self._connection.read_response())
+                except redis.ResponseError as exc:
+                    found.append(exc)
         except BaseException:
-            self._drop()
+            self.drop()
             raise
+        self._owed, self.is_proven = 0, True
+        return found
 
-    def _read(self, commands: list[tuple[Any, ...]], sent: int) -> list[Any]:
-        if commands[sent:]:
-            self.send(commands[sent:])
-        found = [self._answer() for _ in commands]
-        self._used = True
-        return [
-            self._store.again_without_junk(args) if is_junk(answer) else answer
-            for args, answer in zip(commands, found, strict=True)
-        ]
-
-    def _answer(self) -> Any:
-        try:
-            answer = self._connection.read_response()
-        except redis.ResponseError as exc:
-            answer = exc
-        self._owed -= 1
-        return answer
-
-    def _drop(self) -> None:
-        self._used, self._owed = False, 0
+    def drop(self) -> None:
+        """Use this connection no more."""
+        self._owed, self.is_proven = 0, False
         if self._connection is not None:
             self._connection.disconnect()
 
+    def drop_stale(self) -> None:
+        """The same, if the server has closed it, or said something that nobody asked for."""
+        try:
+            is_stale = self._connection is not None and self._connection.can_read()
+        except (OSError, redis.RedisError):
+            is_stale = True
+        if is_stale:
+            self.drop()
+
 
 class Round:
-    """A few commands, queued as on a pipeline of redis-py."""
+    """A few commands, queued as on a pipeline of redis-py.
+
+    What is asked here may be asked again: a connection that was lost while nobody used it is made anew without a word.
+    """
 
     def __init__(self, line: Line) -> None:
         self._line = line
-        self._commands: list[tuple[Any, ...]] = []
+        self._commands: list[Command] = []
         self._sent = 0
 
     def __len__(self) -> int:
@@ -104,14 +113,28 @@ class Round:
             self._sent = len(self._commands)
         except redis.ConnectionError:
             self._sent = 0  # `execute` meets it too, and decides
-            self._line.round()
 
     def execute(self, raise_on_error: bool = True) -> list[Any]:
         """Send the rest, and give all answers. Raises redis-py's errors; with `raise_on_error` those answered, too."""
         commands, sent = self._commands, self._sent
         self._commands, self._sent = [], 0
-        answers = self._line.answers(commands, sent)
+        was_proven = self._line.is_proven
+        try:
+            answers = self._answers(commands, sent)
+        except redis.ConnectionError:
+            if not was_proven:
+                raise
+            answers = self._answers(commands, 0)
         for answer in answers if raise_on_error else ():
             if isinstance(answer, redis.ResponseError):
                 raise answer
         return answers
+
+    def _answers(self, commands: Sequence[Command], sent: int) -> list[Any]:
+        if commands[sent:]:
+            self._line.send(commands[sent:])
+        store = self._line.store
+        return [
+            store.again_without_junk(command, {}) if is_junk(answer) else answer
+            for command, answer in zip(commands, self._line.read(), strict=True)
+        ]

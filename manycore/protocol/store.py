@@ -46,10 +46,10 @@ class Store(redis.Redis):
                 self.unlink(key)
         return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
 
-    def again_without_junk(self, args: Sequence[Any]) -> Any:
+    def again_without_junk(self, args: Sequence[Any], options: dict[str, Any]) -> Any:
         """Likewise, for who has other commands beside it: an error that the server answers is the answer."""
         try:
-            return self.execute_without_junk(args, {})
+            return self.execute_without_junk(args, options)
         except redis.ResponseError as exc:
             return exc
 
@@ -71,16 +71,10 @@ class StorePipeline(Pipeline):
         cleared = {key for place in met for key in _keys_of(commands[place][0])}
         for place, (args, options) in enumerate(commands):
             if place in met or (args[0] in ENDS and args[1] in cleared):  # what is made anew needs its end anew
-                replies[place] = self._again(args, options)
+                replies[place] = self._store.again_without_junk(args, options)
         if raise_on_error:
             self.raise_first_error(commands, replies)  # type: ignore[no-untyped-call]
         return replies
-
-    def _again(self, args: Any, options: Any) -> Any:
-        try:
-            return self._store.execute_without_junk(args, options)
-        except redis.ResponseError as exc:
-            return exc
 
 
 def is_junk(reply: Any) -> bool:

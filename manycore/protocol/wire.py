@@ -1,8 +1,7 @@
-"""One connection to the server that its owner keeps, and commands as they are, several in one round trip.
+"""The client's round trips: several commands at once, over a connection that is kept (`line`).
 
-What redis-py does around a command costs more than the command: it takes a connection from a pool and gives it back,
-asks each time whether that still lives, and a pipeline is an object of its own. A call has two round trips at its
-client, so there that counts. Errors are those of a pipeline without a transaction.
+A call has two round trips at its client, so what one costs there counts. Errors are those of a pipeline without a
+transaction, and replies as redis-py gives them.
 """
 
 from __future__ import annotations
@@ -12,13 +11,13 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
+from manycore.protocol.line import Command, Line
 from manycore.protocol.store import Store, is_junk
 
 IDLE_SECONDS = 1.0
 """A connection that was idle for so long may have been closed by the server: it is looked at before it is used."""
-Command = tuple[Any, ...]
 
 
 class Wire:
@@ -27,13 +26,17 @@ class Wire:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._turn = threading.Lock()
-        self._connection: Any = None
+        self._line = Line(store, store.connection_pool.get_connection)
         self._used_at = 0.0
 
     def execute(self, commands: Sequence[Command]) -> list[Any]:
         """Their replies. Raises redis-py's errors: the first of those replies that are one, after all were read."""
         with self._turn:
-            replies = self._exchanged(commands)
+            if monotonic() - self._used_at > IDLE_SECONDS:
+                self._line.drop_stale()
+            self._line.send(commands)
+            replies = self._line.read()
+            self._used_at = monotonic()
         found: list[Any] = []
         for command, reply in zip(commands, replies, strict=True):
             if not isinstance(reply, ResponseError):
@@ -43,36 +46,6 @@ class Wire:
             else:
                 raise reply
         return found
-
-    def _exchanged(self, commands: Sequence[Command]) -> list[Any]:
-        connection = self._connected()
-        replies: list[Any] = []
-        try:
-            connection.send_packed_command(connection.pack_commands(commands))
-            for _ in commands:
-                try:
-                    replies.append(connection.read_response())
-                except ResponseError as exc:
-                    replies.append(exc)
-        except BaseException:  # what comes next on it would be the answer to these
-            connection.disconnect()
-            raise
-        self._used_at = monotonic()
-        return replies
-
-    def _connected(self) -> Any:
-        if self._connection is None:
-            self._connection = self._store.connection_pool.get_connection()
-        elif monotonic() - self._used_at > IDLE_SECONDS and self._is_stale():
-            self._connection.disconnect()  # it connects again by itself
-        return self._connection
-
-    def _is_stale(self) -> bool:
-        """Whether the server has closed it, or said something that nobody asked for."""
-        try:
-            return bool(self._connection.can_read())
-        except (OSError, RedisError):
-            return True
 
     def _read(self, name: str, reply: Any) -> Any:
         """A reply as redis-py gives it."""

@@ -67,11 +67,7 @@ class Auditor:
             pipe.hget(keys.batch(chunk.batch), "mark")
         found = pipe.execute()
         known = zip(chunks, map(Resume.parse, found[::2]), found[1::2], strict=True)
-        return [
-            resume.of(chunk) if resume else chunk
-            for chunk, resume, mark in known
-            if not (chunk.mark and mark) or mark == chunk.mark.encode()
-        ]
+        return [resume.of(chunk) if resume else chunk for chunk, resume, mark in known if not chunk.is_outdated(mark)]
 
 
 def _parsed(message: bytes) -> Any:

@@ -78,6 +78,10 @@ class Chunk:
     def __len__(self) -> int:
         return self.stop - self.start
 
+    def is_outdated(self, mark: bytes | None) -> bool:
+        """Whether it is of another life or an earlier run of its batch, whose record says `mark` (`Record`)."""
+        return bool(self.mark and mark) and mark != self.mark.encode()
+
     def __reduce__(self) -> tuple[Any, ...]:
         """As its fields: a parent pickles it for its child with each call, and dataclasses take their time for it."""
         return type(self), tuple(getattr(self, name) for name in _CHUNK_FIELDS)

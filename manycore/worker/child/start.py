@@ -48,8 +48,8 @@ class Start:
     def of(cls, sent: Chunk, fetched: Fetched) -> Start:
         resume = Resume.parse(fetched.resume)
         chunk = resume.of(sent) if resume else sent
-        if sent.mark and fetched.mark and fetched.mark != sent.mark.encode():
-            chunk = replace(chunk, start=chunk.stop)  # of a batch that was deleted, and begun again under its name
+        if sent.is_outdated(fetched.mark):
+            chunk = replace(chunk, start=chunk.stop)
         before = resume.before.split() if resume else []
         unseen = [run for run in before if not strikes.named(fetched.strikes, run)]
         careful = resume.careful if resume and unseen else 0
@@ -72,7 +72,7 @@ def fetch(context: WorkerContext, chunk: Chunk, token: str, *, known: bool) -> F
 
 
 def _fetched(context: WorkerContext, chunk: Chunk, token: str, *, known: bool) -> Fetched:
-    pipe, function, payload = context.line.round(), None, None
+    pipe = context.line.round()
     names = [keys.resume(chunk.batch), keys.strikes(chunk.batch), keys.batch(chunk.batch)]
     ttl = context.settings.batch_ttl_seconds
     BEGIN.queue(pipe, names, [chunk.id, chunk.start, chunk.stop, token, ttl, chunk.first])
@@ -80,12 +80,9 @@ def _fetched(context: WorkerContext, chunk: Chunk, token: str, *, known: bool) -
         pipe.get(keys.payload(chunk.batch, chunk.payload_token))
     if chunk.function is not None and not known:
         pipe.get(keys.reference(chunk.function))
-    begun, *rest = pipe.execute()
-    resume, cancelled, mark, found = begun
-    if chunk.payload_token is not None:
-        payload = rest.pop(0)
-    if rest:
-        function = rest.pop()
+    (resume, cancelled, mark, found), *rest = pipe.execute()
+    payload = rest.pop(0) if chunk.payload_token is not None else None
+    function = rest.pop(0) if rest else None
     return Fetched(cancelled, function, payload, resume, dict(zip(found[::2], found[1::2], strict=True)), mark)
 
 

@@ -105,8 +105,6 @@ class Ledger:
     def answer(self, indices: Sequence[int], errors: Collection[int] = ()) -> tuple[list[Part], list[Sent]]:
         """Note outcomes, `errors` at these offsets; gives those of `indices` that had none before, and the chunks that
         this finished."""
-        for offset in errors:
-            self._mark_failed(indices[offset])
         end = max(self.sent_items, self.expected_items)
         if isinstance(indices, range):
             found = self.answered.add(indices.start, min(indices.stop, end))
@@ -153,12 +151,6 @@ class Ledger:
                 index = part.span.start + at - part.offset
                 self.failures.add(index, index + 1)
 
-    def _mark_failed(self, index: int) -> None:
-        place = bisect_right(self._starts, index) - 1
-        sent = self._open[self._starts[place]] if place >= 0 else None
-        if sent is not None and index < sent.stop:
-            sent.failed = True
-
     def _settle(self, part: range) -> Iterator[Sent]:
         """Count `part` as answered in the chunks that sent it; gives the chunks that are finished now."""
         place = max(0, bisect_right(self._starts, part.start) - 1)
@@ -178,6 +170,7 @@ class Ledger:
             if sent.unanswered:
                 place += 1
                 continue
+            sent.failed = bool(self.failures.common(sent.start, sent.stop))
             del self._open[sent.start], self._starts[place]
             self._by_id.pop(sent.id, None)
             self.open_bytes -= sent.size_bytes

@@ -6,8 +6,9 @@ asks each time whether that still lives, and a pipeline is an object of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import redis
@@ -105,6 +106,12 @@ class Round:
 
     def get(self, key: str) -> None:
         self._commands.append(("GET", key))
+
+    def set(self, key: str, value: bytes, *, ex: int) -> None:
+        self._commands.append(("SET", key, value, "EX", ex))
+
+    def xadd(self, stream: str, fields: Mapping[bytes, Any]) -> None:
+        self._commands.append(("XADD", stream, "*", *chain.from_iterable(fields.items())))
 
     def push(self) -> None:
         """Send what is queued: the server begins with it while more is made ready."""

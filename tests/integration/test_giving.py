@@ -103,7 +103,7 @@ def test_nothing_is_given_of_a_chunk_that_another_run_has_ended(store: Redis, co
 
 def test_items_that_cannot_be_given_away_are_run_here(context: Any, box: BlackBox, tmp_path: Path) -> None:
     run = begun(context, box, "c/1")
-    context.redis = Redis(unix_socket_path=str(tmp_path / "nobody"))
+    context.line = Line(Redis(unix_socket_path=str(tmp_path / "nobody")))  # type: ignore[arg-type]
     Courier(context)._give(run, 3)
     assert (len(run.items), run.items.given) == (6, 0)
     assert run.must_claim(5), "they may have been taken all the same"
@@ -120,7 +120,8 @@ def test_what_is_asked_twice_is_given_once(store: Redis, context: Any, box: Blac
 def test_a_run_whose_chunk_another_has_ended_learns_of_it(store: Redis, context: Any, box: BlackBox) -> None:
     """It has taken the chunk's field along. Once a run that had been still went on as if nobody had begun the rest."""
     run = begun(context, box, "c/1")
-    args = ["given.c", "c/1", str(run.resume(0, 1)), TTL]
-    assert REPORT.run(store, [keys.resume("given")], args) == b""
+    names = [keys.resume("given"), keys.outcomes("given"), keys.batch("given"), QUEUE]
+    args = ["given.c", "c/1", str(run.resume(0, 1)), TTL, TTL]
+    assert REPORT.run(store, names, args) == [b"", None, 0]
     store.delete(keys.resume("given"))
-    assert REPORT.run(store, [keys.resume("given")], args) == b"somebody"
+    assert REPORT.run(store, names, args) == [b"somebody", None, 0]

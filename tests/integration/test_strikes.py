@@ -231,8 +231,9 @@ class World:
     def report(self, life: Life, begun: int) -> str:
         run = life.run
         resume = Resume(run.chunk.first, run.chunk.start, run.chunk.stop, run.careful, begun, life.token, run.before)
-        name = [keys.resume(self.chunk.batch)]
-        other: bytes = REPORT.run(self.store, name, [self.chunk.id, life.token, str(resume), TTL])
+        batch = self.chunk.batch
+        names = [keys.resume(batch), keys.outcomes(batch), keys.batch(batch), "nobody-waits"]
+        other: bytes = REPORT.run(self.store, names, [self.chunk.id, life.token, str(resume), TTL, TTL])[0]
         if other:
             run.share_with(other.decode())
         return other.decode()

@@ -31,7 +31,7 @@ class Pipe(SimpleNamespace):
 
 
 class Server:
-    """In place of a publisher and of a Redis client: takes nothing while it is away."""
+    """In place of a publisher, and of a client of Redis and its line: takes nothing while it is away."""
 
     def __init__(self) -> None:
         self.away = False
@@ -49,23 +49,15 @@ class Server:
     def message(self, *_: Any, **__: Any) -> str:
         return "a message"
 
-    def pipeline(self, **_: Any) -> Any:
-        return Pipe(
-            xadd=self.skip,
-            evalsha=self.reported,
-            eval=self.skip,
-            expire=self.skip,
-            hget=self.skip,
-            exists=self.skip,
-            execute=self.execute,
-        )
+    def round(self) -> Any:
+        return Pipe(evalsha=self.reported, eval=self.skip, execute=self.execute)
 
     def skip(self, *_: Any, **__: Any) -> None:
         """A command that is only queued."""
 
     def reported(self, *args: Any) -> None:
-        """`report.lua`: what is queued last is how far the run says that it is; `give.lua` has a key more."""
-        self._field = args[5] if args[1] == 1 else ""
+        """`report.lua`: its third argument is how far the run says that it is; `give.lua` has two keys."""
+        self._field = args[4 + args[1]] if args[1] != 2 else ""
 
     def execute(self, **_: Any) -> list[Any]:
         self._check()
@@ -73,7 +65,7 @@ class Server:
         if resume is None:
             return [self.other]
         self.resumes.append(resume)
-        return [self.other] if resume.start == resume.stop else [self.other, None, 0]
+        return [[self.other, None, 0]]
 
     def _check(self) -> None:
         if self.away:
@@ -98,6 +90,7 @@ def courier(server: Server, tmp_path: Path) -> Courier:
     context: Any = SimpleNamespace(
         publisher=server,
         redis=server,
+        line=server,
         clock=SimpleNamespace(now=lambda: 0.0),
         slots=1,
         idleness=Idleness(),

@@ -55,7 +55,9 @@ class Courier:
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
         self._writer = OutcomeWriter(context)
-        self._reporter = Reporter(context, self._writer)
+        self._line = context.line
+        """That of the items' thread, which has the lock, or nothing to say, while this one speaks."""
+        self._reporter = Reporter(context, self._line, self._writer)
         self._patience = Patience(context.settings, _pause, OF_WORKERS)
         self._changed = threading.Condition(threading.Lock())
         self._current: ChunkRun | None = None
@@ -212,7 +214,7 @@ class Courier:
         if part is None:
             return
         try:
-            other = give(self._context, run, part)
+            other = give(self._context, self._line, run, part)
         except OF_WORKERS.away:
             logger.warning("%d items could not be given away; they stay here", len(part), exc_info=True)
             other = "somebody"  # it may have been taken all the same

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from manycore.protocol import bell, keys
+from manycore.protocol.line import Line
 from manycore.protocol.message import Chunk
 from manycore.protocol.script import Script, knowing
 from manycore.worker.child.run import ChunkRun
@@ -13,7 +14,7 @@ from manycore.worker.context import WorkerContext
 GIVE = Script(__package__, "give")
 
 
-def give(context: WorkerContext, run: ChunkRun, part: Chunk) -> str:
+def give(context: WorkerContext, line: Line, run: ChunkRun, part: Chunk) -> str:
     """Send `part`, which `run` has given off its end after its last report.
 
     Returns the other run if one has taken the chunk over: then nothing was sent. Raises redis-py's errors: whether it
@@ -25,7 +26,7 @@ def give(context: WorkerContext, run: ChunkRun, part: Chunk) -> str:
     args = [chunk.id, run.token, field, context.settings.batch_ttl_seconds, message]
 
     def step() -> Any:
-        pipe = context.redis.pipeline(transaction=False)
+        pipe = line.round()
         GIVE.queue(pipe, [keys.resume(chunk.batch), queue], args)
         pipe.eval(*bell.rung(queue))
         return pipe.execute()[0]

@@ -19,6 +19,7 @@ from manycore.errors import ManycoreError
 from manycore.protocol import account, keys, logs, packing
 from manycore.protocol.account import Told
 from manycore.protocol.broker import PRIORITY_SUFFIXES, UNACKED, UNACKED_INDEX
+from manycore.protocol.line import Line
 from manycore.protocol.message import Block, Chunk
 from manycore.protocol.resume import Resume
 from manycore.protocol.script import Script, knowing
@@ -49,10 +50,11 @@ class News:
 
 
 class Reporter:
-    """Reports for one thread. Not thread-safe: its users hold the courier's lock."""
+    """Not thread-safe: its users hold the courier's lock."""
 
-    def __init__(self, context: WorkerContext, writer: OutcomeWriter) -> None:
+    def __init__(self, context: WorkerContext, line: Line, writer: OutcomeWriter) -> None:
         self._context = context
+        self._line = line
         self._writer = writer
         self._accountant = Accountant(context)
         self._has_told_logs = False
@@ -77,17 +79,17 @@ class Reporter:
         blocks = list(self._blocks(run, report, last=last))
         if last and run.tag and sum(map(len, blocks)) <= AT_ONCE_BYTES:
             return knowing(self._context.redis, lambda: self._finished(run, report, log, resume, blocks), FINISH)
-        step = partial(self._executed, run, report, log, resume, position, blocks)
+        step = partial(self._reported, run, report, log, resume, position, blocks)
         return knowing(self._context.redis, step, REPORT, CLAIM)
 
     def fail(self, chunk: Chunk, error: ManycoreError, log: Sequence[bytes]) -> None:
         """Write what a chunk that cannot run wrote before, and `error` as the outcome of its items."""
         if log:
-            pipe = self._context.redis.pipeline(transaction=False)
+            pipe = self._line.round()
             account.execute(pipe, self._told(pipe, chunk, log))
         self._writer.fail(chunk, error)
 
-    def _executed(
+    def _reported(
         self,
         run: ChunkRun,
         report: Report | None,
@@ -96,27 +98,24 @@ class Reporter:
         position: int | None,
         blocks: Sequence[bytes],
     ) -> News:
-        pipe = self._context.redis.pipeline(transaction=False)
-        chunk, last = run.chunk, resume.start == resume.stop
+        pipe, chunk, last = self._line.round(), run.chunk, resume.start == resume.stop
         told = self._told(pipe, chunk, log) if log else []
-        for sealed in blocks:
-            self._writer.put(pipe, chunk.batch, sealed)
-        self._writer.keep_alive(pipe, chunk)
+        if sum(map(len, blocks)) > AT_ONCE_BYTES:
+            for sealed in blocks:
+                self._writer.put(pipe, chunk.batch, sealed)
+            blocks = ()
         told += self._accountant.count(pipe, run, report, last=last)
         asked = len(pipe)
+        names = [keys.resume(chunk.batch), keys.outcomes(chunk.batch), keys.batch(chunk.batch)]
+        names += [run.queue + suffix for suffix in PRIORITY_SUFFIXES]
         ttl = self._context.settings.batch_ttl_seconds
-        REPORT.queue(pipe, [keys.resume(chunk.batch)], [chunk.id, run.token, str(resume), ttl])
-        if not last:  # then nothing comes of it any more
-            pipe.hget(keys.batch(chunk.batch), "cancelled")
+        REPORT.queue(pipe, names, [chunk.id, run.token, str(resume), ttl, self._writer.ttl(chunk), *blocks])
         claims = run.claims if position is not None else None
         if claims is not None and position is not None:
             claims.queue(pipe, position, run.unseen(position))
-        if not last:
-            pipe.exists(*(run.queue + suffix for suffix in PRIORITY_SUFFIXES))
-        other, *rest = account.execute(pipe, told)[asked:]
-        cancelled = rest.pop(0) if not last else None
-        refused = int(rest.pop(0)) if claims is not None else 0
-        return News(cancelled, any(rest), other.decode(), refused)
+        (other, cancelled, waiting), *rest = account.execute(pipe, told)[asked:]
+        refused = int(rest[0]) if rest else 0
+        return News(None if last else cancelled, bool(waiting), other.decode(), refused)
 
     def _finished(
         self, run: ChunkRun, report: Report | None, log: Sequence[bytes], resume: Resume, blocks: Sequence[bytes]
@@ -126,7 +125,7 @@ class Reporter:
         The account is told before, as whoever has the last outcome of a batch tells its end. Calls have no such end:
         there it is told when the outcomes are on their way already.
         """
-        pipe, chunk = self._context.line.round(), run.chunk
+        pipe, chunk = self._line.round(), run.chunk
         is_call = chunk.options.form == "call"
         told = self._told(pipe, chunk, log) if log else []
         if not is_call:

@@ -98,6 +98,7 @@ class ManycoreTask(Task):
         try:
             return courier.finish(run)
         except ConnectionFailed as exc:
+            courier.leave()
             raise Reject(exc, requeue=True) from exc  # the outcomes that could not be written are run for again
 
     def _refuse(self, courier: Courier, chunk: Chunk, error: ManycoreError, capture: Capture) -> Summary:

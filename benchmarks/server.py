@@ -1,4 +1,7 @@
-"""The embedded server, for the peers that need one: as a local cluster has it, on a loopback port of its own."""
+"""The embedded server, for the peers that need one: as a local cluster has it, on a loopback port of its own.
+
+Without a title of its own, which it would write over the mark in its environment (`measures.cpu`).
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ requirepass {password}
 dir "{folder}"
 save ""
 appendonly no
+set-proc-title no
 maxmemory-policy noeviction
 """
 

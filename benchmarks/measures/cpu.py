@@ -1,7 +1,8 @@
 """CPU that is not the user's: of all processes of a run, beyond what the items themselves burnt.
 
-A run's processes are those with its mark in their environment: children of children, and daemons too. Their CPU time is
-read from their clock (clock_getcpuclockid(3) says how its number is made), and of children that ended from `stat`.
+A run's processes are those with its mark in their environment, daemons too, and what these have started: a server
+writes its title where its environment was. Their CPU time is read from their clock (clock_getcpuclockid(3) says how its
+number is made), and of children that ended from `stat`.
 """
 
 from __future__ import annotations
@@ -26,9 +27,13 @@ def cpu(peer: Peer, scale: float = 1.0) -> list[Reading]:
 
 
 def marked(mark: str) -> list[int]:
-    """The processes that carry this mark."""
+    """The processes that carry this mark, and their children."""
     wanted = f"{MARK_VARIABLE}={mark}".encode()
-    return [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/environ") if wanted in _variables(path)]
+    parents = {int(path.name): _parent(path) for path in Path("/proc").glob("[0-9]*")}
+    found = {pid for pid in parents if wanted in _variables(Path(f"/proc/{pid}/environ"))}
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return sorted(found)
 
 
 def cpu_seconds(mark: str) -> float:
@@ -51,6 +56,13 @@ def _variables(path: Path) -> list[bytes]:
         return path.read_bytes().split(b"\0")
     except OSError:
         return []  # it ended, or is somebody else's
+
+
+def _parent(path: Path) -> int:
+    try:
+        return int((path / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0  # it ended
 
 
 def _of_process(pid: int) -> float:

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from kombu import Connection
@@ -41,7 +40,7 @@ from manycore.worker.blackbox import BlackBox
 from manycore.worker.code import CodeStore, Imports
 from manycore.worker.folder import RunFolder
 from manycore.worker.functions import Function, FunctionCache
-from manycore.worker.idleness import Idleness
+from manycore.worker.noticeboard import Noticeboard
 from manycore.worker.objects import WorkerObjects
 from manycore.worker.outage import outlast
 from manycore.worker.packages import PackageStore, packages_folder
@@ -101,7 +100,7 @@ class WorkerContext:
         """What the parent has counted since it began, for metrics: its heartbeat tells."""
         self.slots = 1
         """Of this worker: how many chunks it runs at a time."""
-        self.idleness = Idleness()
+        self.noticeboard = Noticeboard()
         self.runs_items = False
         """Whether this process runs items and calls: a child does, and a worker of threads."""
 
@@ -137,11 +136,6 @@ class WorkerContext:
             self._local.line = Line(self.redis)
         line: Line = self._local.line
         return line
-
-    @property
-    def drain_flag(self) -> Path:
-        """A file that is there once the worker stops: whatever has not started goes back to its queue."""
-        return self.folder / "drain"
 
     @cached_property
     def name(self) -> str:

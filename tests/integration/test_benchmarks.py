@@ -74,6 +74,17 @@ def test_the_cpu_of_a_run_is_that_of_its_processes_and_of_their_dead_children() 
             process.kill()
 
 
+def test_the_cpu_of_a_run_is_also_that_of_a_server_that_has_lost_its_environment() -> None:
+    child = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'print(flush=True); input()'], env={})"
+    with marked_run() as environment:
+        mark, pipe = environment[MARK_VARIABLE], subprocess.PIPE
+        with subprocess.Popen([sys.executable, "-c", child], env=environment, stdin=pipe, stdout=pipe) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            assert len(marked(mark)) == 2
+            process.kill()
+
+
 def test_what_wakes_up_is_counted() -> None:
     """Of a process that waits a hundred times, each of its threads."""
     waits = "import threading, time; waits = lambda: [time.sleep(0.001) for _ in range(50)]"

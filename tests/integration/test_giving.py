@@ -23,7 +23,7 @@ from manycore.worker.child.giving import GIVE
 from manycore.worker.child.reporter import REPORT
 from manycore.worker.child.run import ChunkRun
 from manycore.worker.child.start import Start, fetch
-from manycore.worker.idleness import Idleness
+from manycore.worker.noticeboard import Noticeboard
 from tests.integration.conftest import Server
 
 QUEUE, TTL = "given-away", 60
@@ -47,9 +47,8 @@ def context(store: Redis, tmp_path: Path) -> Any:
         settings=SimpleNamespace(batch_ttl_seconds=TTL, connection_seconds=0.01, url="redis://h"),
         keyring=KEYRING,
         slots=1,
-        idleness=Idleness(),
+        noticeboard=Noticeboard(),
         name="host/1",
-        drain_flag=tmp_path / "drain",
     )
 
 

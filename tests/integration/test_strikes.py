@@ -231,8 +231,7 @@ class World:
     def report(self, life: Life, begun: int) -> str:
         run = life.run
         resume = Resume(run.chunk.first, run.chunk.start, run.chunk.stop, run.careful, begun, life.token, run.before)
-        batch = self.chunk.batch
-        names = [keys.resume(batch), keys.outcomes(batch), keys.batch(batch), "nobody-waits"]
+        names = [of(self.chunk.batch) for of in (keys.resume, keys.outcomes, keys.batch, keys.bell)]
         other: bytes = REPORT.run(self.store, names, [self.chunk.id, life.token, str(resume), TTL, TTL])[0]
         if other:
             run.share_with(other.decode())

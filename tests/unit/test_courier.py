@@ -21,7 +21,7 @@ from manycore.worker.blackbox import BlackBox
 from manycore.worker.child.courier import FOLLOWED_SECONDS, Courier
 from manycore.worker.child.intake import skip
 from manycore.worker.child.run import ChunkRun
-from manycore.worker.idleness import Idleness
+from manycore.worker.noticeboard import Noticeboard
 from tests.runs import turn_of
 
 
@@ -93,11 +93,10 @@ def courier(server: Server, tmp_path: Path) -> Courier:
         line=server,
         clock=SimpleNamespace(now=lambda: 0.0),
         slots=1,
-        idleness=Idleness(),
+        noticeboard=Noticeboard(),
         settings=settings,
         keyring=Keyring([b"k" * 16]),
         name="host/1",
-        drain_flag=tmp_path / "drain",
     )
     return Courier(context)
 
@@ -215,7 +214,7 @@ def test_a_child_whose_neighbours_all_have_work_asks_and_tells_less_often(courie
     courier._looked = (monotonic() - 0.1, 0.05)
     run.tally.seconds.append(0.0)
     for idle in (True, False):
-        courier._context.idleness.say(idle)
+        courier._context.noticeboard.say_idle(idle)
         assert courier._must_look(run) == courier._must_report(run) == idle
 
 

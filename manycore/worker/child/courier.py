@@ -36,7 +36,7 @@ TICK_SECONDS = 0.05
 """Outcomes wait this long while a slot is idle. Shorter loads Redis: each child makes one round trip a tick."""
 FOLLOWED_SECONDS = 0.2
 """How long the rest of a batch may be on its way: it is about to be sent, and idle slots wait for that."""
-CALM_TICKS = 3
+CALM_TICKS = 6
 """Where every slot of this worker has work, outcomes wait for so many ticks: a report takes some of the CPU that items
 could have, and nobody here is waiting for anything that it would bring."""
 REST_SECONDS = 0.5
@@ -130,21 +130,29 @@ class Courier:
         self.riding_out(lambda: self._reporter.fail(chunk, error, log))
 
     def _loop(self) -> None:
-        tick, cared_for = FIRST_TICK_SECONDS, None
+        tick, cared_for, batch = FIRST_TICK_SECONDS, None, ""
         while True:
             run = self._awaited()
             if run is not cared_for:
-                tick, cared_for, self._looked = self._first_tick(run), run, (run.started, FIRST_TICK_SECONDS)
-                sleep(max(0.0, tick - run.elapsed))
+                tick = self._first_tick(run, follows=run.chunk.batch == batch)
+                cared_for, batch, self._looked = run, run.chunk.batch, (run.started, tick)
+                self._pause(max(0.0, tick - run.elapsed))
             elif run.has_news or tick < TICK_SECONDS:
                 tick = min(tick * 2, TICK_SECONDS)
-                sleep(tick)
+                self._pause(tick)
             else:
                 self._rest(run)
             try:
                 self._tend(run, tick)
             except BaseException:  # the boundary of the thread: `finish` meets it too, and there it is an outcome
                 logger.exception("The outcomes of a running chunk could not be carried away")
+
+    def _pause(self, seconds: float) -> None:
+        """Until a slot falls idle, where all have work; of many neighbours not all wake for that."""
+        if self._context.noticeboard.any_idle or self._context.slots > splitting.LOOKING_SLOTS:
+            sleep(seconds)
+        else:
+            self._context.noticeboard.wait_for_idle(seconds)
 
     def _rest(self, run: ChunkRun) -> None:
         """Wait until another run comes, not for long: of one last item, its own thread tells how it ends."""
@@ -154,14 +162,17 @@ class Courier:
                 self._changed.wait(REST_SECONDS)
             self._sleeping = False
 
-    def _first_tick(self, run: ChunkRun) -> float:
-        """Later beside many neighbours that have work: they may all be about to begin, and need the cores for that."""
+    def _first_tick(self, run: ChunkRun, *, follows: bool) -> float:
+        """Later where all neighbours have work: if they are many they may all be about to begin, and need the cores for
+        that; and of a run that `follows` another one of its batch nobody waits for a first outcome."""
+        if self._is_wanted(run):
+            return FIRST_TICK_SECONDS
         crowd = self._context.slots / splitting.LOOKING_SLOTS
-        return FIRST_TICK_SECONDS * (1.0 if self._is_wanted(run) else max(1.0, crowd))
+        return TICK_SECONDS if follows else FIRST_TICK_SECONDS * max(1.0, crowd)
 
     def _is_wanted(self, run: ChunkRun) -> bool:
         """Whether a slot may be idle that gets nothing but what is given to it."""
-        return self._context.idleness.any and not (run.is_followed and run.elapsed < FOLLOWED_SECONDS)
+        return self._context.noticeboard.any_idle and not (run.is_followed and run.elapsed < FOLLOWED_SECONDS)
 
     def _awaited(self) -> ChunkRun:
         deadline = monotonic() + HOVER_SECONDS
@@ -180,7 +191,7 @@ class Courier:
                 return
             if not run.has_news:
                 return  # one long item is all there is: nothing to carry, nothing to give
-            drains = self._context.drain_flag.exists()
+            drains = self._context.noticeboard.drains
             if not (drains or self._must_report(run) or self._must_look(run)):
                 return
             self._looked = monotonic(), tick

@@ -1,7 +1,7 @@
 """Ends a worker so that nothing it runs is lost, and nothing that could finish runs twice.
 
 On SIGTERM Celery takes no more messages and waits for what runs (a warm shutdown). Beside that wait:
-1. A flag tells the couriers to give back what their chunks have not started: only running items are waited for.
+1. A notice tells the couriers to give back what their chunks have not started: only running items are waited for.
 2. A thread renews the leases of those; the event loop, which does it otherwise, has ended.
 3. After `stop_seconds` it lets the leases go, so that others start over with the unfinished items at once, and ends
    the process. Nobody is blamed for that.
@@ -40,7 +40,7 @@ class Drain:
 
     def begin(self) -> None:
         """Give back what has not started, and keep what has; returns at once."""
-        self._context.drain_flag.touch()
+        self._context.noticeboard.say_drain()
         threading.Thread(target=self._watch, name="manycore-drain", daemon=True).start()
 
     def _watch(self) -> None:

@@ -21,6 +21,7 @@ from manycore.worker.parent.periodic import PeriodicStep
 
 logger = logging.getLogger(__name__)
 STOCK_SECONDS = keys.HEARTBEAT_SECONDS / 2
+STOCK_PATIENCE = 12
 
 
 class Heartbeat:
@@ -51,14 +52,18 @@ class Heartbeat:
         }
         self._inventory: Inventory | None = None
 
-    def take_stock(self) -> None:
+    def take_stock(self, patience: int = STOCK_PATIENCE) -> None:
         """Say what can be imported here, from the next beat on. On a thread of its own, for it takes a while; and a
-        moment later: the first items are about to come."""
-        later = threading.Timer(STOCK_SECONDS, self._take_stock)
+        moment later: the first items are about to come, and have the cores until they are done, or for so many moments.
+        """
+        later = threading.Timer(STOCK_SECONDS, self._take_stock, [patience])
         later.name, later.daemon = "manycore-inventory", True
         later.start()
 
-    def _take_stock(self) -> None:
+    def _take_stock(self, patience: int) -> None:
+        if state.active_requests and patience:
+            self.take_stock(patience - 1)
+            return
         try:
             self._inventory = take_stock()
         except Exception:  # a boundary: the metadata of packages can be anything, and clients do without

@@ -108,7 +108,7 @@ class Channel(channel.Channel):
     def _credit(self) -> int:
         """How many messages are asked for: about as many as there are idle slots. A power of two: each is a form."""
         credit = max(1, self.qos.can_consume_max_estimate() or 1)
-        self.context.idleness.say(credit)
+        self.context.noticeboard.say_idle(credit)
         return int(1 << credit.bit_length() - 1)
 
     def _asking(self, queues: tuple[str, ...], timeout: float, most: int) -> Form | None:
@@ -186,7 +186,7 @@ class Channel(channel.Channel):
         """Take what was recorded. If that is interrupted, nobody renews the leases of the rest: they come again."""
         queue = names[0].decode().rsplit(self.sep, 1)[0]  # all of one
         self._queue_cycle.rotate(queue)
-        self.context.idleness.say((self.qos.can_consume_max_estimate() or 0) - len(messages))
+        self.context.noticeboard.say_idle((self.qos.can_consume_max_estimate() or 0) - len(messages))
         tags = [f"{self._tag}-{count}" if count else self._tag for count in range(len(messages))]
         kept = [self._take(queue, raw, tag) for raw, tag in zip(messages, tags, strict=True)]
         for place in reversed([place for place, is_ours in enumerate(kept) if not is_ours]):

@@ -1,0 +1,63 @@
+"""What the parent of a worker tells its children, in memory that they share: nobody asks Redis, or the disk.
+
+1. How many more messages it would take now. A child that knows that its neighbours have enough need not look at every
+   tick whether the queue is empty.
+2. That a slot has just fallen idle: one of the children that wait for it wakes, and shares what it has.
+3. That the worker stops: whatever has not started goes back to its queue.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from contextlib import suppress
+from mmap import PAGESIZE, mmap
+from time import monotonic
+
+IDLE, DRAINS = 0, 1
+
+
+class Noticeboard:
+    """Made before the fork. Of a worker that says nothing, a slot may be idle."""
+
+    def __init__(self) -> None:
+        self._notices = memoryview(mmap(-1, PAGESIZE)).cast("i")
+        self._notices[IDLE] = 1
+        self._woken, self._wakes = os.pipe()
+        for end in (self._woken, self._wakes):
+            os.set_blocking(end, False)
+
+    def say_idle(self, slots: int) -> None:
+        """So many slots have nothing to do. Said by the parent alone."""
+        were, self._notices[IDLE] = self._notices[IDLE], slots
+        if (were > 0) != (slots > 0):
+            with suppress(BlockingIOError):  # nobody waits, or nobody has to be called off
+                _ = os.write(self._wakes, b"!") if slots > 0 else os.read(self._woken, PAGESIZE)
+
+    @property
+    def any_idle(self) -> bool:
+        """Whether a slot may have nothing to do."""
+        return self._notices[IDLE] > 0
+
+    def wait_for_idle(self, seconds: float) -> None:
+        """Wait until a slot falls idle and nobody else has woken of it, but no longer than this."""
+        poll, deadline = select.poll(), monotonic() + seconds
+        poll.register(self._woken, select.POLLIN)
+        while (left := deadline - monotonic()) > 0:
+            if poll.poll(left * 1000):
+                with suppress(BlockingIOError):  # another child has read it
+                    os.read(self._woken, 1)
+                    return
+
+    def say_drain(self) -> None:
+        """The worker takes no more messages."""
+        self._notices[DRAINS] = 1
+
+    @property
+    def drains(self) -> bool:
+        return self._notices[DRAINS] > 0
+
+    def __del__(self) -> None:
+        for end in (self._woken, self._wakes):
+            with suppress(OSError):
+                os.close(end)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 CHUNKS_PER_SLOT = 4
 """More make the splitting at the end cheaper, fewer make the messages cheaper."""
-SMALL_SHARE = 500
+SMALL_SHARE = 2_000
 """An input of at most so many items for each slot goes as one chunk for each. A message costs as much as a thousand
 short items, and whether they are short nobody knows yet; long ones are split while they run."""
 MAX_CHUNK_ITEMS = 32_768

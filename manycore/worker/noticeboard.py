@@ -30,24 +30,32 @@ class Noticeboard:
     def say_idle(self, slots: int) -> None:
         """So many slots have nothing to do. Said by the parent alone."""
         were, self._notices[IDLE] = self._notices[IDLE], slots
-        if (were > 0) != (slots > 0):
-            with suppress(BlockingIOError):  # nobody waits, or nobody has to be called off
-                _ = os.write(self._wakes, b"!") if slots > 0 else os.read(self._woken, PAGESIZE)
+        if slots > 0 >= were:
+            self.wake_one()
+        elif were > 0 >= slots:
+            with suppress(BlockingIOError):  # nobody has to be called off
+                os.read(self._woken, PAGESIZE)
 
     @property
     def any_idle(self) -> bool:
         """Whether a slot may have nothing to do."""
         return self._notices[IDLE] > 0
 
-    def wait_for_idle(self, seconds: float) -> None:
-        """Wait until a slot falls idle and nobody else has woken of it, but no longer than this."""
+    def wake_one(self) -> None:
+        """Wake one of those that wait: a slot has fallen idle, or who woke of it has nothing to share."""
+        with suppress(BlockingIOError):  # nobody has listened for long
+            os.write(self._wakes, b"!")
+
+    def wait_for_idle(self, seconds: float) -> bool:
+        """Whether a slot falls idle, and nobody else has woken of it; waits for that no longer than this."""
         poll, deadline = select.poll(), monotonic() + seconds
         poll.register(self._woken, select.POLLIN)
         while (left := deadline - monotonic()) > 0:
             if poll.poll(left * 1000):
                 with suppress(BlockingIOError):  # another child has read it
                     os.read(self._woken, 1)
-                    return
+                    return True
+        return False
 
     def say_drain(self) -> None:
         """The worker takes no more messages."""

@@ -29,13 +29,13 @@ def test_a_message_that_vanished_is_sent_again(
     server: Server, start_worker: Callable[..., Any], connect: Connect
 ) -> None:
     cluster = connect(audit_seconds="0.3")
-    batch = cluster.batch(square, range(2000))
+    batch = cluster.batch(square, range(10_000))
     client = server.client()
     wait_until(lambda: client.llen("cpu") == 8, "all chunks are queued")
     for _ in range(5):
         client.lpop("cpu")
     start_worker()
-    assert batch.gather() == [n * n for n in range(2000)]
+    assert batch.gather() == [n * n for n in range(10_000)]
 
 
 def test_everything_vanished_payloads_and_functions_too(
@@ -43,12 +43,12 @@ def test_everything_vanished_payloads_and_functions_too(
 ) -> None:
     """What a server without persistence leaves behind when it is killed: nothing."""
     cluster = connect(audit_seconds="0.3", inline_bytes="0")
-    batch = cluster.batch(lambda n: n + 1, range(2000))
+    batch = cluster.batch(lambda n: n + 1, range(10_000))
     client = server.client()
     wait_until(lambda: client.llen("cpu") == 8, "all chunks are queued")
     client.delete("cpu", *client.keys("mc:*:in:*"), *client.keys("mc:ref:*"))
     start_worker()
-    assert batch.gather() == list(range(1, 2001))
+    assert batch.gather() == list(range(1, 10_001))
 
 
 def test_what_is_being_worked_on_is_not_sent_again(
@@ -85,14 +85,14 @@ def test_junk_in_a_queue_does_not_stop_the_search(
     server: Server, start_worker: Callable[..., Any], connect: Connect
 ) -> None:
     cluster = connect(audit_seconds="0.2")
-    batch = cluster.batch(square, range(2000))
+    batch = cluster.batch(square, range(10_000))
     client = server.client()
     wait_until(lambda: client.llen("cpu") == 8, "all chunks are queued")
     client.lpop("cpu")
     client.rpush("cpu", b"{junk", b"[]", b"{}", b"7", b'{"body": 5}')
     client.hset("manycore-unacked", mapping={"a": b"[", "b": b"[]", "c": b"{}"})
     start_worker()
-    assert batch.gather() == [n * n for n in range(2000)]
+    assert batch.gather() == [n * n for n in range(10_000)]
 
 
 def kill(client: redis.Redis, batch: str, *, times: int, runs_in: str = "") -> None:

@@ -218,6 +218,15 @@ def test_a_child_whose_neighbours_all_have_work_asks_and_tells_less_often(courie
         assert courier._must_look(run) == courier._must_report(run) == idle
 
 
+def test_a_slot_that_falls_idle_gets_something_at_once(server: Server, courier: Courier, run: ChunkRun) -> None:
+    for slots in (0, 1):
+        courier._context.noticeboard.say_idle(slots)
+    assert not courier._tend(run, 0.05), "its run has just ended: it is another's to share"
+    courier._current, run.started = run, run.started - 10.0
+    assert courier._tend(run, 0.05)
+    assert run.items.given == 3
+
+
 def test_a_chunk_whose_batch_is_still_being_sent_is_wanted_by_nobody(courier: Courier, run: ChunkRun) -> None:
     followed, chunk = replace(run.chunk, total=run.chunk.stop + 1), run.chunk
     for run.chunk, since, wanted in ((chunk, 0.0, True), (followed, 0.0, False), (followed, FOLLOWED_SECONDS, True)):

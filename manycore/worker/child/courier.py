@@ -1,6 +1,6 @@
 """Carries outcomes away while items run: a thread of each child, beside the one that runs the items.
 
-Every 50 to 150 ms of a running chunk it reports what has finished and, if no chunk waits in the queue, gives away half
+Every 50 to 300 ms of a running chunk it reports what has finished and, if no chunk waits in the queue, gives away half
 of what is left: the next slot to fall idle would find nothing. When the worker stops, it gives back all that is left.
 As a thread it does so also while one long item runs. An item that holds the GIL for long inside C code holds this up
 too.
@@ -132,27 +132,29 @@ class Courier:
     def _loop(self) -> None:
         tick, cared_for, batch = FIRST_TICK_SECONDS, None, ""
         while True:
-            run = self._awaited()
+            run, woken = self._awaited(), False
             if run is not cared_for:
                 tick = self._first_tick(run, follows=run.chunk.batch == batch)
                 cared_for, batch, self._looked = run, run.chunk.batch, (run.started, tick)
-                self._pause(max(0.0, tick - run.elapsed))
+                woken = self._pause(max(0.0, tick - run.elapsed))
             elif run.has_news or tick < TICK_SECONDS:
                 tick = min(tick * 2, TICK_SECONDS)
-                self._pause(tick)
+                woken = self._pause(tick)
             else:
                 self._rest(run)
             try:
-                self._tend(run, tick)
+                if not self._tend(run, tick) and woken and self._context.noticeboard.any_idle:
+                    self._context.noticeboard.wake_one()
             except BaseException:  # the boundary of the thread: `finish` meets it too, and there it is an outcome
                 logger.exception("The outcomes of a running chunk could not be carried away")
 
-    def _pause(self, seconds: float) -> None:
-        """Until a slot falls idle, where all have work; of many neighbours not all wake for that."""
+    def _pause(self, seconds: float) -> bool:
+        """Where all slots have work, until one falls idle, and this is the one to share what it has. Of many neighbours
+        none is woken for that."""
         if self._context.noticeboard.any_idle or self._context.slots > splitting.LOOKING_SLOTS:
             sleep(seconds)
-        else:
-            self._context.noticeboard.wait_for_idle(seconds)
+            return False
+        return self._context.noticeboard.wait_for_idle(seconds)
 
     def _rest(self, run: ChunkRun) -> None:
         """Wait until another run comes, not for long: of one last item, its own thread tells how it ends."""
@@ -185,27 +187,29 @@ class Courier:
             self._sleeping = False
             return self._current
 
-    def _tend(self, run: ChunkRun, tick: float) -> None:
+    def _tend(self, run: ChunkRun, tick: float) -> bool:
+        """Carry away and share what it is time for. Says whether another slot has got something to do."""
         with self._changed:
             if self._current is not run:
-                return
+                return False
             if not run.has_news:
-                return  # one long item is all there is: nothing to carry, nothing to give
+                return False  # one long item is all there is: nothing to carry, nothing to give
             drains = self._context.noticeboard.drains
             if not (drains or self._must_report(run) or self._must_look(run)):
-                return
+                return False
             self._looked = monotonic(), tick
             try:
                 news = self._flush(run)
             except ConnectionFailed:
-                return  # `finish` will meet it too, and decides
+                return False  # `finish` will meet it too, and decides
             if news.cancelled:
                 run.cancel(news.cancelled)
             elif drains:
-                self._give(run, len(run.items))
+                return self._give(run, len(run.items))
             elif not news.waiting and not news.taken_over:
                 count = splitting.items_to_give(len(run.items), run.tally.done, run.elapsed)
-                self._give(run, min(count, run.unsuspected))  # a suspect stays where it is suspected
+                return self._give(run, min(count, run.unsuspected))  # a suspect stays where it is suspected
+            return news.waiting
 
     def _must_report(self, run: ChunkRun) -> bool:
         """Whether it is time to carry away what there is."""
@@ -220,10 +224,10 @@ class Courier:
         pause = splitting.seconds_to_look(tick, self._context.slots, idle=self._is_wanted(run))
         return monotonic() - looked_at >= pause
 
-    def _give(self, run: ChunkRun, count: int) -> None:
+    def _give(self, run: ChunkRun, count: int) -> bool:
         part = run.give(count) if count else None
         if part is None:
-            return
+            return False
         try:
             other = give(self._context, self._line, run, part)
         except OF_WORKERS.away:
@@ -232,6 +236,7 @@ class Courier:
         if other:
             run.items.keep()
             run.share_with(other)
+        return not other
 
     def _flush(self, run: ChunkRun, position: int | None = None, *, last: bool = False) -> News:
         """Report `run`, and claim the item at `position`; what Redis then knows of may be begun."""

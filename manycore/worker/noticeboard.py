@@ -12,13 +12,13 @@ import os
 import select
 from contextlib import suppress
 from mmap import PAGESIZE, mmap
-from time import monotonic
+from time import monotonic, sleep
 
 IDLE, DRAINS = 0, 1
 
 
 class Noticeboard:
-    """Made before the fork. Of a worker that says nothing, a slot may be idle."""
+    """Made before the fork, and there as long as its worker. Of one that says nothing, a slot may be idle."""
 
     def __init__(self) -> None:
         self._notices = memoryview(mmap(-1, PAGESIZE)).cast("i")
@@ -43,7 +43,7 @@ class Noticeboard:
 
     def wake_one(self) -> None:
         """Wake one of those that wait: a slot has fallen idle, or who woke of it has nothing to share."""
-        with suppress(BlockingIOError):  # nobody has listened for long
+        with suppress(OSError):  # nobody has listened for long, or an item has closed it
             os.write(self._wakes, b"!")
 
     def wait_for_idle(self, seconds: float) -> bool:
@@ -52,9 +52,13 @@ class Noticeboard:
         poll.register(self._woken, select.POLLIN)
         while (left := deadline - monotonic()) > 0:
             if poll.poll(left * 1000):
-                with suppress(BlockingIOError):  # another child has read it
+                try:
                     os.read(self._woken, 1)
                     return True
+                except BlockingIOError:
+                    continue  # another child has read it
+                except OSError:  # an item has closed what it did not open
+                    sleep(left)
         return False
 
     def say_drain(self) -> None:
@@ -64,8 +68,3 @@ class Noticeboard:
     @property
     def drains(self) -> bool:
         return self._notices[DRAINS] > 0
-
-    def __del__(self) -> None:
-        for end in (self._woken, self._wakes):
-            with suppress(OSError):
-                os.close(end)

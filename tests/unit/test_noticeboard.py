@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from time import thread_time
 
 import pytest
 
@@ -71,6 +72,17 @@ def test_what_is_no_longer_so_wakes_nobody(board: Noticeboard) -> None:
     for slots in (0, 1, 0):
         board.say_idle(slots)
     assert not board.wait_for_idle(0.01)
+
+
+def test_an_item_that_closes_everything_wakes_nobody(board: Noticeboard) -> None:
+    """As what makes a daemon of itself does."""
+    board.say_idle(0)
+    os.close(board._woken)
+    os.close(board._wakes)
+    before = thread_time()
+    assert not board.wait_for_idle(0.2)
+    assert thread_time() - before < 0.1, "it has not spun"
+    board.wake_one()
 
 
 def test_nobody_has_to_listen(board: Noticeboard) -> None:

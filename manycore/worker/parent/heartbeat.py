@@ -53,15 +53,14 @@ class Heartbeat:
         self._inventory: Inventory | None = None
 
     def take_stock(self, patience: int = STOCK_PATIENCE) -> None:
-        """Say what can be imported here, from the next beat on. On a thread of its own, for it takes a while; and a
-        moment later: the first items are about to come, and have the cores until they are done, or for so many moments.
-        """
-        later = threading.Timer(STOCK_SECONDS, self._take_stock, [patience])
+        """Say what can be imported here, from the next beat on. On a thread of its own, for it takes a while; and after
+        a moment in which nothing ran, or so many: the first items are about to come, and the cores are theirs."""
+        later = threading.Timer(STOCK_SECONDS, self._take_stock, [patience, _begun()])
         later.name, later.daemon = "manycore-inventory", True
         later.start()
 
-    def _take_stock(self, patience: int) -> None:
-        if state.active_requests and patience:
+    def _take_stock(self, patience: int, begun: int) -> None:
+        if patience and (state.active_requests or _begun() > begun):
             self.take_stock(patience - 1)
             return
         try:
@@ -114,6 +113,11 @@ class Heartbeat:
         if not redis.expire(keys.inventory(digest), keys.WORKER_TTL_SECONDS):
             redis.set(keys.inventory(digest), self._inventory.written(), ex=keys.WORKER_TTL_SECONDS)
         self._facts["inventory"] = digest
+
+
+def _begun() -> int:
+    """How many executions this worker has begun. Its event loop counts meanwhile."""
+    return sum(list(state.total_count.values()))
 
 
 def _editions(modules: set[str]) -> dict[str, Edition]:

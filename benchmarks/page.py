@@ -39,7 +39,7 @@ def markdown(run: Run) -> str:
     tables = [_of_peers(run.results, notes), _of_targets(run.results)]
     best = "; ".join(settings(run.results.entries()))
     says = " ".join(LEGEND.split("\n"))
-    reasons = ". ".join(notes.lines())
+    reasons = ". ".join(line.rstrip(".") for line in notes.lines())
     return "\n\n".join([head, *tables, says, f"Best settings, of each peer's documentation: {best}.", reasons]) + "\n"
 
 

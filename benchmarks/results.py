@@ -65,10 +65,12 @@ class Results:
         return median(ratios) if ratios else None
 
     def rival(self, cell: str, peer: str | None = None) -> Rival | None:
-        """The best of all peers, or this peer in its better setting. Those without processes are none."""
+        """The best of all peers, or this peer in its better setting. Those without processes are none, and what cannot
+        be is no figure."""
         better = min if BY_NAME[cell].lower_is_better else max
         entries = [entry for entry in all_entries() if peer == entry.peer or (peer is None and _competes(entry))]
-        known = {entry: value for entry in entries if (value := self.median(entry, cell)) is not None}
+        most = BY_NAME[cell].most
+        known = {entry: value for entry in entries if (value := self.median(entry, cell)) is not None and value <= most}
         if not known:
             return None
         best = better(known, key=lambda entry: known[entry])

@@ -63,10 +63,11 @@ class Sender:
         )
         return Parcel(chunk, cut.program, run.body, refs, run.held_bytes)
 
-    def send(self, parcel: Parcel, gaps: list[range], lane: Lane) -> None:
-        """Send these items of a parcel, by index; the lane's record notes it for who goes on with the batch."""
-        whole = gaps == [covers(parcel.chunk)]
-        self._parcels.send([parcel], None if whole else [parcel.part(gap.start, gap.stop) for gap in gaps], lane.record)
+    def send(self, parcel: Parcel, gaps: list[range], lane: Lane, *, later: bool = False) -> None:
+        """Send these items of a parcel, by index; the lane's record notes it for who goes on with the batch. `later`
+        lets other batches go first."""
+        parts = None if gaps == [covers(parcel.chunk)] else [parcel.part(gap.start, gap.stop) for gap in gaps]
+        self._parcels.send([parcel], parts, lane.record, later=later)
         self._references.prune(lane.id, lane.custody.references)
 
     def send_again(self, parcel: Parcel, indices: range) -> None:

@@ -27,9 +27,14 @@ class Parcels:
         self._references = references
 
     def send(
-        self, whole: Sequence[Parcel], parts: Sequence[Parcel] | None = None, record: Record | None = None
+        self,
+        whole: Sequence[Parcel],
+        parts: Sequence[Parcel] | None = None,
+        record: Record | None = None,
+        *,
+        later: bool = False,
     ) -> None:
-        """Send `parts` of these parcels, which may be none, by default all of them.
+        """Send `parts` of these parcels, which may be none, by default all of them; `later` lets others go first.
 
         `record` notes them for who goes on with the batch.
         """
@@ -39,7 +44,7 @@ class Parcels:
             or not self._references.held(whole)
         ):
             self._store(whole, record)
-        self._publish(whole if parts is None else parts)
+        self._publish(whole if parts is None else parts, later=later)
 
     def _store(self, whole: Sequence[Parcel], record: Record | None) -> None:
         pipe = self._redis.pipeline(transaction=False)
@@ -51,6 +56,7 @@ class Parcels:
         wanted = self._references.queue(pipe, whole)
         self._references.settle(wanted, pipe.execute() if len(pipe) else [])
 
-    def _publish(self, parcels: Sequence[Parcel]) -> None:
+    def _publish(self, parcels: Sequence[Parcel], *, later: bool) -> None:
         for (queue, shadow), group in groupby(parcels, key=lambda each: (each.program.queue, each.program.shadow)):
-            self._publisher.publish([(each.chunk, each.inline) for each in group], queue=queue, shadow=shadow)
+            chunks = [(each.chunk, each.inline) for each in group]
+            self._publisher.publish(chunks, queue=queue, shadow=shadow, later=later)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from redis import Redis
 
 from manycore.protocol import bell, envelope
+from manycore.protocol.broker import LATER
 from manycore.protocol.message import Chunk, seal_chunk
 from manycore.protocol.signing import Keyring
 from manycore.protocol.wire import Wire
@@ -34,8 +35,10 @@ class Publisher:
         queue: str,
         shadow: str | None = None,
         not_before: Sequence[float] = (),
+        later: bool = False,
     ) -> None:
         """Send chunks with their inline payloads, all or none; none runs before its time, if it has one (`clock`).
+        `later` lets those of others go first.
 
         Raises redis-py's errors when it fails. Whether they have arrived is then unknown; sending them again is safe,
         outcomes are deduplicated.
@@ -44,10 +47,11 @@ class Publisher:
         messages = []
         for (chunk, payload), when in zip(chunks, times, strict=True):
             messages.append(self.message(chunk, payload, queue=queue, shadow=shadow, not_before=when))
+        place = queue + LATER * later
         if messages and self._wire is not None:
-            self._wire.execute([("LPUSH", queue, *messages), ("EVAL", *bell.rung(queue))])
+            self._wire.execute([("LPUSH", place, *messages), ("EVAL", *bell.rung(queue))])
         elif messages:
             pipe = self._redis.pipeline(transaction=False)
-            pipe.lpush(queue, *messages)
+            pipe.lpush(place, *messages)
             pipe.eval(*bell.rung(queue))
             pipe.execute()

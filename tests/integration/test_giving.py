@@ -25,6 +25,7 @@ from manycore.worker.child.run import ChunkRun
 from manycore.worker.child.start import Start, fetch
 from manycore.worker.noticeboard import Noticeboard
 from tests.integration.conftest import Server
+from tests.queues import lists_of
 
 QUEUE, TTL = "given-away", 60
 CHUNK = Chunk("given.c", "given", "t", None, ItemOptions(), 0, 0, 6, None, b"")
@@ -35,7 +36,7 @@ KEYRING = Keyring([b"k" * 16])
 def store(server: Server) -> Iterator[Redis]:
     client = server.client()
     yield client
-    client.delete(keys.resume("given"), keys.strikes("given"), QUEUE, keys.bell(QUEUE))
+    client.delete(keys.resume("given"), keys.strikes("given"), *lists_of(QUEUE), keys.bell(QUEUE))
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def begun(context: Any, box: BlackBox, token: str) -> ChunkRun:
 
 def queued(store: Redis) -> list[range]:
     """The items of the messages that wait."""
-    found: Any = store.lrange(QUEUE, 0, -1)
+    found: Any = [message for each in lists_of(QUEUE) for message in store.lrange(each, 0, -1)]
     chunks = [open_chunk(KEYRING, b64decode(json.loads(message)["body"]))[0] for message in found]
     return [chunk.indices_of(chunk.start, chunk.stop) for chunk in chunks]
 
@@ -121,6 +122,6 @@ def test_a_run_whose_chunk_another_has_ended_learns_of_it(store: Redis, context:
     run = begun(context, box, "c/1")
     names = [keys.resume("given"), keys.outcomes("given"), keys.batch("given"), QUEUE]
     args = ["given.c", "c/1", str(run.resume(0, 1)), TTL, TTL]
-    assert REPORT.run(store, names, args) == [b"", None, 0]
+    assert REPORT.run(store, names, args) == [b"", None, 0, 0]
     store.delete(keys.resume("given"))
-    assert REPORT.run(store, names, args) == [b"somebody", None, 0]
+    assert REPORT.run(store, names, args) == [b"somebody", None, 0, 0]

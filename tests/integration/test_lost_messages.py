@@ -20,6 +20,7 @@ from manycore.worker.blackbox import Reading
 from manycore.worker.child.claims import CLAIM, SETTLE
 from tests.functions import busy, note_and_wait, note_run, square
 from tests.integration.conftest import Server
+from tests.queues import lists_of, lose, waiting
 from tests.waiting import wait_until
 
 Connect = Callable[..., Cluster]
@@ -31,9 +32,8 @@ def test_a_message_that_vanished_is_sent_again(
     cluster = connect(audit_seconds="0.3")
     batch = cluster.batch(square, range(10_000))
     client = server.client()
-    wait_until(lambda: client.llen("cpu") == 8, "all chunks are queued")
-    for _ in range(5):
-        client.lpop("cpu")
+    wait_until(lambda: waiting(client, "cpu") == 8, "all chunks are queued")
+    lose(client, "cpu", 5)
     start_worker()
     assert batch.gather() == [n * n for n in range(10_000)]
 
@@ -45,8 +45,8 @@ def test_everything_vanished_payloads_and_functions_too(
     cluster = connect(audit_seconds="0.3", inline_bytes="0")
     batch = cluster.batch(lambda n: n + 1, range(10_000))
     client = server.client()
-    wait_until(lambda: client.llen("cpu") == 8, "all chunks are queued")
-    client.delete("cpu", *client.keys("mc:*:in:*"), *client.keys("mc:ref:*"))
+    wait_until(lambda: waiting(client, "cpu") == 8, "all chunks are queued")
+    client.delete(*lists_of("cpu"), *client.keys("mc:*:in:*"), *client.keys("mc:ref:*"))
     start_worker()
     assert batch.gather() == list(range(1, 10_001))
 
@@ -87,8 +87,8 @@ def test_junk_in_a_queue_does_not_stop_the_search(
     cluster = connect(audit_seconds="0.2")
     batch = cluster.batch(square, range(10_000))
     client = server.client()
-    wait_until(lambda: client.llen("cpu") == 8, "all chunks are queued")
-    client.lpop("cpu")
+    wait_until(lambda: waiting(client, "cpu") == 8, "all chunks are queued")
+    lose(client, "cpu", 1)
     client.rpush("cpu", b"{junk", b"[]", b"{}", b"7", b'{"body": 5}')
     client.hset("manycore-unacked", mapping={"a": b"[", "b": b"[]", "c": b"{}"})
     start_worker()

@@ -65,7 +65,7 @@ class Server:
         if resume is None:
             return [self.other]
         self.resumes.append(resume)
-        return [[self.other, None, 0]]
+        return [[self.other, None, 0, 0]]
 
     def _check(self) -> None:
         if self.away:

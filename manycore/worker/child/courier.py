@@ -206,6 +206,8 @@ class Courier:
                 run.cancel(news.cancelled)
             elif drains:
                 return self._give(run, len(run.items))
+            elif splitting.is_anothers_turn(news.others, self._context.slots, run.elapsed) and not news.taken_over:
+                return self._give(run, min(len(run.items), run.unsuspected))
             elif not news.waiting and not news.taken_over:
                 count = splitting.items_to_give(len(run.items), run.tally.done, run.elapsed)
                 return self._give(run, min(count, run.unsuspected))  # a suspect stays where it is suspected

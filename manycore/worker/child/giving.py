@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from manycore.protocol import bell, keys
+from manycore.protocol.broker import LATER
 from manycore.protocol.line import Line
 from manycore.protocol.message import Chunk
 from manycore.protocol.script import Script, knowing
@@ -27,7 +28,7 @@ def give(context: WorkerContext, line: Line, run: ChunkRun, part: Chunk) -> str:
 
     def step() -> Any:
         pipe = line.round()
-        GIVE.queue(pipe, [keys.resume(chunk.batch), queue], args)
+        GIVE.queue(pipe, [keys.resume(chunk.batch), queue + LATER], args)
         pipe.eval(*bell.rung(queue))
         return pipe.execute()[0]
 

@@ -11,14 +11,15 @@
 -- KEYS[4..] the lists of its queue
 -- ARGV      chunk id, run, its field, TTL in seconds, TTL of the stream, then outcomes (signed blocks)
 -- Returns   the other run, `somebody` if it is unknown, '' if there is none; the flag; how many of the lists hold
---           messages.
+--           messages; and how many messages the first of them holds: batches that have not had their share.
 
 for i = 6, #ARGV do redis.call('xadd', KEYS[2], '*', 'o', ARGV[i]) end
 redis.call('expire', KEYS[2], ARGV[5])
 local flag, waiting = redis.call('hget', KEYS[3], 'cancelled'), redis.call('exists', unpack(KEYS, 4))
+local others = redis.call('llen', KEYS[4])
 local known = redis.call('hget', KEYS[1], ARGV[1])
 local other = string.match(known or '', '^%d+,%d+,%d+,%d+,%d+,([^,]+),')
-if other and other ~= ARGV[2] then return {other, flag, waiting} end
+if other and other ~= ARGV[2] then return {other, flag, waiting, others} end
 redis.call('hset', KEYS[1], ARGV[1], ARGV[3])
 redis.call('expire', KEYS[1], ARGV[4])
-return {known and '' or 'somebody', flag, waiting}
+return {known and '' or 'somebody', flag, waiting, others}

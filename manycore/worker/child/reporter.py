@@ -45,6 +45,8 @@ class News:
     waiting: bool
     taken_over: str
     refused: int = 0
+    others: int = 0
+    """How many chunks wait of batches that have not had their share of the slots."""
     acknowledged: bool = False
     """Whether the chunk's message was acknowledged with it."""
 
@@ -113,9 +115,9 @@ class Reporter:
         claims = run.claims if position is not None else None
         if claims is not None and position is not None:
             claims.queue(pipe, position, run.unseen(position))
-        (other, cancelled, waiting), *rest = account.execute(pipe, told)[asked:]
+        (other, cancelled, waiting, others), *rest = account.execute(pipe, told)[asked:]
         refused = int(rest[0]) if rest else 0
-        return News(None if last else cancelled, bool(waiting), other.decode(), refused)
+        return News(None if last else cancelled, bool(waiting), other.decode(), refused, others=others)
 
     def _finished(
         self, run: ChunkRun, report: Report | None, log: Sequence[bytes], resume: Resume, blocks: Sequence[bytes]

@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+from random import random
+
 MIN_SPLIT_SECONDS = 0.004
 """Splitting costs a message: less remaining work than this is not worth one."""
 LOOKING_SLOTS = 16
 """Of so many neighbours on one worker each looks at every tick; of more, each less often: one that sees it is enough,
 and 128 would keep a core busy with looking."""
+TURN_SECONDS = 0.2
+"""So long a chunk has its slot before it leaves it to a batch that has had none: to change costs some 5 ms."""
 CALM = 6
 """So many times less often where every slot of this worker has work: then the looking is for other workers' alone."""
 
@@ -16,6 +20,11 @@ def seconds_to_look(tick_seconds: float, slots: int, *, idle: bool) -> float:
     """How long a child does not look after it has looked, or begun; `idle`: whether a slot of its worker may be."""
     crowd = slots / LOOKING_SLOTS
     return tick_seconds * max(0.0, crowd - 1 if idle else CALM * max(1.0, crowd) - 1)
+
+
+def is_anothers_turn(others: int, slots: int, elapsed_seconds: float) -> bool:
+    """Whether a run leaves its slot to one of so many `others` that wait: each of its neighbours asks itself, too."""
+    return elapsed_seconds >= TURN_SECONDS and random() * slots < others
 
 
 def items_to_give(pending: int, done: int, elapsed_seconds: float) -> int:

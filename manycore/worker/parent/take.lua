@@ -12,6 +12,7 @@
 -- Returns  the list and the message of each, or nothing.
 
 local FIXED, LARGE_BYTES = 3, 1048576
+local LAST_FIRST = 4 -- one in so many times, about, the last list comes first: what waits there must not wait for ever
 local lists, bells, taken, bytes = {}, {}, {}, 0
 for i = 3, #KEYS do
   table.insert(#lists < #ARGV - FIXED and lists or bells, KEYS[i])
@@ -28,7 +29,10 @@ local function take(list, queue, message)
   bytes = bytes + #message
 end
 
-for i, list in ipairs(lists) do
+local first, last, step = 1, #lists, 1
+if redis.call('time')[2] % LAST_FIRST == 0 then first, last, step = #lists, 1, -1 end
+for i = first, last, step do
+  local list = lists[i]
   local message = redis.call('lindex', list, -1)
   if message then
     local most, queue = tonumber(ARGV[3]), ARGV[i + FIXED]

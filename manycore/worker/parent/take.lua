@@ -7,8 +7,8 @@
 -- KEYS[1]  manycore-unacked        hash: delivery tag -> [message, exchange, routing key], as kombu keeps it
 -- KEYS[2]  manycore-unacked-index  zset: delivery tag -> when it was delivered, by the server's clock
 -- KEYS     then the lists to look into, the first first; then the bells of their queues (`protocol/ring.lua`)
--- ARGV     delivery tag (of the second message, the tag and -1), TTL of a bell in seconds, how many messages at most,
---          then for each list its queue as JSON
+-- ARGV     delivery tag, which is random (of the second message, the tag and -1), TTL of a bell in seconds, how many
+--          messages at most, then for each list its queue as JSON
 -- Returns  the list and the message of each, or nothing.
 
 local FIXED, LARGE_BYTES = 3, 1048576
@@ -29,9 +29,11 @@ local function take(list, queue, message)
   bytes = bytes + #message
 end
 
-local first, last, step = 1, #lists, 1
-if redis.call('time')[2] % LAST_FIRST == 0 then first, last, step = #lists, 1, -1 end
-for i = first, last, step do
+local places = {}
+if string.byte(ARGV[1]) % LAST_FIRST == 0 then places[1] = #lists end
+for i = 1, #lists do table.insert(places, i) end
+
+for _, i in ipairs(places) do
   local list = lists[i]
   local message = redis.call('lindex', list, -1)
   if message then

@@ -207,7 +207,7 @@ class Dispatcher:
         if lane.record is not None:
             self._patience.ride_out(lambda: self._objects.keep_long(parcel.refs))
         gaps = lane.gaps(covers(parcel.chunk))
-        later = lane.ledger.open_chunks > self._roster.slots(lane.queue)  # it has had its share of every slot
+        later = lane.ledger.open_chunks > self._roster.last_slots(lane.queue)  # it has had its share of every slot
         self._patience.ride_out(lambda: self._sender.send(parcel, gaps, lane, later=later))
 
     def _pause(self, seconds: float) -> bool:

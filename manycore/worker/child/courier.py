@@ -206,12 +206,15 @@ class Courier:
                 run.cancel(news.cancelled)
             elif drains:
                 return self._give(run, len(run.items))
-            elif splitting.is_anothers_turn(news.others, self._context.slots, run.elapsed) and not news.taken_over:
-                return self._give(run, min(len(run.items), run.unsuspected))
-            elif not news.waiting and not news.taken_over:
-                count = splitting.items_to_give(len(run.items), run.tally.done, run.elapsed)
+            elif not news.taken_over and (count := self._surplus(run, news)):
                 return self._give(run, min(count, run.unsuspected))  # a suspect stays where it is suspected
             return news.waiting
+
+    def _surplus(self, run: ChunkRun, news: News) -> int:
+        """How many items the run leaves to others: all where it is another batch's turn."""
+        if splitting.is_anothers_turn(news.others, self._context.slots, run.elapsed):
+            return len(run.items)
+        return 0 if news.waiting else splitting.items_to_give(len(run.items), run.tally.done, run.elapsed)
 
     def _must_report(self, run: ChunkRun) -> bool:
         """Whether it is time to carry away what there is."""

@@ -1,5 +1,5 @@
 """When a child looks whether the queue is empty, and how many of its items it then gives away: lazy binary splitting
-(see `client.chunking`). Pure policies."""
+(see `client.chunking`); and when it leaves its slot to another batch. Policies: nothing here waits or sends."""
 
 from __future__ import annotations
 

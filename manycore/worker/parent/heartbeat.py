@@ -22,6 +22,7 @@ from manycore.worker.parent.periodic import PeriodicStep
 logger = logging.getLogger(__name__)
 STOCK_SECONDS = keys.HEARTBEAT_SECONDS / 2
 STOCK_PATIENCE = 12
+"""So many moments it waits for one in which nothing runs, before it takes stock beside what does."""
 
 
 class Heartbeat:

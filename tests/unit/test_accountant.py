@@ -55,6 +55,13 @@ def test_reports_in_quick_succession_are_told_together(accountant: Accountant, t
     assert [said["report"] for said in told] == ["b.c 0-10", "b.c 10-60"]
 
 
+def test_a_batch_is_known_with_its_first_outcomes(accountant: Accountant, told: Tellings) -> None:
+    """However soon after another one. Else who has some of them could ask for a batch that nobody knows."""
+    for chunk in ("b.c", "d.c"):
+        accountant.count(None, run_of(chunk), report(0, 10), last=False)
+    assert [said["report"] for said in told] == ["b.c 0-10", "d.c 0-10"]
+
+
 def test_what_is_left_at_the_end_is_told_without_a_report(accountant: Accountant, told: Tellings) -> None:
     run = run_of()
     accountant.count(None, run, report(0, 10), last=False)

@@ -36,8 +36,8 @@ SHORTEST = -24
 
 
 MERGE_SECONDS = 0.45
-"""What comes sooner after the last telling waits for the next, but for a chunk's end: nobody who watches sees more
-often what is new, and to tell it costs as much as to report."""
+"""What comes sooner after the last telling waits for the next, but for a chunk's start and its end: nobody who watches
+sees more often what is new, and to tell it costs as much as to report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,8 @@ class Accountant:
         if run.cancelled is not None:
             return []
         untold = self._gather(run, report)
-        if not untold.counts or (not last and monotonic() - self._told_at < MERGE_SECONDS):
+        is_known = untold.start > run.tally.start
+        if not untold.counts or (is_known and not last and monotonic() - self._told_at < MERGE_SECONDS):
             return []
         self._told_at = monotonic()
         self._latest = Untold(untold.chunk, untold.stop, untold.stop)

@@ -1,7 +1,7 @@
 """Reads outcomes: one thread waits on the streams of all lanes with one blocking XREAD, and hands on what arrives.
 
 It only reads. It rides out a lost connection and a failover: the stream is still there, reading goes on where it was.
-What an entry means is for `stream`.
+What an entry means is for `stream`. A thread that stands at a value, whose unpickling may never end, is relieved.
 """
 
 from __future__ import annotations
@@ -10,16 +10,19 @@ import contextlib
 import logging
 import secrets
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 import redis
 
 from manycore.client.lane import Lane
-from manycore.client.stream import OutcomeStream, order
+from manycore.client.rebuilding import Rebuilding, Shift
+from manycore.client.stream import OutcomeStream, fresh, order
 from manycore.errors import ConnectionFailed, ServerFull
 from manycore.protocol import keys
 from manycore.protocol.broker import AWAY, BRIEF_SECONDS, FULL, RECONNECT_SECONDS
+from manycore.protocol.entries import Fields
 from manycore.protocol.patience import Patience
 from manycore.protocol.record import ENTRIES_PER_READ
 from manycore.protocol.settings import Settings
@@ -27,6 +30,8 @@ from manycore.protocol.wire import Wire
 
 logger = logging.getLogger(__name__)
 BLOCK_MILLISECONDS = 1000
+MOST_RELIEVED = 8
+"""So many threads may stand at a value each; beyond, all waits for one of them."""
 _READ = ("XREAD", "BLOCK", BLOCK_MILLISECONDS, "COUNT", ENTRIES_PER_READ, b"STREAMS")
 
 
@@ -52,12 +57,37 @@ class Reader:
         self._patience = Patience(settings, self._closed.wait)
         self._control_read = "0-0"
         self._on_read: Callable[[], object] = lambda: None
-        self._thread = threading.Thread(target=self._run, name="manycore-gather", daemon=True)
+        self._left: deque[tuple[Lane, deque[Fields]]] = deque()
+        """What was read and is not taken in yet."""
+        self._held_up: deque[Rebuilding] = deque()
+        """Blocks of which a relieved thread has one value; the others are to be taken in."""
+        self._relieved: list[threading.Thread] = []
+        self._stood_at: tuple[Rebuilding, int] | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._shift = Shift()
+        self._thread = threading.Thread(target=self._run, args=(self._shift,), name="manycore-gather", daemon=True)
 
     def start(self, on_read: Callable[[], object]) -> None:
         """Begin; `on_read` is told after each read: lanes may have room again."""
         self._on_read = on_read
         self._thread.start()
+
+    def relieve(self) -> None:
+        """Have another thread read on if this one still stands at the value at which the last look found it."""
+        before, self._stood_at = self._stood_at, self._shift.stands_at
+        if self._stood_at is None or self._stood_at != before:
+            return
+        self._relieved = [thread for thread in self._relieved if thread.is_alive()]
+        if len(self._relieved) < MOST_RELIEVED and self._shift.relieve(self._stood_at):
+            rebuilding, place = self._stood_at
+            name = rebuilding.name(place)
+            logger.info("The result of item %s takes long to be rebuilt; others are read meanwhile", name)
+            self._relieved.append(self._thread)
+            self._held_up.append(rebuilding)
+            self._begin()
+            self._thread.start()
 
     @property
     def alive(self) -> bool:
@@ -98,14 +128,18 @@ class Reader:
         if self._thread.ident is not None and threading.current_thread() is not self._thread:
             self._thread.join(BRIEF_SECONDS)
 
-    def _run(self) -> None:
+    def _run(self, shift: Shift) -> None:
         while not self._closed.is_set():
             try:
-                self._patience.ride_out(self._read)
+                self._patience.ride_out(lambda: self._read(shift))
+                if shift.relieved:
+                    return
                 self._on_read()
             except BaseException as exc:  # the boundary of the thread: no wait may go on without its reader
                 if not self._closed.is_set():
                     self._give_up(exc)
+                if shift.relieved:
+                    return
         with contextlib.suppress(redis.RedisError):  # then the TTL does it
             self._stream.tidy(self._brief)
 
@@ -117,7 +151,10 @@ class Reader:
             lane.fail(error)
         self._closed.wait(RECONNECT_SECONDS)
 
-    def _read(self) -> None:
+    def _read(self, shift: Shift) -> None:
+        self._take_all(shift)
+        if shift.relieved:
+            return
         positions = self._positions()
         for key, entries in self._wait(positions):
             stream = key.decode()
@@ -125,7 +162,8 @@ class Reader:
                 self._control_read = entries[-1][0].decode()
             for lane in self._lanes:  # one that came meanwhile may have to begin further back
                 if keys.outcomes(lane.id) == stream and order(positions[stream]) <= order(lane.last_read):
-                    self._take(lane, entries)
+                    self._left.append((lane, fresh(lane, entries)))
+        self._take_all(shift)
 
     def _positions(self) -> dict[Any, Any]:
         """The streams to read, and from where."""
@@ -141,14 +179,21 @@ class Reader:
             self._asked = positions
         return positions
 
-    def _take(self, lane: Lane, entries: Any) -> None:
-        try:
-            self._stream.take(lane, entries)
-        except (*AWAY, FULL):
-            raise
-        except Exception as exc:  # a boundary: what is wrong with one batch ends that one alone
-            logger.exception("The outcomes of batch %s cannot be taken in", lane.id)
-            lane.fail(exc)
+    def _take_all(self, shift: Shift) -> None:
+        """Take in what was read. What a relieved thread leaves of it is the next one's."""
+        while self._held_up and not shift.relieved:
+            self._stream.go_on(self._held_up.popleft(), shift)
+        while self._left and not shift.relieved:
+            lane, entries = self._left[0]
+            try:
+                self._stream.take(lane, entries, shift)
+            except (*AWAY, FULL):
+                raise
+            except Exception as exc:  # a boundary: what is wrong with one batch ends that one alone
+                logger.exception("The outcomes of batch %s cannot be taken in", lane.id)
+                lane.fail(exc)
+            if not shift.relieved:
+                self._left.popleft()
 
     def _wait(self, positions: dict[Any, Any]) -> Any:
         """The entries behind these positions, waited for; none once this is closed."""

@@ -184,7 +184,8 @@ class Session:
                 self._idle.set()
 
     def check_threads(self) -> None:
-        """End what waits for a thread that is gone, as by an exception that somebody raised in it from outside."""
+        """End what waits for a thread that is gone, by an exception raised in it from outside; relieve one held up."""
+        self.reader.relieve()
         for thread, duty in ((self.dispatcher, "sends"), (self.reader, "reads")):
             if not thread.alive and not self._closed:
                 self.break_off(ClientBroken(f"the thread that {duty} has ended"))

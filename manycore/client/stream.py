@@ -7,15 +7,17 @@ An entry that cannot be read is dropped and counted; it costs nobody else anythi
 from __future__ import annotations
 
 import logging
+from collections import deque
 from typing import Any, cast
 
 import redis
 
 from manycore.client.lane import Lane
+from manycore.client.rebuilding import Rebuilding, Shift
 from manycore.errors import MessageRefused
-from manycore.protocol import keys, packing
-from manycore.protocol.entries import NOT_BEGUN, Answered, Fields, Rejected, read_entry
-from manycore.protocol.failure import load_error
+from manycore.protocol import keys
+from manycore.protocol.broker import AWAY, FULL
+from manycore.protocol.entries import NOT_BEGUN, Fields, Rejected, read_entry
 from manycore.protocol.ledger import Sent
 from manycore.protocol.line import Command
 from manycore.protocol.record import ENTRIES_PER_READ
@@ -27,7 +29,7 @@ Entries = list[tuple[bytes, Fields]]
 
 
 class OutcomeStream:
-    """For any number of lanes, on one thread at a time."""
+    """For any number of lanes, on one thread at a time, and on those that were relieved of a value (`rebuilding`)."""
 
     def __init__(self, client: redis.Redis, keyring: Keyring) -> None:
         self._redis = client
@@ -46,43 +48,52 @@ class OutcomeStream:
             unbegun = [entry_id for entry_id, fields in entries if again and NOT_BEGUN in fields]
             if unbegun:
                 self._redis.xdel(stream, *unbegun)
-            begun = [entry for entry in entries if entry[0] not in unbegun]
+            begun = fresh(lane, [entry for entry in entries if entry[0] not in unbegun])
             if begun:
-                self.take(lane, begun)
+                self.take(lane, begun, Shift())
                 self.tidy(self._redis)
             lane.last_read = entries[-1][0].decode()
 
-    def take(self, lane: Lane, entries: Entries) -> None:
-        """Take in these entries of a lane's stream, those that it has read left out. `tidy` is due then."""
+    def take(self, lane: Lane, entries: deque[Fields], shift: Shift) -> None:
+        """Take in these entries of a lane's stream, until none is left or the shift is relieved. `tidy` is due then."""
         finished: list[Sent] = []
         beside: list[str] = []
-        for entry_id, fields in entries:
-            if order(entry_id.decode()) <= order(lane.last_read):
-                continue
-            try:
-                finished += self._accept(lane, fields, beside)
-            except MessageRefused as exc:
-                self.refused += 1
-                logger.warning("An outcome in the stream of batch %s was refused: %s", lane.id, exc)
-        lane.last_read = max(lane.last_read, entries[-1][0].decode(), key=order)
-        self._done_with(lane, finished, beside)
+        try:
+            while entries and not shift.relieved:
+                fields = entries.popleft()
+                try:
+                    finished += self._accept(lane, fields, beside, shift)
+                except MessageRefused as exc:
+                    self.refused += 1
+                    logger.warning("An outcome in the stream of batch %s was refused: %s", lane.id, exc)
+                except (*AWAY, FULL):
+                    entries.appendleft(fields)
+                    raise
+        finally:
+            self._done_with(lane, finished, beside)
+
+    def go_on(self, rebuilding: Rebuilding, shift: Shift) -> None:
+        """Take in what is left of a block of whose values one is held up elsewhere."""
+        self._done_with(rebuilding.lane, rebuilding.tell() + shift.rebuild(rebuilding), [])
 
     def tidy(self, client: redis.Redis) -> None:
         """Delete what was taken in and nobody needs any more. A crash before it leaves that to its TTL."""
         if self._due:
+            due = self._due[:]
             pipe: Any = client.pipeline(transaction=False)
-            for command in self._due:
+            for command in due:
                 pipe.execute_command(*command)
             pipe.execute()
-            self._due = []
+            del self._due[: len(due)]  # more may be due by now
 
     def tidy_and(self, command: Command, wire: Wire) -> Any:
         """The same, and one command more in the same round trip: the answer to that."""
-        reply = wire.execute([*self._due, command])[-1]
-        self._due = []
+        due = self._due[:]
+        reply = wire.execute([*due, command])[-1]
+        del self._due[: len(due)]
         return reply
 
-    def _accept(self, lane: Lane, fields: Fields, beside: list[str]) -> list[Sent]:
+    def _accept(self, lane: Lane, fields: Fields, beside: list[str], shift: Shift) -> list[Sent]:
         entry = read_entry(self._redis, self._keyring, lane.id, fields)
         if isinstance(entry, Rejected):
             return lane.reject(entry.chunk, entry.error)
@@ -92,8 +103,7 @@ class OutcomeStream:
             beside.append(entry.beside)
         if entry.block.cancelled:
             return lane.arrived(entry.block, [], {})
-        values, errors = _unpacked(entry)
-        return lane.arrived(entry.block, values, errors)
+        return shift.rebuild(Rebuilding(lane, entry))
 
     def _done_with(self, lane: Lane, finished: list[Sent], beside: list[str]) -> None:
         """What failed of a named batch may be run again: the arguments of its chunk stay."""
@@ -107,12 +117,12 @@ class OutcomeStream:
             self._due.append(("XTRIM", keys.outcomes(lane.id), "MINID", _after(lane.last_read)))
 
 
-def _unpacked(entry: Answered) -> tuple[list[Any], dict[int, BaseException]]:
-    """The values of a block, and the errors by offset. Raises `MessageRefused` for one that does not hold together."""
-    values, errors = packing.unpack_each(entry.body, "The result")
-    if len(values) != len(entry.block.indices):
-        raise MessageRefused(f"it has {len(values)} values for {len(entry.block.indices)} items")
-    return values, errors | {offset: load_error(blob) for offset, blob in entry.block.errors.items()}
+def fresh(lane: Lane, entries: Entries) -> deque[Fields]:
+    """The entries that a lane has not read yet; it has now."""
+    found = deque(fields for entry_id, fields in entries if order(entry_id.decode()) > order(lane.last_read))
+    if found:
+        lane.last_read = entries[-1][0].decode()
+    return found
 
 
 def order(entry_id: str) -> tuple[int, int]:

@@ -25,6 +25,8 @@ class Custody:
         self.ledger = Ledger()
         self.covered = RangeSet()
         """What messages of an earlier run of the same batch still hold."""
+        self.arriving: dict[object, Sequence[int]] = {}
+        """The items whose outcomes are here and are still being rebuilt."""
         self.heard_at = monotonic()
         self._missed = RangeSet()
 
@@ -52,10 +54,13 @@ class Custody:
         return [gap for span in spans for gap in self.ledger.answered.missing(span.start, span.stop)]
 
     def lost(self, covered: RangeSet) -> list[tuple[Parcel, range]]:
-        """What has to be sent again: what no message covers, now and when this was last asked.
+        """What has to be sent again: what no message covers, now and when this was last asked, and is not arriving.
 
         From then on that is looked for as anew: its outcome may come between the looks at outcomes and at messages.
         """
+        for indices in list(self.arriving.values()):
+            for span in [indices] if isinstance(indices, range) else [range(at, at + 1) for at in indices]:
+                covered.add(span.start, span.stop)
         found = self.ledger.missing(covered)
         before, self._missed = self._missed, RangeSet()
         for _, span in found:

@@ -173,21 +173,6 @@ def unpack(body: bytes | memoryview, what: str = "The value", where: str = "this
     return [rebuilt(value, what, where) for value in values] if separate else values
 
 
-def unpack_each(
-    body: bytes | memoryview, what: str = "The value", where: str = "this process"
-) -> tuple[list[Any], dict[int, BaseException]]:
-    """The values of a packed body, and the errors of those that cannot be rebuilt; None stands at their places."""
-    values, separate = opened(body)
-    errors: dict[int, BaseException] = {}
-    for place, value in enumerate(values if separate else ()):
-        values[place] = None
-        try:
-            values[place] = rebuilt(value, what, where)
-        except BaseException as exc:
-            errors[place] = exc
-    return values, errors
-
-
 def repacked(held: Opened, start: int, stop: int, without: Sequence[int] = ()) -> bytes:
     """The values at the positions `[start, stop)` as a body of their own, with None for `without`; none is rebuilt."""
     values = held.values[start:stop]

@@ -52,9 +52,9 @@ def by_submit(client: Cluster, fleet: str, trouble: Trouble, *, in_vain: bool) -
     futures = [client.submit(FUNCTIONS[fleet], item) for item in [*GOOD, trouble]]
     if trouble.place == "callback":
         return _with_callbacks(futures, trouble)
-    good = [] if in_vain and trouble.place == "receive" else [outcome(future.result) for future in futures[:-1]]
+    good = [outcome(future.result) for future in futures[:-1]]
     bad, late = twice(futures[-1].result, trouble) if in_vain else (outcome(futures[-1].result), None)
-    return Got(good or [outcome(future.result) for future in futures[:-1]], bad, late)
+    return Got(good, bad, late)
 
 
 def _with_callbacks(futures: list[Any], trouble: Trouble) -> Got:

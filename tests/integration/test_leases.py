@@ -41,6 +41,7 @@ def test_an_item_longer_than_its_lease_runs_once(start_worker: StartWorker, conn
     assert (runs / "7").read_text() == "x"
 
 
+@pytest.mark.slow
 def test_a_plain_celery_task_longer_than_its_lease_runs_once(
     server: Server, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch, runs: Path
 ) -> None:
@@ -76,6 +77,7 @@ def test_what_a_killed_host_ran_runs_elsewhere_within_a_lease_and_five_seconds(
     assert not theirs.llen("celery")
 
 
+@pytest.mark.slow
 def test_a_frozen_host_that_wakes_up_does_no_harm(start_worker: StartWorker, connect: Connect) -> None:
     """Its lease is over and others have its work: what it then still delivers is known already."""
     host = start_worker(lease_seconds=str(LEASE_SECONDS))

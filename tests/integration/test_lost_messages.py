@@ -38,6 +38,7 @@ def test_a_message_that_vanished_is_sent_again(
     assert batch.gather() == [n * n for n in range(10_000)]
 
 
+@pytest.mark.slow
 def test_everything_vanished_payloads_and_functions_too(
     server: Server, start_worker: Callable[..., Any], connect: Connect
 ) -> None:

@@ -186,6 +186,7 @@ def test_work_that_waits_for_its_own_fleet_is_refused_at_once(work: Callable[[in
     assert [type(result) for result in results] == [NestedWork] * 4
 
 
+@pytest.mark.slow
 def test_a_map_that_is_dropped_under_any_lock_of_ours_waits_for_none(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -113,6 +113,7 @@ def test_it_is_not_taken_for_lost(start_worker: StartWorker, connect: Connect, f
     assert flag.with_name("flag.1").read_text() == "x"
 
 
+@pytest.mark.slow
 def test_of_many_some_wait_and_none_is_lost(start_worker: StartWorker, connect: Connect, flag: Path) -> None:
     start_worker()
     cluster, count = connect(), MOST_RELIEVED + 3
@@ -121,6 +122,32 @@ def test_of_many_some_wait_and_none_is_lost(start_worker: StartWorker, connect: 
     flag.unlink()
     assert [future.result(PATIENCE) for future in held] == ["arrived"] * count
     assert cluster.submit(square, 3).result(PATIENCE) == 9
+
+
+class Asks:
+    """Has its value from the cluster when it arrives."""
+
+    def __reduce__(self) -> Any:
+        return _ask, ()
+
+
+_asked: list[Cluster] = []
+
+
+def _ask() -> int:
+    return _asked[-1].submit(square, 7).result(PATIENCE)
+
+
+def asks(_: int) -> Any:
+    return Asks()
+
+
+def test_it_may_ask_the_cluster_itself(start_worker: StartWorker, connect: Connect) -> None:
+    """It waited for its own thread, for ever."""
+    start_worker()
+    _asked.append(connect())
+    assert _asked[-1].submit(asks, 0).result(PATIENCE) == 49
+    _asked.clear()
 
 
 def test_a_client_that_closes_does_not_wait_for_it(start_worker: StartWorker, connect: Connect, flag: Path) -> None:

@@ -187,6 +187,7 @@ def test_the_trouble_is_said_and_its_end_too(
     wait_until(lambda: server.client().llen("cpu"), "it goes on")
 
 
+@pytest.mark.slow
 def test_a_client_of_a_server_that_hangs_can_be_closed(
     server: Server, start_worker: StartWorker, connect: Connect
 ) -> None:

@@ -7,32 +7,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One figure of one peer. `heads` are the lines above its column; without them it has none, and stands in JSON.
-
-    Above `most` it says nothing of how good a peer is, but why it can be there (`beyond`).
-    """
+    """One figure of one peer. `heads` are the lines above its column; without them it has none, and stands in JSON."""
 
     name: str
     unit: str
     heads: tuple[str, str, str] | None = None
     lower_is_better: bool = False
-    most: float = float("inf")
-    beyond: str = ""
-
-    @classmethod
-    def of_cores(cls, name: str, heads: tuple[str, str, str]) -> Cell:
-        """How much of the cores reaches the work."""
-        beyond = "more than there is: its workers run threads, and items spin by the clock while they wait for a GIL"
-        return cls(name, "", heads, most=1.02, beyond=beyond)
 
 
 CELLS = (
     Cell("submit", "calls/s", ("submit", "", "/s")),
     Cell("map", "items/s", ("map", "no-ops", "/s")),
-    Cell.of_cores("efficiency, 1 ms", ("effi-", "ciency", "1 ms")),
-    Cell.of_cores("efficiency, 10 ms", ("", "", "10 ms")),
-    Cell.of_cores("efficiency, 100 ms", ("", "", "100")),
-    Cell.of_cores("tail", ("heavy", "tail", "")),
+    Cell("efficiency, 1 ms", "", ("effi-", "ciency", "1 ms")),
+    Cell("efficiency, 10 ms", "", ("", "", "10 ms")),
+    Cell("efficiency, 100 ms", "", ("", "", "100")),
+    Cell("tail", "", ("heavy", "tail", "")),
     Cell("round trip, p50", "ms", ("round", "trip", "p50"), lower_is_better=True),
     Cell("round trip, p99", "ms", ("", "ms", "p99"), lower_is_better=True),
     Cell("payload", "MB/s", ("pay-", "load", "MB/s")),

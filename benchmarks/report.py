@@ -24,7 +24,7 @@ MEASURE_OF = {cell.name: measure for measure, names in {
     "cold": ("cold start",),
 }.items() for cell in COLUMNS if cell.name in names}  # fmt: skip
 LEGEND = """\
-Efficiency, heavy tail: the ideal wall time over the measured one, of items that spin by the clock.
+Efficiency, heavy tail: the ideal wall time over the measured one, of items that burn CPU time.
 map: 1,000,000 no-ops, or as many as fit in four seconds. Round trip: of one call. Payload: 64 x 4
 MiB there and back. Broadcast: 64 MB to 32 items. Cold start: new Python to first result; of peers
 on Redis, the server runs already. ~: estimated from fewer items."""
@@ -55,8 +55,6 @@ def label(entry: Entry) -> str:
 def cell_text(results: Results, entry: Entry, cell: Cell, notes: Footnotes) -> str:
     """A figure, or n/a and why; never a blank."""
     value = results.median(entry, cell.name)
-    if value is not None and value > cell.most:
-        return brief(value) + notes.mark(cell.beyond)
     if value is not None:
         return "~" * results.estimated(entry, cell.name) + brief(value)
     sample = results.reason(entry, MEASURE_OF[cell.name])

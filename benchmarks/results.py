@@ -65,12 +65,10 @@ class Results:
         return median(ratios) if ratios else None
 
     def rival(self, cell: str, peer: str | None = None) -> Rival | None:
-        """The best of all peers, or this peer in its better setting. Those without processes are none, and what cannot
-        be is no figure."""
+        """The best of all peers, or this peer in its better setting. Those without processes are none."""
         better = min if BY_NAME[cell].lower_is_better else max
         entries = [entry for entry in all_entries() if peer == entry.peer or (peer is None and _competes(entry))]
-        most = BY_NAME[cell].most
-        known = {entry: value for entry in entries if (value := self.median(entry, cell)) is not None and value <= most}
+        known = {entry: value for entry in entries if (value := self.median(entry, cell)) is not None}
         if not known:
             return None
         best = better(known, key=lambda entry: known[entry])

@@ -1,8 +1,8 @@
 """What the measured calls do. The answers are known, so that each measurement checks what it gathered.
 
-A `spin` takes its seconds of wall time: the ideal is then exact, whatever the clock of the CPU does meanwhile. But it
-ends on time also when somebody else takes its core away, and so forgives all work that an executor does beside it. A
-`burn` takes its seconds of CPU time and forgives nothing, nor the neighbours of a shared machine.
+A `spin` takes its seconds of wall time. It ends on time also when somebody else takes its core away, or the GIL, and so
+forgives all work that an executor does beside it. A `burn` takes its seconds of CPU time and forgives nothing, nor the
+neighbours of a shared machine.
 """
 
 from __future__ import annotations

@@ -14,7 +14,6 @@ from pathlib import Path
 from benchmarks.measures.efficiency import GRAINS, Grain, of, tuned
 from benchmarks.measures.reading import Reading
 from benchmarks.peers.peer import Peer
-from benchmarks.workloads import burn
 
 MARK_VARIABLE = "BENCHMARK_RUN"
 """Set by whoever starts a peer's process and its server, to a value of this run alone."""
@@ -44,9 +43,9 @@ def cpu_seconds(mark: str) -> float:
 def _beyond(peer: Peer, grain: Grain, scale: float) -> Reading:
     costs = [grain.seconds] * max(2, int(grain.count * peer.setup.workers * scale))
     mark, chunksize = os.environ.get(MARK_VARIABLE, ""), tuned(peer, grain.chunksizes)[-1]
-    of(peer, costs[: max(2, len(costs) // 8)], chunksize, burn)
+    of(peer, costs[: max(2, len(costs) // 8)], chunksize)
     before = cpu_seconds(mark)
-    of(peer, costs, chunksize, burn)
+    of(peer, costs, chunksize)
     used = cpu_seconds(mark) - before
     return Reading(f"CPU beyond {grain.label}", 100 * (used / sum(costs) - 1), f"{len(costs):,} items")
 

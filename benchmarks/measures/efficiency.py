@@ -1,13 +1,16 @@
-"""How much of the cores reaches the work: the ideal, sum of the items' costs / cores, over the wall time."""
+"""How much of the cores reaches the work: the ideal, sum of the items' costs / cores, over the wall time.
+
+Items burn CPU time: what a peer's own processes take of the cores, at work or beside it, is missing in the figure.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.measures.reading import Reading, best_chunksize, fitting, seconds_of
 from benchmarks.peers.peer import Peer
-from benchmarks.workloads import pareto_seconds, spin
+from benchmarks.workloads import burn, pareto_seconds
 
 TAIL_ITEMS = 1_000
 """For each worker."""
@@ -44,9 +47,9 @@ def tuned(peer: Peer, chunksizes: tuple[int, ...]) -> tuple[int | None, ...]:
     return chunksizes if peer.chunked and peer.setup.best else (None,)
 
 
-def of(peer: Peer, costs: Sequence[float], chunksize: int | None, work: Callable[[float], float] = spin) -> float:
+def of(peer: Peer, costs: Sequence[float], chunksize: int | None) -> float:
     """The efficiency of one `map`."""
-    seconds = seconds_of(lambda: list(peer.map(work, costs, chunksize)), list(costs))
+    seconds = seconds_of(lambda: list(peer.map(burn, costs, chunksize)), list(costs))
     return sum(costs) / peer.setup.workers / seconds
 
 

@@ -12,7 +12,7 @@ CHUNKS_PER_SLOT = 4
 SMALL_SHARE = 2_000
 """An input of at most so many items for each slot goes as one chunk for each. A message costs as much as a thousand
 short items, and whether they are short nobody knows yet; long ones are split while they run."""
-MAX_CHUNK_ITEMS = 32_768
+MAX_CHUNK_ITEMS = 65_536
 """Bounds the memory of a child and of a client for tiny items."""
 MAX_CHUNK_BYTES = 512 * 1024
 """A chunk of several items stays below; a single larger item travels alone."""

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import wait
 from contextlib import suppress
 from pathlib import Path
@@ -186,11 +186,22 @@ def test_work_that_waits_for_its_own_fleet_is_refused_at_once(work: Callable[[in
     assert [type(result) for result in results] == [NestedWork] * 4
 
 
-@pytest.mark.slow
+@pytest.fixture
+def quick_collector() -> Iterator[None]:
+    """It looks at nothing of what the tests before have left, and so takes milliseconds."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("quick_collector")
 def test_a_map_that_is_dropped_under_any_lock_of_ours_waits_for_none(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    start_worker: StartWorker, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The garbage collector calls finalizers anywhere, so also there."""
+    start_worker()
+    cluster = connect()
     raised: list[Any] = []
     monkeypatch.setattr(sys, "unraisablehook", raised.append)
     results: Any = cluster.map(square, iter(range(10**9)))

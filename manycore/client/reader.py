@@ -57,10 +57,8 @@ class Reader:
         self._patience = Patience(settings, self._closed.wait)
         self._control_read = "0-0"
         self._on_read: Callable[[], object] = lambda: None
-        self._left: deque[tuple[Lane, deque[Fields]]] = deque()
-        """What was read and is not taken in yet."""
-        self._held_up: deque[Rebuilding] = deque()
-        """Blocks of which a relieved thread has one value; the others are to be taken in."""
+        self._left: deque[tuple[Lane, deque[Fields | Rebuilding]]] = deque()
+        """What was read and is not taken in yet; the first is being taken in."""
         self._relieved: list[threading.Thread] = []
         self._stood_at: tuple[Rebuilding, int] | None = None
         self._begin()
@@ -85,7 +83,7 @@ class Reader:
             name = rebuilding.name(place)
             logger.info("The result of item %s takes long to be rebuilt; others are read meanwhile", name)
             self._relieved.append(self._thread)
-            self._held_up.append(rebuilding)
+            self._left[0][1].appendleft(rebuilding)
             self._begin()
             self._thread.start()
 
@@ -129,19 +127,16 @@ class Reader:
             self._thread.join(BRIEF_SECONDS)
 
     def _run(self, shift: Shift) -> None:
-        while not self._closed.is_set():
+        while not (self._closed.is_set() or shift.relieved):
             try:
                 self._patience.ride_out(lambda: self._read(shift))
-                if shift.relieved:
-                    return
                 self._on_read()
             except BaseException as exc:  # the boundary of the thread: no wait may go on without its reader
                 if not self._closed.is_set():
                     self._give_up(exc)
-                if shift.relieved:
-                    return
-        with contextlib.suppress(redis.RedisError):  # then the TTL does it
-            self._stream.tidy(self._brief)
+        if not shift.relieved:
+            with contextlib.suppress(redis.RedisError):  # then the TTL does it
+                self._stream.tidy(self._brief)
 
     def _give_up(self, error: BaseException) -> None:
         """End all that waits here with `error`; what comes after it is read for anew."""
@@ -152,9 +147,11 @@ class Reader:
         self._closed.wait(RECONNECT_SECONDS)
 
     def _read(self, shift: Shift) -> None:
+        if not self._left:  # else a relieved thread has left it, or the server went away meanwhile
+            self._fetch()
         self._take_all(shift)
-        if shift.relieved:
-            return
+
+    def _fetch(self) -> None:
         positions = self._positions()
         for key, entries in self._wait(positions):
             stream = key.decode()
@@ -163,7 +160,6 @@ class Reader:
             for lane in self._lanes:  # one that came meanwhile may have to begin further back
                 if keys.outcomes(lane.id) == stream and order(positions[stream]) <= order(lane.last_read):
                     self._left.append((lane, fresh(lane, entries)))
-        self._take_all(shift)
 
     def _positions(self) -> dict[Any, Any]:
         """The streams to read, and from where."""
@@ -181,8 +177,6 @@ class Reader:
 
     def _take_all(self, shift: Shift) -> None:
         """Take in what was read. What a relieved thread leaves of it is the next one's."""
-        while self._held_up and not shift.relieved:
-            self._stream.go_on(self._held_up.popleft(), shift)
         while self._left and not shift.relieved:
             lane, entries = self._left[0]
             try:

@@ -54,7 +54,7 @@ class Rebuilding:
 
     def __init__(self, lane: Lane, answered: Answered) -> None:
         """Raises `MessageRefused` for a block that does not hold together."""
-        self.lane = lane
+        self._lane = lane
         self._block = block = answered.block
         self._values, separate = packing.opened(answered.body)
         count = len(block.indices)
@@ -103,7 +103,7 @@ class Rebuilding:
             whole = len(self._told) == len(self._values)
         finished = [sent for span in spans for sent in self._tell(span)]
         if whole:
-            self.lane.custody.arriving.pop(self, None)
+            self._lane.custody.arriving.pop(self, None)
         return finished
 
     def _ready(self) -> list[tuple[int, int]]:
@@ -118,10 +118,10 @@ class Rebuilding:
 
     def _tell(self, span: range) -> list[Sent]:
         if len(span) == len(self._values):
-            return self.lane.arrived(self._block, self._values, self._errors)
+            return self._lane.arrived(self._block, self._values, self._errors)
         start, stop = span.start, span.stop
         errors = {place - start: self._errors[place] for place in span if place in self._errors}
-        return self.lane.arrived(_part(self._block, start, stop), self._values[start:stop], errors)
+        return self._lane.arrived(_part(self._block, start, stop), self._values[start:stop], errors)
 
 
 def _part(block: Block, start: int, stop: int) -> Block:

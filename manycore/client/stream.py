@@ -54,27 +54,27 @@ class OutcomeStream:
                 self.tidy(self._redis)
             lane.last_read = entries[-1][0].decode()
 
-    def take(self, lane: Lane, entries: deque[Fields], shift: Shift) -> None:
-        """Take in these entries of a lane's stream, until none is left or the shift is relieved. `tidy` is due then."""
+    def take(self, lane: Lane, entries: deque[Fields | Rebuilding], shift: Shift) -> None:
+        """Take in these entries of a lane's stream, and blocks that others have begun to rebuild, until none is left or
+        the shift is relieved. `tidy` is due then."""
         finished: list[Sent] = []
         beside: list[str] = []
         try:
             while entries and not shift.relieved:
-                fields = entries.popleft()
+                entry = entries.popleft()
                 try:
-                    finished += self._accept(lane, fields, beside, shift)
+                    if isinstance(entry, Rebuilding):
+                        finished += entry.tell() + shift.rebuild(entry)
+                    else:
+                        finished += self._accept(lane, entry, beside, shift)
                 except MessageRefused as exc:
                     self.refused += 1
                     logger.warning("An outcome in the stream of batch %s was refused: %s", lane.id, exc)
                 except (*AWAY, FULL):
-                    entries.appendleft(fields)
+                    entries.appendleft(entry)
                     raise
         finally:
             self._done_with(lane, finished, beside)
-
-    def go_on(self, rebuilding: Rebuilding, shift: Shift) -> None:
-        """Take in what is left of a block of whose values one is held up elsewhere."""
-        self._done_with(rebuilding.lane, rebuilding.tell() + shift.rebuild(rebuilding), [])
 
     def tidy(self, client: redis.Redis) -> None:
         """Delete what was taken in and nobody needs any more. A crash before it leaves that to its TTL."""
@@ -117,9 +117,11 @@ class OutcomeStream:
             self._due.append(("XTRIM", keys.outcomes(lane.id), "MINID", _after(lane.last_read)))
 
 
-def fresh(lane: Lane, entries: Entries) -> deque[Fields]:
+def fresh(lane: Lane, entries: Entries) -> deque[Fields | Rebuilding]:
     """The entries that a lane has not read yet; it has now."""
-    found = deque(fields for entry_id, fields in entries if order(entry_id.decode()) > order(lane.last_read))
+    found: deque[Fields | Rebuilding] = deque(
+        fields for entry_id, fields in entries if order(entry_id.decode()) > order(lane.last_read)
+    )
     if found:
         lane.last_read = entries[-1][0].decode()
     return found

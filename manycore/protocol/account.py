@@ -27,6 +27,8 @@ SILENT_SECONDS = 20.0
 """A client that has not been seen for so long is gone."""
 RECENT_SHARE = 0.25
 """Of a batch's life: what its rate is told from, since items at its end may take longer than those at its start."""
+UNTOLD_SECONDS = 0.5
+"""What ended since then may not have been told yet: a process tells of its items about twice a second."""
 READ_AT_ONCE = 500
 State = Literal["running", "waiting", "detached", "orphaned", "done", "cancelled", "halted", "failed"]
 """`waiting`: its fleet has no worker. `orphaned`: its client is gone. `failed`: it could not go on."""
@@ -85,7 +87,7 @@ class Account:
         """Items a second: lately, while it runs; at the end, over the whole of it."""
         if self.ended is not None:
             return self.done / max(self.last - self.started, 0.001) if self.last else 0.0
-        life = now - self.started
+        life = self._told_until(now) - self.started
         since = life * (1 - RECENT_SHARE)
         before = [point for point in self.points if point[0] <= since]
         then, done = before[-1] if before else (0.0, 0)
@@ -96,7 +98,11 @@ class Account:
         rate = self.rate(now)
         if self.ended is not None or self.total is None or not rate:
             return None
-        return max(0.0, (self.total - self.done) / rate)
+        return max(0.0, (self.total - self.done) / rate - (now - self._told_until(now)))
+
+    def _told_until(self, now: float) -> float:
+        """Up to when its items are counted. Their end is news that comes late; where none comes, none ended."""
+        return min(now, max(self.last, now - UNTOLD_SECONDS))
 
     def shown(self, now: float, fleets: Iterable[str]) -> dict[str, Any]:
         """What a list of batches shows of it, as JSON has it."""

@@ -30,9 +30,11 @@ SETTINGS = {"audit_seconds": "0.5", "lease_seconds": "2"}
 
 def of_another_type(client: Any, key: str) -> None:
     """A list where nothing of ours is one."""
-    client.delete(key)
-    client.rpush(key, b"\xff")
-    client.expire(key, 600)
+    pipe = client.pipeline(transaction=True)  # a worker may write it at any moment
+    pipe.delete(key)
+    pipe.rpush(key, b"\xff")
+    pipe.expire(key, 600)
+    pipe.execute()
 
 
 def that_cannot_be_read(client: Any, key: str) -> None:
@@ -117,6 +119,7 @@ def running(scene: Scene, tmp_path: Path) -> Iterator[Batch]:
     batch = scene.cluster.batch(hold_while, range(60), id=uuid4().hex, kwargs=flags)
     wait_until(lambda: scene.client.exists(keys.resume(batch.id)), "it runs")
     yield batch
+    (tmp_path / "slow").unlink(missing_ok=True)
     batch.delete()
     wait_until(lambda: not scene.client.keys(f"mc:*{batch.id}*"), "nothing of it is left")
 

@@ -17,6 +17,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -36,7 +37,7 @@ def say(number: int) -> int:
     print("to errors", file=sys.stderr)
     logging.getLogger("of.the.user").warning("logged %d", number)
     logging.getLogger("of.the.user").info("below the level of the worker")
-    warnings.warn(f"warned {number}", stacklevel=1)
+    warnings.warn(f"warned {number}, {uuid4()}", stacklevel=1)  # Python shows what a process has warned of once
     return number
 
 

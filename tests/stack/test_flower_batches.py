@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from statistics import median
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -39,8 +38,8 @@ def seconds_of(text: str) -> float:
 
 
 def test_a_batch_of_ten_thousand_is_watched_from_start_to_end(connected: Cluster, page: Page) -> None:
-    """Without a reload; from half-way on, what the page says is left is right within a fifth, as a rule. At one moment
-    it may be a second and a half old: an account is told every 0.45 s, and the page looks every second."""
+    """Without a reload; from half-way on, what the page says is left is right within a fifth, or within what a
+    page may be late that looks every second, and says whole ones."""
     batch = connected.batch(WAIT, [0.04] * 10_000, id="watched", fleet="io")
     page.goto("/batches")
     page.get_by_role("link", name="watched").click()
@@ -55,9 +54,8 @@ def test_a_batch_of_ten_thousand_is_watched_from_start_to_end(connected: Cluster
     expect(page.locator("#state")).to_have_text("done")
     expect(page.locator("#done")).to_have_text("10,000 / 10,000")
     assert len(told) > 3
-    assert median(abs(promised - (end - when)) - 0.2 * (end - when) for when, promised in told) < 0.5  # it is rounded
     for when, promised in told:
-        assert promised == pytest.approx(end - when, rel=0.2, abs=2.5)
+        assert promised == pytest.approx(end - when, rel=0.2, abs=1.5)
 
 
 def test_a_batch_is_cancelled_by_button(connected: Cluster, page: Page, buttons: None) -> None:

@@ -37,7 +37,7 @@ def test_its_state(changes: dict[str, object], now: float, fleets: set[str], sta
 
 def test_the_rate_is_told_from_its_last_quarter() -> None:
     """Whose first items took ten times as long as its last ones."""
-    slow_then_fast = replace(RUNNING, points=((37.5, 10), (75.0, 20), (100.0, 50)))
+    slow_then_fast = replace(RUNNING, last=1100.0, points=((37.5, 10), (75.0, 20), (100.0, 50)))
     assert slow_then_fast.rate(1100) == pytest.approx(30 / 25)
     assert slow_then_fast.eta_seconds(1100) == pytest.approx(50 / (30 / 25))
 
@@ -47,10 +47,24 @@ def test_the_eta_of_equal_items_is_right_from_half_way_on(total: int, seconds: f
     whole = total * seconds
     now = whole * share
     points = tuple((at * whole / 100, int(at * total / 100)) for at in range(1, int(100 * share) + 1))
-    account = replace(RUNNING, started=0.0, total=total, done=int(total * share), points=points)
+    account = replace(RUNNING, started=0.0, last=now, total=total, done=int(total * share), points=points)
     eta = account.eta_seconds(now)
     if total >= 100:
         assert eta == pytest.approx(whole - now, rel=0.2, abs=whole * 0.05)
+
+
+@pytest.mark.parametrize("since_told", [0.0, 0.2, 0.4])
+def test_what_was_not_told_yet_counts_as_done_meanwhile(since_told: float) -> None:
+    """100 items of 0.1 s, 40 of them told 4 s after the start: 6 s were left then."""
+    account = replace(RUNNING, done=40, last=1004.0)
+    assert account.rate(1004 + since_told) == pytest.approx(10.0)
+    assert account.eta_seconds(1004 + since_told) == pytest.approx(6 - since_told)
+
+
+def test_where_none_ends_for_long_the_rate_falls() -> None:
+    account = replace(RUNNING, done=40, last=1004.0)
+    assert account.rate(1008.5) == pytest.approx(5.0)
+    assert account.eta_seconds(1008.5) == pytest.approx(60 / 5.0 - 0.5)
 
 
 def test_what_is_over_takes_no_longer() -> None:

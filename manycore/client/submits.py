@@ -13,6 +13,7 @@ from manycore.client.passage import Observer
 from manycore.client.sinks import FutureSink
 from manycore.client.sources import SourceClosed, SubmitSource
 from manycore.errors import BatchCancelled
+from manycore.protocol import keys
 from manycore.protocol.parcel import Program
 
 
@@ -60,7 +61,8 @@ class Submits:
             if self._source is not None and self._source is not ended:
                 return self._source
             source = SubmitSource(self._program)
-            lane = Lane(f"submit-{secrets.token_hex(6)}", source, FutureSink(source.futures), observer=self._opener)
+            name = f"{keys.CALLS}{secrets.token_hex(6)}"
+            lane = Lane(name, source, FutureSink(source.futures), observer=self._opener)
             self._opener.open(lane)
             self._source, self.lane = source, lane
             return source

@@ -13,7 +13,7 @@ from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any, Literal
 
 from manycore.errors import MessageRefused
-from manycore.protocol import signing
+from manycore.protocol import keys, signing
 from manycore.protocol.requirements import world_of
 from manycore.protocol.retry import Backoff
 from manycore.protocol.signing import Keyring
@@ -85,6 +85,11 @@ class Chunk:
     def __reduce__(self) -> tuple[Any, ...]:
         """As its fields: a parent pickles it for its child with each call, and dataclasses take their time for it."""
         return type(self), tuple(getattr(self, name) for name in _CHUNK_FIELDS)
+
+    @property
+    def is_of_calls(self) -> bool:
+        """Whether its items are calls of `submit`: those never come to an end together."""
+        return self.ephemeral and self.batch.startswith(keys.CALLS)
 
     @property
     def references(self) -> list[str]:

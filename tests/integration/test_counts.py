@@ -91,6 +91,19 @@ def test_the_commands_and_bytes_of_one_call(server: Server, counted: Cluster) ->
     assert more == {}
 
 
+@pytest.mark.parametrize("kwargs", [{}, {"ndigits": 1}])
+def test_the_outcome_of_a_call_is_on_its_way_before_it_is_counted(
+    server: Server, counted: Cluster, kwargs: dict[str, Any]
+) -> None:
+    client: Any = server.client()
+    with client.monitor() as monitor:
+        assert counted.submit(round, 2.0, **kwargs).result(timeout=20) == 2
+        written = [monitor.next_command()["command"].partition(" ")[0].upper()]
+        while not {"XADD", "HINCRBY"} <= set(written):
+            written.append(monitor.next_command()["command"].partition(" ")[0].upper())
+    assert written.index("XADD") < written.index("HINCRBY")
+
+
 def test_a_small_map_that_was_short_before_is_one_message_and_one_round_trip(server: Server, counted: Cluster) -> None:
     """Its function is held and its stream read before it begins; what it leaves is tidied up later, several at once."""
     for _ in range(5):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -23,6 +24,7 @@ from manycore.worker.child.intake import skip
 from manycore.worker.child.run import ChunkRun
 from manycore.worker.noticeboard import Noticeboard
 from tests.runs import turn_of
+from tests.waiting import wait_until
 
 
 class Pipe(SimpleNamespace):
@@ -146,6 +148,22 @@ def test_a_run_that_goes_on_stays_in_care(courier: Courier, run: ChunkRun) -> No
     courier.care_for(run)
     assert not courier.finish(run)
     assert courier._awaited() is run
+
+
+def test_it_looks_around_again_where_the_run_was_over_as_it_woke(
+    courier: Courier, run: ChunkRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each call of many that come one after the other wakes it in vain, in the middle of its own end."""
+    with ThreadPoolExecutor(1) as pool:
+        awaited = pool.submit(courier._awaited)
+        wait_until(lambda: courier._sleeping, "it sleeps")
+        monkeypatch.setattr("manycore.worker.child.courier.HOVER_SECONDS", 60.0)
+        with courier._changed:
+            courier._changed.notify()
+            courier._current = None
+        wait_until(lambda: not courier._sleeping, "it looks by itself")
+        courier.care_for(run)
+        assert awaited.result(timeout=20) is run
 
 
 def test_the_retries_of_one_report_are_few_messages(server: Server, courier: Courier, tmp_path: Path) -> None:

@@ -2,8 +2,7 @@
 
 Every 50 to 300 ms of a running chunk it reports what has finished and, if no chunk waits in the queue, gives away half
 of what is left: the next slot to fall idle would find nothing. When the worker stops, it gives back all that is left.
-As a thread it does so also while one long item runs. An item that holds the GIL for long inside C code holds this up
-too.
+As a thread it does so also while one long item runs, unless that holds the GIL inside C code.
 """
 
 from __future__ import annotations
@@ -42,8 +41,8 @@ could have, and nobody here is waiting for anything that it would bring."""
 REST_SECONDS = 0.5
 """How long it rests where one item is all there is that runs: before the end nothing leaves but what it prints."""
 HOVER_SECONDS = 0.02
-"""How long the thread looks by itself for a next run. To wake it costs the items' thread a fight for the GIL at the
-begin of each: calls one after the other are spared that."""
+"""How long the thread looks by itself for a next run: to wake it costs calls that come one after the other a fight for
+the GIL each."""
 
 
 class Courier:
@@ -159,10 +158,13 @@ class Courier:
     def _rest(self, run: ChunkRun) -> None:
         """Wait until another run comes, not for long: of one last item, its own thread tells how it ends."""
         with self._changed:
-            self._sleeping = True
             if self._current is run:
-                self._changed.wait(REST_SECONDS)
-            self._sleeping = False
+                self._sleep(REST_SECONDS)
+
+    def _sleep(self, seconds: float | None = None) -> None:  # until another run comes; the lock is held
+        self._sleeping = True
+        self._changed.wait(seconds)
+        self._sleeping = False
 
     def _first_tick(self, run: ChunkRun, *, follows: bool) -> float:
         """Later where all neighbours have work: if they are many they may all be about to begin, and need the cores for
@@ -177,22 +179,20 @@ class Courier:
         return self._context.noticeboard.any_idle and not (run.is_followed and run.elapsed < FOLLOWED_SECONDS)
 
     def _awaited(self) -> ChunkRun:
-        deadline = monotonic() + HOVER_SECONDS
-        while self._current is None and monotonic() < deadline:
-            sleep(FIRST_TICK_SECONDS)
-        with self._changed:
-            self._sleeping = True
-            while self._current is None:
-                self._changed.wait()
-            self._sleeping = False
-            return self._current
+        """The next run. It is looked for a while before this sleeps, and again where one was over as this woke."""
+        while True:
+            deadline = monotonic() + HOVER_SECONDS
+            while self._current is None and monotonic() < deadline:
+                sleep(FIRST_TICK_SECONDS)
+            with self._changed:
+                if self._current is not None:
+                    return self._current
+                self._sleep()
 
     def _tend(self, run: ChunkRun, tick: float) -> bool:
         """Carry away and share what it is time for. Says whether another slot has got something to do."""
         with self._changed:
-            if self._current is not run:
-                return False
-            if not run.has_news:
+            if self._current is not run or not run.has_news:
                 return False  # one long item is all there is: nothing to carry, nothing to give
             drains = self._context.noticeboard.drains
             if not (drains or self._must_report(run) or self._must_look(run)):

@@ -128,15 +128,14 @@ class Reporter:
         there it is told when the outcomes are on their way already.
         """
         pipe, chunk = self._line.round(), run.chunk
-        is_call = chunk.options.form == "call"
         told = self._told(pipe, chunk, log) if log else []
-        if not is_call:
+        if not chunk.is_of_calls:
             told += self._accountant.count(pipe, run, report, last=True)
         place = len(pipe)
         names = [keys.resume(chunk.batch), keys.outcomes(chunk.batch), UNACKED, UNACKED_INDEX]
         ttl = self._context.settings.batch_ttl_seconds
         FINISH.queue(pipe, names, [chunk.id, run.token, str(resume), ttl, self._writer.ttl(chunk), run.tag, *blocks])
-        if is_call:
+        if chunk.is_of_calls:
             pipe.push()
             told += self._accountant.count(pipe, run, report, last=True)
         other, acknowledged = account.execute(pipe, told)[place]

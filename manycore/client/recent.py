@@ -21,9 +21,9 @@ _NAMED = (FunctionType, BuiltinFunctionType, type)
 """What is pickled as the name of a global, if it can be imported by it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Recent:
-    """A program, and on what it depended."""
+    """A program, and on what it depended. Threads may share it."""
 
     function: Callable[..., Any]
     workers: Sequence[Worker]
@@ -39,6 +39,8 @@ class Recent:
 
     def serves(self, queue: str, workers: Sequence[Worker], code: Archive | None) -> bool:
         """Whether a call of the function would still be this program."""
+        if workers is not self.workers and workers == self.workers:
+            self.workers = workers  # the same, in a newer picture
         return (
             queue == self.program.queue
             and workers is self.workers

@@ -45,7 +45,7 @@ class Worker:
 
     `tasks` gives the queue of each task that it knows, `editions` what it has of their modules. `version` is that of
     manycore; `busy` tells how many messages it runs, `counts` what it has counted since it began,
-    `objects` how full its home of large objects is.
+    `objects` how full its home of large objects is: what changes from beat to beat makes it no other worker.
     """
 
     slots: int
@@ -59,9 +59,9 @@ class Worker:
     name: str = ""
     inventory: str = ""
     """The digest of what it can import, empty before it has taken stock."""
-    busy: int = 0
-    counts: dict[str, int] = field(default_factory=dict)
-    objects: Room | None = None
+    busy: int = field(default=0, compare=False)
+    counts: dict[str, int] = field(default_factory=dict, compare=False)
+    objects: Room | None = field(default=None, compare=False)
 
 
 class Roster:
@@ -152,8 +152,8 @@ class Roster:
 
 
 def live_workers(client: redis.Redis) -> list[Worker]:
-    """The workers whose record has not expired: it is the server that counts. Raises redis-py's errors."""
-    found: Any = client.zrange(keys.WORKERS, 0, -1)
+    """The workers whose record has not expired, by name: it is the server that counts. Raises redis-py's errors."""
+    found: Any = sorted(client.zrange(keys.WORKERS, 0, -1))
     pipe = client.pipeline(transaction=False)
     for name in found:
         pipe.hgetall(keys.worker("").encode() + name)

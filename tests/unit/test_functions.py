@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pytest
@@ -25,7 +25,8 @@ from manycore.protocol import packing, signing
 from manycore.protocol.broker import FUNCTION_TASK
 from manycore.protocol.edition import Edition, edition_of
 from manycore.protocol.parcel import Program
-from manycore.protocol.roster import Roster
+from manycore.protocol.python import here
+from manycore.protocol.roster import Room, Roster, Worker
 from manycore.protocol.settings import load_settings
 from manycore.protocol.signing import Keyring
 from manycore.task import task
@@ -252,6 +253,20 @@ def test_with_other_workers_it_is_made_anew() -> None:
     roster = Workers()
     made = FunctionShipper(RING, cast(Roster, roster), load_settings(), CodeShipper(RING, None))
     first = made.submitted(plain)
-    roster.found = []
+    roster.found = ["another"]
     assert made.submitted(plain) is not first
     assert made.submitted(plain).digest == first.digest
+
+
+def test_in_a_newer_picture_of_the_same_workers_it_is_the_same() -> None:
+    """They beat every two seconds: each time the first call after a pause would take twice as long."""
+    known: dict[str, Any] = {"tasks": {}, "functions": True, "python": here(), "version": "1", "editions": {}}
+    one = Worker(slots=1, queues=("cpu",), keys=tuple(RING.ids), **known)
+    workers = Workers(found=[one])
+    made = FunctionShipper(RING, cast(Roster, workers), load_settings(), CodeShipper(RING, None))
+    first = made.program(plain)
+    workers.found = [replace(one, busy=1, counts={"leases_renewed": 3}, objects=Room("home", 1, 2))]
+    assert made.program(plain) is first
+    assert made.program(plain) is first
+    workers.found = [replace(one, inventory="another")]
+    assert made.program(plain) is not first

@@ -7,10 +7,13 @@ client fetches it once, when it has something to compare. It is not signed: it c
 from __future__ import annotations
 
 import json
+import logging
 import pkgutil
 from dataclasses import dataclass
 from hashlib import blake2b
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.metadata import PackageNotFoundError, distributions, packages_distributions, version
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +39,24 @@ class Inventory:
 
 
 def take_stock() -> Inventory:
-    """What this process can import. It reads the metadata of every distribution: tenths of a second."""
+    """What this process can import. It reads the metadata of every distribution: some hundredths of a second."""
     modules = {module.name: ("", "") for module in pkgutil.iter_modules()}
+    versions = _versions()
     for module, names in packages_distributions().items():
-        modules[module] = (names[0], version_of(names[0]))
+        modules[module] = (names[0], versions.get(names[0], ""))
     return Inventory(modules)
+
+
+def _versions() -> dict[str, str]:
+    """Of each distribution, that of the one found first. Asked for one by one, each is looked for again."""
+    found: dict[str, str] = {}
+    for distribution in distributions():
+        try:
+            facts = distribution.metadata
+            found.setdefault(facts["Name"], facts["Version"] or "")
+        except Exception as exc:  # a boundary: what an interrupted installation has left can be anything
+            logger.debug("The metadata of %r cannot be read: %r", distribution, exc)
+    return found
 
 
 def version_of(distribution: str) -> str:

@@ -143,7 +143,10 @@ def owners(folder: Path) -> list[int]:
 
 def threads(folder: Path) -> list[str]:
     """Likewise, with the threads of workers of threads."""
-    return [path.stem for path in folder.glob("*.box")]
+    try:
+        return [name.removesuffix(".box") for name in os.listdir(folder) if name.endswith(".box")]
+    except FileNotFoundError:
+        return []
 
 
 def check_room(folder: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
+import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from manycore.worker import blackbox
 PREFIX = "manycore-worker-"
 LOCK = ".alive"
 """It holds the id of the key with which the worker signs: whoever has that key is of the same cluster."""
+JUST_NOW_NS = 50_000_000
+"""Several ticks of the kernel's clock."""
 
 
 class RunFolder:
@@ -25,6 +28,9 @@ class RunFolder:
 
     def __init__(self, place: Path | None, key: str) -> None:
         """A new folder with room for black boxes. Raises `SettingsError`."""
+        self._others: list[Path] = []
+        self._listed = -1
+        """When something had last come or gone there as it was listed; -1 if that was just then."""
         where = place or Path(tempfile.gettempdir())
         try:
             blackbox.check_room(where)
@@ -48,8 +54,21 @@ class RunFolder:
 
         Two who look at once find the same.
         """
-        beside = (path for path in sorted(self.path.parent.glob(f"{PREFIX}*")) if path != self.path)
-        return [path for path in beside if _key_of_the_dead(path) in keys]
+        return [path for path in self._beside() if _key_of_the_dead(path) in keys]
+
+    def _beside(self) -> list[Path]:
+        """The folders of other workers. They stand in /tmp, as a rule, which may hold very much else: it is listed anew
+        when something has come or gone there. What did so in the same tick of the kernel's clock could pass unseen."""
+        place = self.path.parent
+        try:
+            moment = place.stat().st_mtime_ns
+            if moment != self._listed:
+                names = sorted(name for name in os.listdir(place) if name.startswith(PREFIX) and name != self.path.name)
+                self._others = [place / name for name in names]
+                self._listed = moment if time.time_ns() - moment > JUST_NOW_NS else -1
+        except OSError:
+            return []
+        return self._others
 
 
 def _key_of_the_dead(path: Path) -> str | None:

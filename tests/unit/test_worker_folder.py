@@ -24,6 +24,21 @@ def test_a_dead_one_of_the_same_cluster_is_found(tmp_path: Path) -> None:
     assert mine.of_the_dead(["k2", "k1"]) == [dead.path]
 
 
+def test_a_place_full_of_other_things_is_not_listed_at_each_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, other = RunFolder(tmp_path, "k1"), RunFolder(tmp_path, "k1")
+    os.utime(tmp_path, (1, 1))
+    assert mine.of_the_dead(["k1"]) == []
+    other.let_go()
+    with monkeypatch.context() as patch:
+        patch.delattr(os, "listdir")
+        assert mine.of_the_dead(["k1"]) == [other.path], "that it died is seen all the same"
+    late = RunFolder(tmp_path, "k1")
+    late.let_go()
+    assert set(mine.of_the_dead(["k1"])) == {other.path, late.path}
+
+
 @pytest.mark.parametrize("kind", ["no lock", "link", "link for a lock", "file"])
 def test_what_is_no_folder_of_a_worker_is_passed_over(tmp_path: Path, kind: str) -> None:
     mine, dead = RunFolder(tmp_path, "k1"), RunFolder(tmp_path / "..", "k1")

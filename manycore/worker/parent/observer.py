@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from time import time
 from typing import Any
 
@@ -54,9 +53,9 @@ def _memory() -> int:
 
 def _children() -> list[int]:
     found: list[int] = []
-    for listed in Path("/proc/self/task").glob("*/children"):
+    for thread in os.listdir("/proc/self/task"):
         try:
-            found += map(int, listed.read_text().split())
+            found += map(int, _read(f"/proc/self/task/{thread}/children").split())
         except OSError:  # a thread that has ended meanwhile
             continue
     return found
@@ -64,6 +63,12 @@ def _children() -> list[int]:
 
 def _resident(pid: int) -> int:
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
+        return int(_read(f"/proc/{pid}/statm").split()[1]) * _PAGE
     except (OSError, ValueError, IndexError):  # a process that has ended meanwhile
         return 0
+
+
+def _read(path: str) -> bytes:
+    """Half of what `Path.read_text` takes, for each child at each beat."""
+    with open(path, "rb", buffering=0) as file:
+        return file.read()

@@ -6,10 +6,13 @@ The wiring alone: what a duty does is a class or function of its own, in a file 
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 from celery import bootsteps
 from celery.worker import state
+
+_BEGAN = monotonic()
 
 
 class PeriodicStep(bootsteps.StartStopStep):
@@ -42,6 +45,7 @@ class PeriodicStep(bootsteps.StartStopStep):
 
         def plan() -> None:
             pause = seconds if state.active_requests else max(seconds, self.idle_seconds)
+            pause -= (monotonic() - _BEGAN) % pause  # at one moment with others, for which this process wakes once
             self._timer = consumer.timer.call_after(pause, turn)
 
         plan()

@@ -75,8 +75,11 @@ def _make_app(path: list[str], folder: Path) -> Celery:
     from celery.signals import worker_ready
 
     from manycore.worker.app import create_worker_app
+    from manycore.worker.context import worker_context
 
     worker_ready.connect(lambda **_: (folder / READY).touch(), weak=False)
 
     sys.path[:] = path
-    return create_worker_app()  # imports the modules that MANYCORE_TASKS names
+    app = create_worker_app()  # imports the modules that MANYCORE_TASKS names
+    worker_context(app).is_compared = False  # its client has the same packages
+    return app

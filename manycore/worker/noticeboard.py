@@ -46,12 +46,17 @@ class Noticeboard:
         with suppress(OSError):  # nobody has listened for long, or an item has closed it
             os.write(self._wakes, b"!")
 
-    def wait_for_idle(self, seconds: float) -> bool:
-        """Whether a slot falls idle, and nobody else has woken of it; waits for that no longer than this."""
+    def wait_for_idle(self, seconds: float, stirred: int = -1) -> bool:
+        """Whether a slot falls idle, and nobody else has woken of it; waits for that no longer than this, and not when
+        the descriptor `stirred`, if there is one, is readable."""
         poll, deadline = select.poll(), monotonic() + seconds
         poll.register(self._woken, select.POLLIN)
+        if stirred >= 0:
+            poll.register(stirred, select.POLLIN)
         while (left := deadline - monotonic()) > 0:
-            if poll.poll(left * 1000):
+            if ready := poll.poll(left * 1000):
+                if any(descriptor == stirred for descriptor, _ in ready):
+                    return False
                 try:
                     os.read(self._woken, 1)
                     return True

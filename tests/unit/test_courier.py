@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
-from time import monotonic
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +17,7 @@ from manycore.protocol.packing import opened, pack, unpack
 from manycore.protocol.resume import Resume
 from manycore.protocol.signing import Keyring
 from manycore.worker.blackbox import BlackBox
-from manycore.worker.child.courier import FOLLOWED_SECONDS, Courier
+from manycore.worker.child.courier import Courier
 from manycore.worker.child.intake import skip
 from manycore.worker.child.run import ChunkRun
 from manycore.worker.noticeboard import Noticeboard
@@ -217,8 +215,7 @@ def test_what_a_message_skips_is_neither_run_nor_reported_nor_sent_again(
 
 
 def test_one_of_many_neighbours_does_not_look_all_the_time(server: Server, courier: Courier, run: ChunkRun) -> None:
-    courier._context.slots = 128
-    courier._current, courier._looked = run, (float("-inf"), 0.0)
+    courier._current, courier._rhythm._slots = run, 128
     for _ in range(3):
         courier._tend(run, 0.05)
     assert len(server.resumes) == 1
@@ -228,14 +225,6 @@ def test_one_of_many_neighbours_does_not_look_all_the_time(server: Server, couri
     assert len(server.resumes) == 2
 
 
-def test_a_child_whose_neighbours_all_have_work_asks_and_tells_less_often(courier: Courier, run: ChunkRun) -> None:
-    courier._looked = (monotonic() - 0.1, 0.05)
-    run.tally.seconds.append(0.0)
-    for idle in (True, False):
-        courier._context.noticeboard.say_idle(idle)
-        assert courier._must_look(run) == courier._must_report(run) == idle
-
-
 def test_a_slot_that_falls_idle_gets_something_at_once(server: Server, courier: Courier, run: ChunkRun) -> None:
     for slots in (0, 1):
         courier._context.noticeboard.say_idle(slots)
@@ -243,13 +232,6 @@ def test_a_slot_that_falls_idle_gets_something_at_once(server: Server, courier: 
     courier._current, run.started = run, run.started - 10.0
     assert courier._tend(run, 0.05)
     assert run.items.given == 3
-
-
-def test_a_chunk_whose_batch_is_still_being_sent_is_wanted_by_nobody(courier: Courier, run: ChunkRun) -> None:
-    followed, chunk = replace(run.chunk, total=run.chunk.stop + 1), run.chunk
-    for run.chunk, since, wanted in ((chunk, 0.0, True), (followed, 0.0, False), (followed, FOLLOWED_SECONDS, True)):
-        run.started = monotonic() - since
-        assert courier._is_wanted(run) == wanted
 
 
 def test_a_finished_chunk_stays_known_as_done(server: Server, courier: Courier, run: ChunkRun) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from manycore.protocol import logs
@@ -56,6 +56,8 @@ class Capture:
         self._note = note
         self._run = run
         self._half = item_bytes // 2
+        self.stir: Callable[[], object] = _nobody
+        """Called when an item has written, from wherever it did: it must not wait, nor raise."""
         self._lock = threading.RLock()  # a signal's handler may write while its thread does
         self._last: _Text | None = None
         """What the item writes to right now, and further parts may be added to while there is `_budget`."""
@@ -98,6 +100,7 @@ class Capture:
                 self._budget -= size
             elif data:
                 self._begin(_Text(position, stream, encoding, level, logger), data)
+        self.stir()
 
     def untold(self, worker: str, ahead_seconds: float, done: int) -> list[bytes]:
         """What is to be carried away, as entries of a log; once it is, `told` takes it off.
@@ -240,6 +243,10 @@ class Capture:
         return Piece(
             at, text.time, text.stream, text.closed().decode(text.encoding, "replace"), text.level, text.logger
         )
+
+
+def _nobody() -> None:
+    """There is none who would carry it away."""
 
 
 def _size(text: _Text) -> int:

@@ -22,6 +22,7 @@ from manycore.worker.child.capture import Capture
 from manycore.worker.child.giving import give
 from manycore.worker.child.reporter import News, Reporter
 from manycore.worker.child.retries import retries_of
+from manycore.worker.child.rhythm import FIRST_TICK_SECONDS, TICK_SECONDS, Rhythm
 from manycore.worker.child.run import ChunkRun
 from manycore.worker.child.tally import Report
 from manycore.worker.context import WorkerContext
@@ -29,15 +30,6 @@ from manycore.worker.writer import OutcomeWriter
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
-FIRST_TICK_SECONDS = 0.004
-"""Early, so that a chunk that one slot got whole is spread over the others at once; then twice as long each time."""
-TICK_SECONDS = 0.05
-"""Outcomes wait this long while a slot is idle. Shorter loads Redis: each child makes one round trip a tick."""
-FOLLOWED_SECONDS = 0.2
-"""How long the rest of a batch may be on its way: it is about to be sent, and idle slots wait for that."""
-CALM_TICKS = 6
-"""Where every slot of this worker has work, outcomes wait for so many ticks: a report takes some of the CPU that items
-could have, and nobody here is waiting for anything that it would bring."""
 REST_SECONDS = 0.5
 """How long it rests where one item is all there is that runs: before the end nothing leaves but what it prints."""
 HOVER_SECONDS = 0.02
@@ -64,8 +56,7 @@ class Courier:
         self._sleeping = False
         """Whether the thread waits to be told of a run; written by it, under the lock."""
         self._thread: threading.Thread | None = None
-        self._looked = (0.0, 0.0)
-        """The thread's own: when it asked last how the queue is, or began, and how long its ticks were then."""
+        self._rhythm = Rhythm(context.noticeboard, context.slots)
 
     def care_for(self, run: ChunkRun) -> None:
         """Care for `run`; new chunks split off it go to its queue."""
@@ -74,10 +65,13 @@ class Courier:
             self._thread.start()
         run.claim = lambda position: self._claim(run, position)
         run.settle = lambda position: self._settle(run, position)
+        if run.capture is not None:
+            run.capture.stir = self._rhythm.stir
         with self._changed:
             self._current = run
             if self._sleeping:
                 self._changed.notify()
+        self._rhythm.stir()
 
     def leave(self) -> None:
         """Care for nothing any more: the run comes to no end here."""
@@ -133,12 +127,12 @@ class Courier:
         while True:
             run, woken = self._awaited(), False
             if run is not cared_for:
-                tick = self._first_tick(run, follows=run.chunk.batch == batch)
-                cared_for, batch, self._looked = run, run.chunk.batch, (run.started, tick)
-                woken = self._pause(max(0.0, tick - run.elapsed))
+                tick = self._rhythm.begin(run, follows=run.chunk.batch == batch)
+                cared_for, batch = run, run.chunk.batch
+                woken = self._rhythm.pause(run, max(0.0, tick - run.elapsed))
             elif run.has_news or tick < TICK_SECONDS:
                 tick = min(tick * 2, TICK_SECONDS)
-                woken = self._pause(tick)
+                woken = self._rhythm.pause(run, tick)
             else:
                 self._rest(run)
             try:
@@ -146,14 +140,6 @@ class Courier:
                     self._context.noticeboard.wake_one()
             except BaseException:  # the boundary of the thread: `finish` meets it too, and there it is an outcome
                 logger.exception("The outcomes of a running chunk could not be carried away")
-
-    def _pause(self, seconds: float) -> bool:
-        """Where all slots have work, until one falls idle, and this is the one to share what it has. Of many neighbours
-        none is woken for that."""
-        if self._context.noticeboard.any_idle or self._context.slots > splitting.LOOKING_SLOTS:
-            sleep(seconds)
-            return False
-        return self._context.noticeboard.wait_for_idle(seconds)
 
     def _rest(self, run: ChunkRun) -> None:
         """Wait until another run comes, not for long: of one last item, its own thread tells how it ends."""
@@ -165,18 +151,6 @@ class Courier:
         self._sleeping = True
         self._changed.wait(seconds)
         self._sleeping = False
-
-    def _first_tick(self, run: ChunkRun, *, follows: bool) -> float:
-        """Later where all neighbours have work: if they are many they may all be about to begin, and need the cores for
-        that; and of a run that `follows` another one of its batch nobody waits for a first outcome."""
-        if self._is_wanted(run):
-            return FIRST_TICK_SECONDS
-        crowd = self._context.slots / splitting.LOOKING_SLOTS
-        return TICK_SECONDS if follows else FIRST_TICK_SECONDS * max(1.0, crowd)
-
-    def _is_wanted(self, run: ChunkRun) -> bool:
-        """Whether a slot may be idle that gets nothing but what is given to it."""
-        return self._context.noticeboard.any_idle and not (run.is_followed and run.elapsed < FOLLOWED_SECONDS)
 
     def _awaited(self) -> ChunkRun:
         """The next run. It is looked for a while before this sleeps, and again where one was over as this woke."""
@@ -195,9 +169,9 @@ class Courier:
             if self._current is not run or not run.has_news:
                 return False  # one long item is all there is: nothing to carry, nothing to give
             drains = self._context.noticeboard.drains
-            if not (drains or self._must_report(run) or self._must_look(run)):
+            if not (drains or self._rhythm.must_report(run) or self._rhythm.must_look(run)):
                 return False
-            self._looked = monotonic(), tick
+            self._rhythm.looked(tick)
             try:
                 news = self._flush(run)
             except ConnectionFailed:
@@ -215,19 +189,6 @@ class Courier:
         if splitting.is_anothers_turn(news.others, self._context.slots, run.elapsed):
             return len(run.items)
         return 0 if news.waiting else splitting.items_to_give(len(run.items), run.tally.done, run.elapsed)
-
-    def _must_report(self, run: ChunkRun) -> bool:
-        """Whether it is time to carry away what there is."""
-        looked_at, tick = self._looked
-        if run.capture is not None and run.capture.waits:
-            return True  # what is printed last may tell why a process dies
-        return run.has_something and (self._is_wanted(run) or monotonic() - looked_at >= CALM_TICKS * tick)
-
-    def _must_look(self, run: ChunkRun) -> bool:
-        """Whether it is time to see if a chunk waits in the queue."""
-        looked_at, tick = self._looked
-        pause = splitting.seconds_to_look(tick, self._context.slots, idle=self._is_wanted(run))
-        return monotonic() - looked_at >= pause
 
     def _give(self, run: ChunkRun, count: int) -> bool:
         part = run.give(count) if count else None

@@ -127,7 +127,12 @@ class ChunkRun:
     @property
     def has_something(self) -> bool:
         """Whether there is anything to carry away."""
-        return bool(self.tally.unreported or (self.capture is not None and self.capture.waits))
+        return bool(self.tally.unreported) or self.has_printed
+
+    @property
+    def has_printed(self) -> bool:
+        """Whether something that its items wrote is to be carried away."""
+        return self.capture is not None and self.capture.waits
 
     @property
     def elapsed(self) -> float:

@@ -30,10 +30,13 @@ def is_anothers_turn(others: int, slots: int, elapsed_seconds: float) -> bool:
 def items_to_give(pending: int, done: int, elapsed_seconds: float) -> int:
     """How many of its `pending` items a child publishes as a new chunk, seeing that no chunk waits in the queue.
 
-    Half of them, if what is pending looks like more work than a message costs. `done` items and the one that is
-    running took `elapsed_seconds`.
+    Half of them, if what is pending looks like more work than a message costs.
     """
     if pending < 1:
         return 0
-    seconds_per_item = elapsed_seconds / (done + 1)
-    return (pending + 1) // 2 if pending * seconds_per_item >= MIN_SPLIT_SECONDS else 0
+    return (pending + 1) // 2 if seconds_left(pending, done, elapsed_seconds) >= MIN_SPLIT_SECONDS else 0
+
+
+def seconds_left(pending: int, done: int, elapsed_seconds: float) -> float:
+    """How long `pending` items will take, as `done` ones and the one that is running took `elapsed_seconds`."""
+    return pending * elapsed_seconds / (done + 1)

@@ -139,7 +139,8 @@ class HeartbeatStep(PeriodicStep):
         context, slots = worker_context(consumer.app), consumer.controller.concurrency
         self._heartbeat = Heartbeat(context, consumer.hostname, slots, queues, Observer(consumer, queues))
         self._heartbeat.beat()
-        self._heartbeat.take_stock()
+        if context.is_compared:
+            self._heartbeat.take_stock()
         return keys.HEARTBEAT_SECONDS, self._heartbeat.beat
 
     def end(self) -> None:

@@ -1,0 +1,106 @@
+"""When a courier turns to its run: early and often while a slot is idle, rarely where all of them have work.
+
+To wake beside an item takes the GIL from it, and some of its core: where nobody waits for what could be told or shared
+before the next report, the courier sleeps until then. What wakes it all the same: a slot that falls idle, something
+that an item prints, and the next run.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from time import monotonic, sleep
+
+from manycore.worker.child import splitting
+from manycore.worker.child.run import ChunkRun
+from manycore.worker.noticeboard import Noticeboard
+
+FIRST_TICK_SECONDS = 0.004
+"""Early, so that a chunk that one slot got whole is spread over the others at once; then twice as long each time."""
+TICK_SECONDS = 0.05
+"""Outcomes wait this long while a slot is idle. Shorter loads Redis: each child makes one round trip a tick."""
+FOLLOWED_SECONDS = 0.2
+"""How long the rest of a batch may be on its way: it is about to be sent, and idle slots wait for that."""
+CALM_TICKS = 6
+"""Where every slot of this worker has work, outcomes wait for so many ticks: a report takes some of the CPU that items
+could have, and nobody here is waiting for anything that it would bring."""
+
+
+class Rhythm:
+    """Of one courier's thread; `stir` may be called by any."""
+
+    def __init__(self, noticeboard: Noticeboard, slots: int) -> None:
+        self._noticeboard = noticeboard
+        self._slots = slots
+        self._looked = (0.0, 0.0)
+        """When it asked last how the queue is, or began, and how long its ticks were then."""
+        self._stirred, self._stirs = os.pipe()
+        for end in (self._stirred, self._stirs):
+            os.set_blocking(end, False)
+        self._sleeps = False
+
+    def begin(self, run: ChunkRun, *, follows: bool) -> float:
+        """The first tick of a run. Later where all neighbours have work: if they are many they may all be about to
+        begin, and need the cores for that; and of a run that `follows` another one of its batch nobody waits for a
+        first outcome."""
+        tick = FIRST_TICK_SECONDS
+        if not self.is_wanted(run):
+            tick = TICK_SECONDS if follows else FIRST_TICK_SECONDS * max(1.0, self._slots / splitting.LOOKING_SLOTS)
+        self._looked = run.started, tick
+        return tick
+
+    def looked(self, tick: float) -> None:
+        """It asks how the queue is."""
+        self._looked = monotonic(), tick
+
+    def pause(self, run: ChunkRun, tick: float) -> bool:
+        """Wait for the next moment to turn to `run`, a `tick` as a rule. Says whether a slot has fallen idle meanwhile,
+        and this is the one to share what it has: of many neighbours none is woken for that."""
+        if self._noticeboard.any_idle or self._slots > splitting.LOOKING_SLOTS:
+            sleep(tick)
+            return False
+        self._sleeps = True  # first: whatever comes after the look at how long stirs
+        seconds = self._until_report(run, tick)
+        woken = self._sleep(seconds) if seconds > tick else self._noticeboard.wait_for_idle(tick)
+        self._sleeps = False
+        return woken
+
+    def stir(self) -> None:
+        """Something has come that the next report should not wait for. It waits for nothing, and raises nothing."""
+        if self._sleeps:
+            self._sleeps = False
+            with suppress(OSError):  # nobody has read for long, or an item has closed it
+                os.write(self._stirs, b"!")
+
+    def is_wanted(self, run: ChunkRun) -> bool:
+        """Whether a slot may be idle that gets nothing but what is given to it."""
+        return self._noticeboard.any_idle and not (run.is_followed and run.elapsed < FOLLOWED_SECONDS)
+
+    def must_report(self, run: ChunkRun) -> bool:
+        """Whether it is time to carry away what there is."""
+        looked_at, tick = self._looked
+        if run.has_printed:
+            return True  # what is printed last may tell why a process dies
+        return run.has_something and (self.is_wanted(run) or monotonic() - looked_at >= CALM_TICKS * tick)
+
+    def must_look(self, run: ChunkRun) -> bool:
+        """Whether it is time to see if a chunk waits in the queue."""
+        looked_at, tick = self._looked
+        pause = splitting.seconds_to_look(tick, self._slots, idle=self.is_wanted(run))
+        return monotonic() - looked_at >= pause
+
+    def _until_report(self, run: ChunkRun, tick: float) -> float:
+        """How long nothing is to be done for this run; 0 where it may end before."""
+        if tick < TICK_SECONDS or run.has_printed:
+            return 0.0
+        seconds = self._looked[0] + CALM_TICKS * tick - monotonic()
+        return seconds if splitting.seconds_left(len(run.items), run.tally.done, run.elapsed) > seconds else 0.0
+
+    def _sleep(self, seconds: float) -> bool:
+        until = monotonic() + seconds
+        woken = self._noticeboard.wait_for_idle(seconds, self._stirred)
+        with suppress(OSError):
+            os.read(self._stirred, 64)
+        if not woken and monotonic() < until:
+            sleep(TICK_SECONDS)  # who prints prints more, as a rule, and all of it goes together
+        return woken

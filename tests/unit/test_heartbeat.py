@@ -1,0 +1,35 @@
+"""`HeartbeatStep`: what a worker says of itself once it consumes."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from manycore.protocol import keys
+from manycore.worker.parent import heartbeat
+from manycore.worker.parent.heartbeat import HeartbeatStep
+
+
+@pytest.mark.parametrize("is_compared", [True, False])
+def test_stock_is_taken_for_clients_that_may_have_other_packages(
+    is_compared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A local cluster has those of its client. To take it costs CPU that items could have."""
+    done: list[str] = []
+
+    class Heartbeat:
+        def __init__(self, *_: Any) -> None:
+            self.beat, self.take_stock = lambda: done.append("beat"), lambda: done.append("stock")
+
+    monkeypatch.setattr(heartbeat, "Heartbeat", Heartbeat)
+    monkeypatch.setattr(heartbeat, "Observer", lambda *_: None)
+    consumer: Any = SimpleNamespace(
+        app=SimpleNamespace(context=SimpleNamespace(is_compared=is_compared)),
+        controller=SimpleNamespace(concurrency=2),
+        task_consumer=SimpleNamespace(queues=[]),
+        hostname="w0",
+    )
+    assert HeartbeatStep(consumer).begin(consumer)[0] == keys.HEARTBEAT_SECONDS
+    assert done == (["beat", "stock"] if is_compared else ["beat"])

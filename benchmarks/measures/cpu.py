@@ -40,13 +40,27 @@ def cpu_seconds(mark: str) -> float:
     return sum(map(_of_process, marked(mark)))
 
 
+class Meter:
+    """What the marked processes use from now on, without what it takes to look for them, which one of them does."""
+
+    def __init__(self, mark: str) -> None:
+        self._mark = mark
+        self._before = cpu_seconds(mark)
+
+    def read(self) -> float:
+        """CPU seconds since it was made."""
+        start = time.thread_time()
+        used = cpu_seconds(self._mark) - self._before
+        return used - (time.thread_time() - start)
+
+
 def _beyond(peer: Peer, grain: Grain, scale: float) -> Reading:
     costs = [grain.seconds] * max(2, int(grain.count * peer.setup.workers * scale))
     mark, chunksize = os.environ.get(MARK_VARIABLE, ""), tuned(peer, grain.chunksizes)[-1]
     of(peer, costs[: max(2, len(costs) // 8)], chunksize)
-    before = cpu_seconds(mark)
+    meter = Meter(mark)
     of(peer, costs, chunksize)
-    used = cpu_seconds(mark) - before
+    used = meter.read()
     return Reading(f"CPU beyond {grain.label}", 100 * (used / sum(costs) - 1), f"{len(costs):,} items")
 
 

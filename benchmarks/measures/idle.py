@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from time import perf_counter, sleep
 
-from benchmarks.measures.cpu import MARK_VARIABLE, cpu_seconds, marked
+from benchmarks.measures.cpu import MARK_VARIABLE, Meter, marked
 from benchmarks.measures.reading import Reading
 from benchmarks.peers.peer import Peer
 from benchmarks.workloads import nap
@@ -42,9 +42,11 @@ def wake_ups(mark: str) -> int:
 
 def _passed(what: str, seconds: float) -> list[Reading]:
     mark = os.environ.get(MARK_VARIABLE, "")
-    start, cpu, woken = perf_counter(), cpu_seconds(mark), wake_ups(mark)
+    woken = wake_ups(mark)
+    meter, start = Meter(mark), perf_counter()
     sleep(seconds)
-    used, turns = cpu_seconds(mark) - cpu, wake_ups(mark) - woken
+    used = meter.read()
+    turns = wake_ups(mark) - woken
     minutes = (perf_counter() - start) / 60
     note = f"{seconds:g} s, all processes"
     return [Reading(f"CPU, {what}", 1e3 * used / minutes, note), Reading(f"wake-ups, {what}", turns / minutes, note)]

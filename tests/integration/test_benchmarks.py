@@ -74,6 +74,21 @@ def test_the_cpu_of_a_run_is_that_of_its_processes_and_of_their_dead_children() 
             process.kill()
 
 
+def test_what_it_takes_to_look_is_nobodys_cpu() -> None:
+    """The process that asks is one of those that are looked at, as a peer's is."""
+    ask = (
+        "import os; from benchmarks.measures.cpu import Meter, marked; from benchmarks.workloads import burn\n"
+        f"mark = os.environ['{MARK_VARIABLE}']; meter = Meter(mark); burn(0.1); first = meter.read()\n"
+        "[marked(mark) for _ in range(5)]; print(first, Meter(mark).read(), meter.read())"
+    )
+    with marked_run() as environment:
+        run = subprocess.run([sys.executable, "-c", ask], env=environment, capture_output=True, text=True, check=True)
+    burnt, nothing, with_looks = map(float, run.stdout.split())
+    assert burnt == pytest.approx(0.1, abs=0.002)
+    assert nothing == pytest.approx(0, abs=0.002)
+    assert with_looks > burnt + 0.005, "other looks are work like any other"
+
+
 def test_the_cpu_of_a_run_is_also_that_of_a_server_that_has_lost_its_environment() -> None:
     child = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'print(flush=True); input()'], env={})"
     with marked_run() as environment:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from manycore.protocol.message import Chunk, ItemOptions
@@ -11,9 +12,18 @@ from manycore.worker.child.run import ChunkRun
 from manycore.worker.child.turn import Call, Turn
 
 
-def chunk_of(start: int, stop: int, *, retries: int = 0, attempt: int = 1, timeout: float | None = None) -> Chunk:
-    options = ItemOptions(retries=retries, timeout=timeout)
-    return Chunk("b.c", "b", "task", None, options, 100, start, stop, None, b"", attempt=attempt)
+def chunk_of(
+    start: int,
+    stop: int,
+    *,
+    retries: int = 0,
+    attempt: int = 1,
+    timeout: float | None = None,
+    of_map: bool = False,
+) -> Chunk:
+    batch, options = "map-b" if of_map else "b", ItemOptions(retries=retries, timeout=timeout)
+    part = Chunk(f"{batch}.c", batch, "task", None, options, 100, start, stop, None, b"", attempt=attempt)
+    return replace(part, ephemeral=of_map)
 
 
 def run_of(box: BlackBox, size: int, *, start: int = 0, **options: Any) -> ChunkRun:

@@ -63,7 +63,7 @@ class Input:
         if self.length is None:
             return PulledSource(iter(self.items), program, options, wake=wake, chunksize=self.chunksize, limit=bound)
         return ReadySource(
-            iter(self.items),
+            self.items,
             self.length,
             program,
             options,

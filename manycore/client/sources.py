@@ -6,7 +6,7 @@ An input that has to be pulled is for `pulled`; which is which, `inputs` decides
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import CancelledError
 from concurrent.futures import Future as ThreadFuture
 from itertools import islice
@@ -22,6 +22,8 @@ from manycore.protocol.tracing import Carried, carried
 MIN_SUBMIT_ITEMS = 200
 """Fewer waiting calls than this leave as one chunk; if they are long, the workers split it at once."""
 
+SLICED = (list, tuple, range)
+"""Parts of these are cut out as they are."""
 Taken: TypeAlias = tuple[Program, ItemOptions, Sequence[Any]]
 _Call: TypeAlias = tuple[Callable[..., Any] | str, tuple[Any, ...], dict[str, Any], Future[Any], Carried]
 
@@ -31,7 +33,7 @@ class ReadySource:
 
     def __init__(
         self,
-        items: Iterator[Any],
+        items: Iterable[Any],
         total: int,
         program: Program,
         options: ItemOptions,
@@ -44,7 +46,8 @@ class ReadySource:
         self.total: int | None = total
         self.error: BaseException | None = None
         self.first_call = ""
-        self._items = items
+        self._items = items if type(items) in SLICED else iter(items)
+        self._at = 0
         self.program = program
         self._options = options
         self._left = total
@@ -67,7 +70,9 @@ class ReadySource:
         return self._left if self._limit is None else self._limit() - ((self.total or 0) - self._left)
 
     def take(self, most: int) -> Taken:
-        items = list(islice(self._items, most))
+        held = self._items
+        items = held[self._at : self._at + most] if isinstance(held, SLICED) else list(islice(held, most))
+        self._at += len(items)
         self._left -= len(items)
         self.first_call = self.first_call or (self.program.call(self._options.form, items[0]) if items else "")
         return self.program, self._options, items
@@ -84,7 +89,7 @@ class ReadySource:
         return self._limit is not None
 
     def give_back(self, error: BaseException) -> None:
-        self._items, self._left = iter(()), 0
+        self._items, self._left = (), 0
 
     def cut_off(self, error: BaseException) -> None:
         if self._left:

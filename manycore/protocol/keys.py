@@ -53,8 +53,8 @@ OBJECT_TTL_SECONDS = 3_600
 """How long a large object outlives a client that was killed."""
 BELL_TTL_SECONDS = 60
 """A bell is a hint: who waits for it looks for messages every second all the same."""
-CALLS = "submit-"
-"""How the ids begin under which the calls of `submit` travel."""
+CALLS, MAPS = "submit-", "map-"
+"""How the ids begin under which the calls of `submit` travel, and the items of a `map`."""
 WORKERS = "mc:workers"
 ACCOUNTS, LOGS = "mc:accounts", "mc:logs"
 DETACHED, WATCH = "mc:detached", "mc:watch"

@@ -92,6 +92,11 @@ class Chunk:
         return self.ephemeral and self.batch.startswith(keys.CALLS)
 
     @property
+    def is_of_map(self) -> bool:
+        """Whether nobody is shown how long each of its items took."""
+        return self.ephemeral and self.batch.startswith(keys.MAPS)
+
+    @property
     def references(self) -> list[str]:
         """What it names by its digest: its function, and the archive of the caller's modules."""
         return [digest for digest in (self.function, self.code) if digest]
@@ -156,8 +161,8 @@ class Block:
     """Outcomes of consecutive positions of one chunk: packed values with errors at a few places.
 
     `values` is a packed list with None where `errors` (offset -> pickled exception) has an entry. `seconds` has one
-    duration for each item. `cancelled` items did not run; they have neither values nor durations. `mark` is their
-    chunk's.
+    duration for each item; for short ones of a `map` the mean of several. `cancelled` items did not run; they have
+    neither values nor durations. `mark` is their chunk's.
     """
 
     batch: str

@@ -132,6 +132,8 @@ def _separate(group: list[Pickled], stop: int) -> Run:
 
 def _small(values: Sequence[Any], max_bytes: int, *, rows: bool) -> bytes | None:
     """All values together, if they (with `rows`, those in plain tuples) are plain and too short to be cut apart."""
+    if type(values) is range and not rows and _is_short(values):
+        return _TOGETHER + pickle.dumps(values, protocol=5)  # as itself: whoever opens it makes the numbers
     if rows and set(map(type, values)) - {tuple}:
         return None  # a named tuple needs cloudpickle's care, an iterator would be used up here
     held = list(chain.from_iterable(values)) if rows else values
@@ -140,6 +142,11 @@ def _small(values: Sequence[Any], max_bytes: int, *, rows: bool) -> bytes | None
         return None
     body = _TOGETHER + pickle.dumps(list(values), protocol=5)
     return body if len(body) <= max_bytes + SHORT_BYTES * len(held) else None  # an integer can be of any size
+
+
+def _is_short(numbers: range) -> bool:
+    """Whether none of them is larger than it looks like: an integer can be of any size."""
+    return not numbers or max(abs(numbers[0]), abs(numbers[-1])) < 1 << 63
 
 
 def _text_bytes(kind: type, values: Sequence[Any], *, alone: bool) -> int:
@@ -151,7 +158,8 @@ def _text_bytes(kind: type, values: Sequence[Any], *, alone: bool) -> int:
 
 def opened(body: bytes | memoryview) -> Opened:
     """The values of a packed body, none of them rebuilt."""
-    return Opened(pickle.loads(memoryview(body)[1:]), may_be_broken(body))
+    values = pickle.loads(memoryview(body)[1:])
+    return Opened(list(values) if type(values) is range else values, may_be_broken(body))
 
 
 def rebuilt(value: bytes, what: str = "The value", where: str = "this process") -> Any:

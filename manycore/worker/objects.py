@@ -92,7 +92,7 @@ class WorkerObjects:
     def sweep(self) -> None:
         """Free what processes that died have left: halves of files, and results that nobody took in all this time."""
         self.home.drop_drafts()
-        for batch in ("map-", keys.CALLS, "batch-"):
+        for batch in (keys.MAPS, keys.CALLS, "batch-"):
             self.home.drop_all(batch, keys.EPHEMERAL_TTL_SECONDS)
 
     def room(self) -> tuple[str, int, int] | None:

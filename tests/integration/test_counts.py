@@ -15,6 +15,7 @@ from celery.events import EventReceiver
 
 from manycore import Cluster
 from manycore.plain import celery_app
+from manycore.protocol import keys
 from tests.integration.conftest import Server
 from tests.probe import Probe
 from tests.waiting import wait_until
@@ -96,6 +97,8 @@ def test_the_outcome_of_a_call_is_on_its_way_before_it_is_counted(
     server: Server, counted: Cluster, kwargs: dict[str, Any]
 ) -> None:
     client: Any = server.client()
+    account = keys.account(Probe(counted).submit_stream.split(":")[1])
+    wait_until(lambda: client.hget(account, "done") == b"%d" % CALLS, "those before it are counted")
     with client.monitor() as monitor:
         assert counted.submit(round, 2.0, **kwargs).result(timeout=20) == 2
         written = [monitor.next_command()["command"].partition(" ")[0].upper()]

@@ -102,6 +102,27 @@ def test_a_run_keeps_its_size_unless_one_value_is_larger(values: list[bytes], ma
         assert size <= max_bytes or run.stop - run.start == 1
 
 
+@pytest.mark.parametrize("numbers", [range(0), range(5, 65_541), range(9, -9, -3), range(-(2**62), 2**62, 2**50)])
+def test_a_range_travels_as_itself_and_comes_back_as_its_numbers(numbers: range) -> None:
+    (run,), errors = pack_runs(numbers, "The argument", max_bytes=1_000, max_item_bytes=1_000)
+    assert (run.start, run.stop, errors) == (0, len(numbers), {})
+    assert len(run.body) < 80
+    assert opened(run.body) == (list(numbers), False)
+
+
+def test_a_range_of_huge_numbers_counts_as_what_they_take() -> None:
+    numbers = range(10**300, 10**300 + 50)
+    runs, errors = pack_runs(numbers, "The argument", max_bytes=1_000, max_item_bytes=1_000)
+    assert not errors
+    assert sum(len(run.body) for run in runs) > 50 * 100
+    assert [value for run in runs for value in unpack(run.body)] == list(numbers)
+
+
+def test_a_range_in_the_place_of_rows_is_none() -> None:
+    (run,), _ = pack_runs(range(3), "The argument", max_bytes=1_000, max_item_bytes=1_000, rows=True)
+    assert opened(run.body).separate
+
+
 def test_many_plain_values_stay_one_run() -> None:
     runs, _ = pack_runs(range(30_000), "", max_bytes=512 * 1024, max_item_bytes=10**6)
     assert [(run.start, run.stop) for run in runs] == [(0, 30_000)]

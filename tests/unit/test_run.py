@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any
 
 import pytest
@@ -14,10 +15,21 @@ from hypothesis import strategies as st
 from manycore.protocol.failure import load_error
 from manycore.protocol.message import Chunk
 from manycore.worker.blackbox import BlackBox
+from manycore.worker.child import run as module
 from manycore.worker.child.run import ChunkRun
 from manycore.worker.child.tally import Report
 from manycore.worker.child.turn import Doomed
-from tests.runs import run_of
+from tests.runs import guarded, run_of
+
+
+@pytest.fixture(scope="module", autouse=True)
+def groups() -> Iterator[None]:
+    """Small ones: two items of a map are timed each, then three at once, however long they take up to a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "GAUGED", 2)
+        patch.setattr(module, "GROUP", 3)
+        patch.setattr(module, "SHORT_SECONDS", 1.0)
+        yield
 
 
 class Courier:
@@ -82,9 +94,11 @@ def run_all(run: ChunkRun, call: Callable[[Any], Any]) -> None:
         run.execute(call)
 
 
-@given(scripts, st.integers(0, 5), st.integers(0, 12))
-def test_each_position_has_one_fate(box: BlackBox, script: dict[int, list[Any]], start: int, size: int) -> None:
-    run = run_of(box, size, start=start)
+@given(scripts, st.integers(0, 5), st.integers(0, 12), st.booleans())
+def test_each_position_has_one_fate(
+    box: BlackBox, script: dict[int, list[Any]], start: int, size: int, of_map: bool
+) -> None:
+    run = run_of(box, size, start=start, of_map=of_map)
     courier = play(run, script)
     left = list(range(run.tally.reported, run.stop))
     assert courier.reported + left + sorted(courier.given) == list(range(start, start + size))
@@ -92,11 +106,11 @@ def test_each_position_has_one_fate(box: BlackBox, script: dict[int, list[Any]],
     assert run.tally.take_report() is None
 
 
-@given(scripts, st.frozensets(st.integers(0, 12)), st.integers(1, 3))
+@given(scripts, st.frozensets(st.integers(0, 12)), st.integers(1, 3), st.booleans())
 def test_values_errors_and_retries_are_at_their_positions(
-    box: BlackBox, script: dict[int, list[Any]], failing: frozenset[int], attempt: int
+    box: BlackBox, script: dict[int, list[Any]], failing: frozenset[int], attempt: int, of_map: bool
 ) -> None:
-    run = run_of(box, 12, retries=1, attempt=attempt)
+    run = run_of(box, 12, retries=1, attempt=attempt, of_map=of_map)
     for report in play(run, script, failing).reports:
         ran = range(report.start, report.start + len(report.values))
         failed = [position for position in ran if position in failing]
@@ -137,9 +151,10 @@ def test_what_flower_shows(
     assert run.summary() == text
 
 
-def test_the_item_that_runs_is_noted_and_stays(box: BlackBox) -> None:
+@pytest.mark.parametrize("of_map", [False, True])
+def test_the_item_that_runs_is_noted_and_stays(box: BlackBox, of_map: bool) -> None:
     noted: list[int] = []
-    run = run_of(box, 3, start=4)
+    run = run_of(box, 3, start=4, of_map=of_map)
 
     def call(_item: int) -> None:
         noted.append(box.note[0])
@@ -148,6 +163,45 @@ def test_the_item_that_runs_is_noted_and_stays(box: BlackBox) -> None:
     run.execute(call)
     assert noted == [4]
     assert run.items.given == 2
+
+
+@pytest.mark.parametrize(("of_map", "reads"), [(False, 301), (True, 2 + 1 + 1 + 100)])
+def test_the_clock_is_read_for_several_short_items_of_a_map_at_once(
+    box: BlackBox, monkeypatch: pytest.MonkeyPatch, of_map: bool, reads: int
+) -> None:
+    """Nobody is shown what each of those took. Of a batch that is an outcome's `seconds`."""
+    clock = count()
+    monkeypatch.setattr(module, "perf_counter", lambda: next(clock) * 1e-9)
+    run = run_of(box, 300, of_map=of_map)
+    run.execute(abs)
+    report = run.tally.take_report()
+    assert report is not None
+    assert (len(report.values), len(report.seconds)) == (300, 300)
+    assert next(clock) == reads
+
+
+def test_an_item_of_a_map_that_takes_long_among_short_ones_is_followed_by_such_as_are_timed_each(
+    box: BlackBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+
+    def call(item: int) -> None:
+        now[0] += {7: 9.0, 9: 2.0}.get(item, 0.0)
+
+    monkeypatch.setattr(module, "perf_counter", lambda: now[0])
+    run = run_of(box, 12, of_map=True)
+    run.execute(call)
+    assert list(run.tally.seconds) == [0, 0, 0, 0, 0, 3, 3, 3, 0, 2, 0, 0]
+
+
+def test_items_of_a_map_with_something_around_each_are_timed_each(
+    box: BlackBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = count()
+    monkeypatch.setattr(module, "perf_counter", lambda: next(clock) * 1e-9)
+    run = run_of(box, 12, of_map=True)
+    run.execute(guarded(run, abs).shortest())
+    assert next(clock) == 13
 
 
 def test_a_part_is_a_message_of_its_own(box: BlackBox) -> None:
@@ -175,9 +229,10 @@ def test_nothing_is_given_after_cancelling(box: BlackBox) -> None:
     assert run.items.give(4) is None
 
 
-def test_no_position_is_lost_between_two_threads(box: BlackBox) -> None:
+@pytest.mark.parametrize("of_map", [False, True])
+def test_no_position_is_lost_between_two_threads(box: BlackBox, of_map: bool) -> None:
     size = 20_000
-    run = run_of(box, size)
+    run = run_of(box, size, of_map=of_map)
     courier, done = Courier(run), threading.Event()
 
     def carry() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import Any
@@ -23,7 +24,7 @@ PATIENCE = 20.0
 
 
 def ready_source(items: Any, **options: Any) -> ReadySource:
-    return ReadySource(iter(items), len(items), PROGRAM, OPTIONS, **options)
+    return ReadySource(items, len(items), PROGRAM, OPTIONS, **options)
 
 
 def taken(source: ReadySource | PulledSource, size: int | None = None) -> list[Any]:
@@ -39,9 +40,9 @@ def drained(source: ReadySource) -> list[Any]:
     return found
 
 
-@given(st.integers(0, 300), st.none() | st.integers(1, 50))
-def test_an_input_in_memory_is_cut_completely(total: int, chunksize: int | None) -> None:
-    source = ready_source(range(total), chunksize=chunksize)
+@given(st.integers(0, 300), st.none() | st.integers(1, 50), st.sampled_from([range, list, tuple, deque]))
+def test_an_input_in_memory_is_cut_completely(total: int, chunksize: int | None, kind: Callable[[Any], Any]) -> None:
+    source = ready_source(range(total) if kind is range else kind(range(total)), chunksize=chunksize)
     cuts = drained(source)
     assert [item for cut in cuts for item in cut] == list(range(total))
     assert all(cuts)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import count
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,7 @@ from manycore.worker.child.turn import (
     NotBegun,
     Postponed,
     Skipped,
+    Turn,
     described,
     kept,
     name_of_error,
@@ -32,6 +35,11 @@ from manycore.worker.child.turn import (
 if TYPE_CHECKING:
     from manycore.worker.child.capture import Capture
     from manycore.worker.child.claims import Claims
+
+SHORT_SECONDS = 4e-6
+"""To take the time of an item that is shorter takes a fiftieth of it, or more."""
+GAUGED, GROUP = 64, 16
+"""So many items of a `map` are timed each, and when they are short so many at once."""
 
 
 class ChunkRun:
@@ -170,19 +178,26 @@ class ChunkRun:
 
         Raises `NotBegun` if an item could not be claimed before its turn.
         """
+        copies.stop_with(self.items)
+        if self.chunk.is_of_map and not isinstance(turn, Turn):
+            while self._one_by_one(turn, range(self.next, self.next + GAUGED)) and self._together(turn):
+                pass
+        else:
+            self._one_by_one(turn, count(self.next))
+        hard_limit.disarm()
+        copies.leave_if_copy()
+
+    def _one_by_one(self, turn: Call, positions: Iterable[int]) -> bool:
+        """Run the items there. Says whether more are left."""
         take, note, as_it_is, kind = self.items.take, self.box.note, AS_IT_IS, type
         values, seconds = self.tally.values, self.tally.seconds
-        position = self.next
-        copies.stop_with(self.items)
         before = perf_counter()
-        while True:
+        for position in positions:
             try:
                 item = take()
             except IndexError:
                 self.next = position
-                hard_limit.disarm()
-                copies.leave_if_copy()
-                return
+                return False
             note[0] = position
             try:
                 value = turn(item)
@@ -197,7 +212,40 @@ class ChunkRun:
             now = perf_counter()
             seconds.append(now - before)
             before = now
-            position += 1
+        self.next = position + 1
+        return True
+
+    def _together(self, turn: Call) -> bool:
+        """Run items as long as the last ones were short, and read the clock for several at once: of short ones that
+        takes a third of the time, and nobody is shown what each of them took. Says whether more are left."""
+        take, note, as_it_is, kind = self.items.take, self.box.note, AS_IT_IS, type
+        values, seconds = self.tally.values, self.tally.seconds
+        mean = sum(seconds[-GAUGED:]) / GAUGED  # if the courier has just taken them away, those that come tell
+        before = perf_counter()
+        while mean < SHORT_SECONDS:
+            start, left = self.next, True
+            for position in range(start, start + GROUP):
+                try:
+                    item = take()
+                except IndexError:
+                    left = False
+                    break
+                note[0] = position
+                try:
+                    value = turn(item)
+                    if kind(value) not in as_it_is:
+                        value = kept(value, self.pickled)
+                except BaseException as exc:  # as above
+                    self._fail(position, exc)
+                    value = None
+                values.append(value)
+            self.next = position + left
+            done, now = self.next - start, perf_counter()
+            mean, before = (now - before) / max(1, done), now
+            seconds.extend(array("f", (mean,)) * done)
+            if not left:
+                return False
+        return True
 
     def _fail(self, position: int, exc: BaseException) -> None:
         copies.leave_if_copy(exc)

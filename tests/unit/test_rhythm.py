@@ -149,6 +149,16 @@ def test_it_is_stirred_from_many_threads_at_once(
             other.result()
 
 
+def test_of_many_slots_none_needs_descriptors(board: Noticeboard, run: ChunkRun) -> None:
+    """They may be threads of one process, which has a thousand as a rule."""
+    before = len(os.listdir("/proc/self/fd"))
+    rhythms = [Rhythm(board, 200) for _ in range(200)]
+    assert len(os.listdir("/proc/self/fd")) == before
+    for rhythm in rhythms[:2]:
+        assert not rhythm.pause(run, 0.001)
+        rhythm.stir()
+
+
 def test_an_item_that_closes_everything_lets_it_neither_spin_nor_fail(
     rhythm: Rhythm, board: Noticeboard, run: ChunkRun, calm: Callable[[ChunkRun], bool]
 ) -> None:

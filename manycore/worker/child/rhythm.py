@@ -34,10 +34,12 @@ class Rhythm:
         self._slots = slots
         self._looked = (0.0, 0.0)
         """When it asked last how the queue is, or began, and how long its ticks were then."""
-        self._stirred, self._stirs = os.pipe()
-        for end in (self._stirred, self._stirs):
-            os.set_blocking(end, False)
         self._sleeps = False
+        self._stirred = self._stirs = -1
+        if slots <= splitting.LOOKING_SLOTS:  # of more it never sleeps, and hundreds of threads have one each
+            self._stirred, self._stirs = os.pipe()
+            for end in (self._stirred, self._stirs):
+                os.set_blocking(end, False)
 
     def begin(self, run: ChunkRun, *, follows: bool) -> float:
         """The first tick of a run. Later where all neighbours have work: if they are many they may all be about to

@@ -92,6 +92,9 @@ class SAQ(Peer):
             while not call.completed:
                 with suppress(TimeoutError):  # it listens once the job may be done, and misses the word
                     await call.refresh(REFRESH_SECONDS)
+        for call in calls:
+            if call.status != "complete":
+                raise RuntimeError(f"SAQ says {call.status.value}: {call.error}")
         return [call.result for call in calls]
 
     def map(self, function: Function, items: Sequence[Any], chunksize: int | None) -> Iterable[Any]:

@@ -82,7 +82,9 @@ class History:
         for note in starts:
             self._starts[note.item].append(note.at)
             self._by_pid[note.pid].append(note)
+        deadly = {note.pid for note in starts if note.event == DEADLY} - set(killed)
         self._deaths = _deaths(notes, set(killed))
+        self._beside = _deaths(notes, deadly)
         first: dict[Item, float] = {}
         for note in arrivals:
             first[note.item] = min(note.at, first.get(note.item, note.at))
@@ -91,9 +93,10 @@ class History:
     def deaths(self, item: Item) -> int:
         """How often the storm killed a process that ran this item: executions that began there and never ended.
 
-        One that ended, and after which its process began no other, counts too: its outcome was on its way.
+        One that ended, and after which its process began no other, counts too: its outcome was on its way. Where items
+        run side by side, poison may have taken it along, once: nobody knew, and since then they run apart.
         """
-        return self._deaths[item]
+        return self._deaths[item] + min(1, self._beside[item])
 
     def stood_still(self, item: Item) -> bool:
         """Whether the storm froze a process soon after this item had begun there: its time limit may end it then."""

@@ -104,6 +104,14 @@ def test_a_death_is_an_execution_that_a_killed_process_did_not_end() -> None:
     assert history.deaths(other) == 1
 
 
+def test_poison_beside_an_item_may_have_taken_it_along_once() -> None:
+    """In a process of threads, where nobody could know. A second time it should have run apart."""
+    item, poison = ("b", 1), ("b", 150)
+    notes = [note for pid in (10, 11) for note in (Note(item, pid, 1.0), Note(poison, pid, 2.0, DEADLY))]
+    history = History([*notes, Note(item, 12, 3.0), Note(item, 13, 4.0)], [], killed=[12])
+    assert history.deaths(item) == 2
+
+
 def test_an_item_whose_outcome_was_on_its_way_died_too() -> None:
     history = History([Note(("b", 1), 10, 1.0), Note(("b", 1), 10, 2.0, END)], [], killed=[10])
     assert history.deaths(("b", 1)) == 1

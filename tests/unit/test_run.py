@@ -194,6 +194,24 @@ def test_an_item_of_a_map_that_takes_long_among_short_ones_is_followed_by_such_a
     assert list(run.tally.seconds) == [0, 0, 0, 0, 0, 3, 3, 3, 0, 2, 0, 0]
 
 
+def test_how_long_items_of_a_map_take_is_known_though_they_are_reported_meanwhile(
+    box: BlackBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long ones were taken for short where the courier had carried most of them away: then they came in groups."""
+    now, run = [0.0], run_of(box, 12, of_map=True)
+    courier = Courier(run)
+
+    def call(item: int) -> None:
+        now[0] += 1.0 + 0.01 * item
+        courier.do("report")
+
+    monkeypatch.setattr(module, "perf_counter", lambda: now[0])
+    run.execute(call)
+    courier.do("report")
+    took = [seconds for report in courier.reports for seconds in report.seconds]
+    assert took == pytest.approx([1.0 + 0.01 * item for item in range(12)])
+
+
 def test_items_of_a_map_with_something_around_each_are_timed_each(
     box: BlackBox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -180,24 +180,25 @@ class ChunkRun:
         """
         copies.stop_with(self.items)
         if self.chunk.is_of_map and not isinstance(turn, Turn):
-            while self._one_by_one(turn, range(self.next, self.next + GAUGED)) and self._together(turn):
-                pass
+            while (mean := self._one_by_one(turn, range(self.next, self.next + GAUGED))) is not None:
+                if mean < SHORT_SECONDS and not self._together(turn):
+                    break
         else:
             self._one_by_one(turn, count(self.next))
         hard_limit.disarm()
         copies.leave_if_copy()
 
-    def _one_by_one(self, turn: Call, positions: Iterable[int]) -> bool:
-        """Run the items there. Says whether more are left."""
+    def _one_by_one(self, turn: Call, positions: Iterable[int]) -> float | None:
+        """Run the items there. Says how long one took; None if no more are left."""
         take, note, as_it_is, kind = self.items.take, self.box.note, AS_IT_IS, type
         values, seconds = self.tally.values, self.tally.seconds
-        before = perf_counter()
+        start = before = perf_counter()
         for position in positions:
             try:
                 item = take()
             except IndexError:
                 self.next = position
-                return False
+                return None
             note[0] = position
             try:
                 value = turn(item)
@@ -212,16 +213,15 @@ class ChunkRun:
             now = perf_counter()
             seconds.append(now - before)
             before = now
-        self.next = position + 1
-        return True
+        done, self.next = position + 1 - self.next, position + 1
+        return (before - start) / done
 
     def _together(self, turn: Call) -> bool:
-        """Run items as long as the last ones were short, and read the clock for several at once: of short ones that
-        takes a third of the time, and nobody is shown what each of them took. Says whether more are left."""
+        """Run items as long as they are short, and read the clock for several at once: of such that takes a third of
+        the time, and nobody is shown what each of them took. Says whether more are left."""
         take, note, as_it_is, kind = self.items.take, self.box.note, AS_IT_IS, type
         values, seconds = self.tally.values, self.tally.seconds
-        mean = sum(seconds[-GAUGED:]) / GAUGED  # if the courier has just taken them away, those that come tell
-        before = perf_counter()
+        mean, before = 0.0, perf_counter()
         while mean < SHORT_SECONDS:
             start, left = self.next, True
             for position in range(start, start + GROUP):

@@ -9,17 +9,14 @@ from __future__ import annotations
 import os
 import stat
 import sys
-import time
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from manycore.client import zipped
+from manycore.protocol.moments import moment_of
 
 Stamp = tuple[int, int]
 """A file's modification time (ns) and size: what tells that it changed."""
-JUST_NOW_NS = 50_000_000
-"""Several ticks of the kernel's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +52,6 @@ def process_now() -> tuple[object, ...]:
     """What is imported, and from where more would be. By their ids: modules that are gone are not kept."""
     modules = sys.modules.copy()
     return tuple(modules), tuple(map(id, modules.values())), tuple(map(str, sys.path)), len(sys.meta_path)
-
-
-def moments_of(folders: Iterable[str]) -> dict[str, int]:
-    """Each folder with its moment; with one that never comes again where it has just changed."""
-    now = time.time_ns()
-    found = {folder: moment_of(folder) for folder in folders}
-    return {folder: moment if now - moment > JUST_NOW_NS else -1 for folder, moment in found.items()}
-
-
-def moment_of(folder: str) -> int:
-    """When the last entry of a folder came or went (ns); 0 if there is no folder."""
-    try:
-        return os.stat(folder).st_mtime_ns
-    except (OSError, ValueError):
-        return 0
 
 
 def stamp_of(file: str) -> Stamp | None:

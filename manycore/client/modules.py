@@ -20,8 +20,9 @@ from types import ModuleType
 from typing import Any
 
 from manycore.client import statements, zipped
-from manycore.client.found import Found, Stamp, moments_of, process_now, read, stamp_of
+from manycore.client.found import Found, Stamp, process_now, read, stamp_of
 from manycore.protocol.archive import STANDARD, SUFFIXES, can_hold, path_of
+from manycore.protocol.moments import settled_moment_of
 
 SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "site-packages", "dist-packages"})
 """Of a package's folder, beside what is hidden and virtual environments."""
@@ -37,7 +38,8 @@ def find_modules(exclude: Iterable[str] = (), mentioned: Iterable[str] = ()) -> 
         search.main(main)
     for name in mentioned:
         search.named(name)
-    folders = moments_of(search.folders.union(entry or os.curdir for entry in sys.path if isinstance(entry, str)))
+    places = search.folders.union(entry or os.curdir for entry in sys.path if isinstance(entry, str))
+    folders = {place: settled_moment_of(place) for place in places}
     return Found(search.files, frozenset(search.roots), folders, process)
 
 

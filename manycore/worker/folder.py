@@ -9,18 +9,16 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from manycore.errors import SettingsError
+from manycore.protocol.moments import moment_of, settled_moment_of
 from manycore.worker import blackbox
 
 PREFIX = "manycore-worker-"
 LOCK = ".alive"
 """It holds the id of the key with which the worker signs: whoever has that key is of the same cluster."""
-JUST_NOW_NS = 50_000_000
-"""Several ticks of the kernel's clock."""
 
 
 class RunFolder:
@@ -58,14 +56,13 @@ class RunFolder:
 
     def _beside(self) -> list[Path]:
         """The folders of other workers. They stand in /tmp, as a rule, which may hold very much else: it is listed anew
-        when something has come or gone there. What did so in the same tick of the kernel's clock could pass unseen."""
+        when something has come or gone there."""
         place = self.path.parent
         try:
-            moment = place.stat().st_mtime_ns
-            if moment != self._listed:
+            if moment_of(place) != self._listed:
+                moment = settled_moment_of(place)
                 names = sorted(name for name in os.listdir(place) if name.startswith(PREFIX) and name != self.path.name)
-                self._others = [place / name for name in names]
-                self._listed = moment if time.time_ns() - moment > JUST_NOW_NS else -1
+                self._others, self._listed = [place / name for name in names], moment
         except OSError:
             return []
         return self._others

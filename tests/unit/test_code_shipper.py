@@ -13,12 +13,11 @@ from types import ModuleType
 import pytest
 
 from manycore.client import code as client_code
-from manycore.client import found as client_found
 from manycore.client.code import Code, CodeShipper
 from manycore.client.found import Found
 from manycore.client.modules import find_modules
 from manycore.errors import CodeTooLarge, SettingsError
-from manycore.protocol import archive
+from manycore.protocol import archive, moments
 from manycore.protocol.archive import open_archive
 from manycore.protocol.signing import Keyring, generate_key
 from tests.modules import write
@@ -45,11 +44,12 @@ def test_an_edit_gives_another_archive_and_no_edit_the_same(project: Path) -> No
 LOOKS = """
 import pkg
 from time import thread_time
-from manycore.client import found, modules
+from manycore.client import modules
 from manycore.client.code import Code, CodeShipper
+from manycore.protocol import moments
 from manycore.protocol.signing import Keyring, generate_key
 
-found.JUST_NOW_NS = -1  # the folder has just changed
+moments.JUST_NOW_NS = -1  # the folder has just changed
 best = [float("inf")] * 2
 for _ in range(20):
     modules._imports.clear()
@@ -76,7 +76,7 @@ def test_without_an_edit_nobody_looks_again(project: Path, monkeypatch: pytest.M
     write(project, tm_one="def f(): import tm_later", tm_pkg__of____init__="", tm_pkg__of__deep__of__a="")
     for name in ("tm_one", "tm_pkg"):
         importlib.import_module(name)
-    monkeypatch.setattr(client_found, "JUST_NOW_NS", -1)  # these folders have just changed
+    monkeypatch.setattr(moments, "JUST_NOW_NS", -1)  # these folders have just changed
     shipper = CodeShipper(KEYRING, Code())
     looks = []
 
@@ -123,7 +123,7 @@ def test_what_changes_in_the_moment_of_a_look_is_looked_at_again(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The kernel's clock ticks some 250 times a second only."""
-    monkeypatch.setattr(client_found, "JUST_NOW_NS", 10**12)
+    monkeypatch.setattr(moments, "JUST_NOW_NS", 10**12)
     write(project, tm_one="def f(): import tm_later")
     importlib.import_module("tm_one")
     look = find_modules()

@@ -10,13 +10,14 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
 from manycore.client.datafiles import find_data
-from manycore.client.found import Found, Stamp
+from manycore.client.edits import FRESH_SECONDS, Edits, Files
+from manycore.client.found import Found
 from manycore.client.modules import find_modules
 from manycore.errors import CodeTooLarge, SettingsError
 from manycore.protocol import archive
@@ -25,8 +26,6 @@ from manycore.protocol.signing import Keyring
 
 logger = logging.getLogger(__name__)
 LARGEST_SHOWN = 5
-FRESH_SECONDS = 1.0
-"""How long a whole look serves `submit`, unless something is imported meanwhile, or `sys.path` changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +61,12 @@ class CodeShipper:
         self._found: Found | None = None
         self._archive: Archive | None = None
         self._looked_at = float("-inf")
+        self._edits = Edits()
         self._signs = _signs()
         self._mentioned: frozenset[str] = frozenset()
 
     @property
-    def files(self) -> Mapping[str, tuple[str, Stamp]]:
+    def files(self) -> Files:
         """The files of the last archive: the path there -> the file here, with its stamp."""
         found = self._found
         return found.files if found is not None else {}
@@ -84,6 +84,11 @@ class CodeShipper:
                 self._look(self._code)
                 self._looked_at = monotonic()
             return self._archive
+
+    def close(self) -> None:
+        """Nothing more is sent: let the kernel watch no more for edits."""
+        with self._lock:
+            self._edits.close()
 
     def mention(self, things: Iterable[Any]) -> None:
         """Let go along what these functions import, and what those that they refer to do."""
@@ -106,18 +111,19 @@ class CodeShipper:
         found = self._found
         if found is None or monotonic() - self._looked_at >= FRESH_SECONDS or self._signs != _signs():
             return False
-        return not found.edited()
+        return not self._edits.in_any_of(found.files)
 
     def _look(self, code: Code) -> None:
         from manycore.client.outsiders import send_by_value
 
-        if not code.include and self._found is not None and self._found.holds():
+        known = self._found
+        if not code.include and known is not None and known.holds() and not self._edits.in_any_of(known.files):
             return
         found = find_modules(code.exclude, self._mentioned)
         send_by_value()
         found = found.with_data(find_data(found.roots, code.include, code.exclude))
-        if self._found is not None and found.files == self._found.files:
-            self._found = found
+        if known is not None and found.files == known.files:
+            self._found = replace(found, files=known.files)
             return
         files = found.read()
         check_size({path: len(content) for path, content in files.items()})

@@ -32,16 +32,10 @@ class Found:
         return replace(self, files=self.files | data) if data else self
 
     def holds(self) -> bool:
-        """Whether another look would find the same."""
-        return (
-            self.process == process_now()
-            and all(moment_of(folder) == moment for folder, moment in self.folders.items())
-            and not self.edited()
+        """Whether another look would find the same files."""
+        return self.process == process_now() and all(
+            moment_of(folder) == moment for folder, moment in self.folders.items()
         )
-
-    def edited(self) -> bool:
-        """Whether one of the files has changed or gone since."""
-        return any(stamp_of(file) != stamp for file, stamp in self.files.values())
 
     def read(self) -> dict[str, bytes]:
         """The files' contents; one that went away meanwhile is left out."""

@@ -122,6 +122,10 @@ class FunctionShipper:
         """The same for a call of `submit`, of which there are many."""
         return self.program(function, briefly=True)
 
+    def close(self) -> None:
+        """Nothing more is sent."""
+        self._code.close()
+
     def _is_known(self, task: str, queue: str) -> bool:
         """Whether a task of the caller's goes by its name: what only some workers know is shipped to all."""
         if task.startswith("__main__.") or not self._roster.knows(task):

@@ -103,7 +103,6 @@ class Session:
 
     def _compose(self, code: Code | None) -> None:
         settings, keyring = self.settings, self._keyring
-        only = QUEUES[0] if self.local is not None else None
         shipped = CodeShipper(keyring, code)
         compared = settings.check_packages and self.local is None  # that one has our own packages
         self.shipper = FunctionShipper(
@@ -112,7 +111,7 @@ class Session:
             settings,
             shipped,
             self.objects,
-            only_fleet=only,
+            only_fleet=QUEUES[0] if self.local is not None else None,
             initializer=self.initializer,
             packages=Packages(self.redis, self.roster) if compared else None,
         )
@@ -269,6 +268,7 @@ class Session:
         self.housekeeper.catch_up()
         self.housekeeper.later(lambda: self._tidier.end(self._control))
         self.housekeeper.close()
+        self.shipper.close()
         with contextlib.suppress(redis.RedisError):  # then the TTL does it
             self.objects.close()
         self.redis.close()

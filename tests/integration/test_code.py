@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from manycore import Cluster, Code
+from manycore.client.edits import MANY_FILES, MANY_LOOKS
 from manycore.errors import FunctionsNotAllowed, NotUnpicklable
 from tests.integration.conftest import Server
 from tests.programs import PRINTS, PROGRAMS, run, two_clients, write
@@ -76,6 +77,22 @@ def test_twenty_edits_are_each_seen_by_every_slot_at_once(
         times.append(perf_counter() - before)
         assert {value for value, _ in batch.gather()} == {edit}
     print(f"from edit to first result: {median(times):.3f} s")
+
+
+def test_an_edit_is_seen_by_the_next_of_many_calls(
+    start_worker: StartWorker, connect: Callable[..., Cluster], module: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    """Of which each looks for edits, in a project of many modules."""
+    start_worker()
+    cluster = connect()
+    helpers = {f"helper_{number}.py": "" for number in range(MANY_FILES)}
+    helpers["helper_0.py"] = "ANSWER = 0\n"
+    write(tmp_path / "project", helpers)
+    imports = "".join(f"import helper_{number}\n" for number in range(MANY_FILES))
+    function = module(f"{imports}def f():\n    return helper_0.ANSWER\n").f
+    for answer in (0, 11, 222):
+        (tmp_path / "project/helper_0.py").write_text(f"ANSWER = {answer}\n")
+        assert {cluster.submit(function).result(timeout=20) for _ in range(3 * MANY_LOOKS)} == {answer}
 
 
 def test_a_batch_under_way_goes_on_with_its_own_code(

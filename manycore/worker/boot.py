@@ -81,5 +81,7 @@ def _make_app(path: list[str], folder: Path) -> Celery:
 
     sys.path[:] = path
     app = create_worker_app()  # imports the modules that MANYCORE_TASKS names
-    worker_context(app).is_compared = False  # its client has the same packages
+    context = worker_context(app)
+    context.is_private = True
+    context.noticeboard.say_others(False)
     return app

@@ -100,8 +100,8 @@ class WorkerContext:
         """What the parent has counted since it began, for metrics: its heartbeat tells."""
         self.slots = 1
         """Of this worker: how many chunks it runs at a time."""
-        self.is_compared = True
-        """Whether clients compare what they import with what can be imported here. Not where it is the same."""
+        self.is_private = False
+        """Whether it is a local cluster's: its client has the same packages, there is nothing to compare."""
         self.noticeboard = Noticeboard()
         self.runs_items = False
         """Whether this process runs items and calls: a child does, and a worker of threads."""

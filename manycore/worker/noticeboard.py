@@ -3,7 +3,8 @@
 1. How many more messages it would take now. A child that knows that its neighbours have enough need not look at every
    tick whether the queue is empty.
 2. That a slot has just fallen idle: one of the children that wait for it wakes, and shares what it has.
-3. That the worker stops: whatever has not started goes back to its queue.
+3. Whether other workers take from the same queues: theirs wake nobody here.
+4. That the worker stops: whatever has not started goes back to its queue.
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ from contextlib import suppress
 from mmap import PAGESIZE, mmap
 from time import monotonic, sleep
 
-IDLE, DRAINS = 0, 1
+IDLE, DRAINS, OTHERS = 0, 1, 2
 
 
 class Noticeboard:
-    """Made before the fork, and there as long as its worker. Of one that says nothing, a slot may be idle."""
+    """Made before the fork, and there as long as its worker. Of one that says nothing, a slot may be idle, there or
+    elsewhere."""
 
     def __init__(self) -> None:
         self._notices = memoryview(mmap(-1, PAGESIZE)).cast("i")
-        self._notices[IDLE] = 1
+        self._notices[IDLE] = self._notices[OTHERS] = 1
         self._woken, self._wakes = os.pipe()
         for end in (self._woken, self._wakes):
             os.set_blocking(end, False)
@@ -40,6 +42,15 @@ class Noticeboard:
     def any_idle(self) -> bool:
         """Whether a slot may have nothing to do."""
         return self._notices[IDLE] > 0
+
+    def say_others(self, there_are: bool) -> None:
+        """Whether other workers take from the queues of this one."""
+        self._notices[OTHERS] = there_are
+
+    @property
+    def has_others(self) -> bool:
+        """Whether a slot of another worker may have nothing to do."""
+        return self._notices[OTHERS] > 0
 
     def wake_one(self) -> None:
         """Wake one of those that wait: a slot has fallen idle, or who woke of it has nothing to share."""

@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import thread_time
 from typing import Any
 
 import pytest
@@ -128,6 +129,29 @@ def test_many_items_are_few_messages_and_few_bytes(server: Server, counted: Clus
     assert found["lpush"] + found["rpush"] <= 100
     assert sum(found.values()) <= 3_000
     assert (traffic(client) - before) / 100_000 <= 60  # each number there and back, twice past the server
+
+
+def test_equal_items_of_one_worker_are_one_message_a_slot_and_hardly_more(
+    server: Server, start_worker: Callable[..., Any], connect: Callable[..., Cluster]
+) -> None:
+    """Nothing is given away before somebody asks for it, as soon as the worker knows that it is the only one."""
+    start_worker(slots=2)
+    cluster = connect(audit_seconds="3600")
+    cluster.submit(burn, 0).result(timeout=20)
+
+    def messages() -> int:
+        with counting(server.client()) as found:
+            cluster.batch(burn, [0.05] * 48).gather()
+        return found["lpush"] + found["rpush"]
+
+    wait_until(lambda: messages() <= 3, "the last item may change hands, no more")
+
+
+def burn(seconds: float) -> None:
+    """Compute for so long."""
+    begun = thread_time()
+    while thread_time() - begun < seconds:
+        pass
 
 
 def test_a_worker_imports_no_command_of_celery(counted: Cluster) -> None:

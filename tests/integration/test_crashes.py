@@ -78,7 +78,7 @@ def test_children_killed_at_random_lose_nothing() -> None:
         for _ in range(4):
             before = batch.progress.done
             wait_until(lambda before=before: batch.progress.done > before, "the batch goes on")  # type: ignore[misc]
-            os.kill(next(iter(_children(cluster))), signal.SIGKILL)
+            wait_until(lambda: _kill_one(_children(cluster)), "a child is killed")
         assert batch.gather() == [0.01] * 400
 
 
@@ -153,6 +153,15 @@ def _kill_all(processes: list[int]) -> bool:
     for pid in processes:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+    return False
+
+
+def _kill_one(processes: list[int]) -> bool:
+    """Whether one has been: of these, the last one killed may be gone by now."""
+    for pid in processes:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+            return True
     return False
 
 

@@ -12,9 +12,9 @@ from manycore.worker.parent import heartbeat
 from manycore.worker.parent.heartbeat import HeartbeatStep
 
 
-@pytest.mark.parametrize("is_compared", [True, False])
+@pytest.mark.parametrize("is_private", [True, False])
 def test_stock_is_taken_for_clients_that_may_have_other_packages(
-    is_compared: bool, monkeypatch: pytest.MonkeyPatch
+    is_private: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A local cluster has those of its client. To take it costs CPU that items could have."""
     done: list[str] = []
@@ -26,10 +26,10 @@ def test_stock_is_taken_for_clients_that_may_have_other_packages(
     monkeypatch.setattr(heartbeat, "Heartbeat", Heartbeat)
     monkeypatch.setattr(heartbeat, "Observer", lambda *_: None)
     consumer: Any = SimpleNamespace(
-        app=SimpleNamespace(context=SimpleNamespace(is_compared=is_compared)),
+        app=SimpleNamespace(context=SimpleNamespace(is_private=is_private)),
         controller=SimpleNamespace(concurrency=2),
         task_consumer=SimpleNamespace(queues=[]),
         hostname="w0",
     )
     assert HeartbeatStep(consumer).begin(consumer)[0] == keys.HEARTBEAT_SECONDS
-    assert done == (["beat", "stock"] if is_compared else ["beat"])
+    assert done == (["beat"] if is_private else ["beat", "stock"])

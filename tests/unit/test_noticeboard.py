@@ -34,14 +34,16 @@ def in_a_child(ask: Callable[[], bool], meanwhile: Callable[[], object]) -> bool
     return bool(answer)
 
 
-def test_until_it_is_said_a_slot_may_be_idle(board: Noticeboard) -> None:
+def test_until_it_is_said_a_slot_may_be_idle_here_or_elsewhere(board: Noticeboard) -> None:
     assert board.any_idle
+    assert board.has_others
     assert not board.drains
 
 
 def test_what_is_said_after_the_fork_is_known_to_the_child(board: Noticeboard) -> None:
     assert not in_a_child(lambda: board.any_idle, lambda: board.say_idle(0))
     assert in_a_child(lambda: board.drains, board.say_drain)
+    assert not in_a_child(lambda: board.has_others, lambda: board.say_others(False))
 
 
 def test_who_waits_wakes_as_a_slot_falls_idle(board: Noticeboard) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -16,8 +17,16 @@ from manycore.protocol.message import Chunk, ItemOptions
 from manycore.worker.blackbox import BlackBox
 from manycore.worker.child import rhythm as module
 from manycore.worker.child.capture import Capture
-from manycore.worker.child.rhythm import CALM_TICKS, FIRST_TICK_SECONDS, FOLLOWED_SECONDS, TICK_SECONDS, Rhythm
+from manycore.worker.child.rhythm import (
+    CALM_TICKS,
+    FIRST_TICK_SECONDS,
+    FOLLOWED_SECONDS,
+    LATE_SECONDS,
+    TICK_SECONDS,
+    Rhythm,
+)
 from manycore.worker.child.run import ChunkRun
+from manycore.worker.child.splitting import LOOKING_SLOTS
 from manycore.worker.noticeboard import Noticeboard
 from tests.waiting import wait_until
 
@@ -171,3 +180,38 @@ def test_an_item_that_closes_everything_lets_it_neither_spin_nor_fail(
         rhythm.stir()
     assert monotonic() - before >= 3 * TICK_SECONDS
     assert thread_time() - used < 0.1
+
+
+def test_what_a_run_has_is_shared_when_it_is_asked_for(rhythm: Rhythm, board: Noticeboard) -> None:
+    """By a slot of this worker: it wakes one of those that have something."""
+    board.say_others(False)
+    assert not rhythm.shares_ahead
+    board.say_idle(1)
+    assert rhythm.shares_ahead
+
+
+def test_other_workers_cannot_ask(rhythm: Rhythm, board: Noticeboard) -> None:
+    assert rhythm.shares_ahead
+    board.say_others(False)
+    board.say_others(True)
+    assert rhythm.shares_ahead
+
+
+def test_one_of_many_neighbours_is_not_woken_and_shares_ahead(board: Noticeboard) -> None:
+    board.say_others(False)
+    assert Rhythm(board, LOOKING_SLOTS + 1).shares_ahead
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_who_may_not_wake_in_time_shares_ahead(held: bool, rhythm: Rhythm, board: Noticeboard, run: ChunkRun) -> None:
+    """Since an item is in C code that does not let go of the GIL."""
+    board.say_others(False)
+    rhythm.begin(run, follows=False)
+    waiting = threading.Thread(target=rhythm.pause, args=(run, FIRST_TICK_SECONDS))
+    waiting.start()
+    if held:
+        ctypes.PyDLL(None).usleep(int(1e6 * (LATE_SECONDS + 0.1)))
+    waiting.join()
+    assert rhythm.shares_ahead == held
+    rhythm.begin(run, follows=False)
+    assert not rhythm.shares_ahead

@@ -1,8 +1,9 @@
 """Carries outcomes away while items run: a thread of each child, beside the one that runs the items.
 
-Every 50 to 300 ms of a running chunk it reports what has finished and, if no chunk waits in the queue, gives away half
-of what is left: the next slot to fall idle would find nothing. When the worker stops, it gives back all that is left.
-As a thread it does so also while one long item runs, unless that holds the GIL inside C code.
+Every 50 to 300 ms of a running chunk it reports what has finished. If no chunk waits in the queue, it gives away half
+of what is left: as a slot falls idle, or before one of another worker would find nothing (`rhythm`). When the worker
+stops, it gives back all that is left. As a thread it does so also while one long item runs, unless that holds the GIL
+inside C code.
 """
 
 from __future__ import annotations
@@ -188,7 +189,9 @@ class Courier:
         """How many items the run leaves to others: all where it is another batch's turn."""
         if splitting.is_anothers_turn(news.others, self._context.slots, run.elapsed):
             return len(run.items)
-        return 0 if news.waiting else splitting.items_to_give(len(run.items), run.tally.done, run.elapsed)
+        if news.waiting or not self._rhythm.shares_ahead:
+            return 0
+        return splitting.items_to_give(len(run.items), run.tally.done, run.elapsed)
 
     def _give(self, run: ChunkRun, count: int) -> bool:
         part = run.give(count) if count else None

@@ -21,6 +21,9 @@ TICK_SECONDS = 0.05
 """Outcomes wait this long while a slot is idle. Shorter loads Redis: each child makes one round trip a tick."""
 FOLLOWED_SECONDS = 0.2
 """How long the rest of a batch may be on its way: it is about to be sent, and idle slots wait for that."""
+LATE_SECONDS = 0.1
+"""Who wakes so much later than it wanted to had to wait for the GIL: an item holds it, in C code that does not let go
+of it. It would hold up a slot that asks for something, too, for as long as it runs."""
 CALM_TICKS = 6
 """Where every slot of this worker has work, outcomes wait for so many ticks: a report takes some of the CPU that items
 could have, and nobody here is waiting for anything that it would bring."""
@@ -34,6 +37,8 @@ class Rhythm:
         self._slots = slots
         self._looked = (0.0, 0.0)
         """When it asked last how the queue is, or began, and how long its ticks were then."""
+        self._is_late = False
+        """Whether it has woken late beside this run."""
         self._sleeps = False
         self._stirred = self._stirs = -1
         if slots <= splitting.LOOKING_SLOTS:  # of more it never sleeps, and hundreds of threads have one each
@@ -48,7 +53,7 @@ class Rhythm:
         tick = FIRST_TICK_SECONDS
         if not self.is_wanted(run):
             tick = TICK_SECONDS if follows else FIRST_TICK_SECONDS * max(1.0, self._slots / splitting.LOOKING_SLOTS)
-        self._looked = run.started, tick
+        self._looked, self._is_late = (run.started, tick), False
         return tick
 
     def looked(self, tick: float) -> None:
@@ -58,13 +63,15 @@ class Rhythm:
     def pause(self, run: ChunkRun, tick: float) -> bool:
         """Wait for the next moment to turn to `run`, a `tick` as a rule. Says whether a slot has fallen idle meanwhile,
         and this is the one to share what it has: of many neighbours none is woken for that."""
+        before, seconds, woken = monotonic(), tick, False
         if self._noticeboard.any_idle or self._slots > splitting.LOOKING_SLOTS:
             sleep(tick)
-            return False
-        self._sleeps = True  # first: whatever comes after the look at how long stirs
-        seconds = self._until_report(run, tick)
-        woken = self._sleep(seconds) if seconds > tick else self._noticeboard.wait_for_idle(tick)
-        self._sleeps = False
+        else:
+            self._sleeps = True  # first: whatever comes after the look at how long stirs
+            seconds = max(tick, self._until_report(run, tick))
+            woken = self._sleep(seconds) if seconds > tick else self._noticeboard.wait_for_idle(tick)
+            self._sleeps = False
+        self._is_late |= monotonic() - before > seconds + LATE_SECONDS
         return woken
 
     def stir(self) -> None:
@@ -90,6 +97,13 @@ class Rhythm:
         looked_at, tick = self._looked
         pause = splitting.seconds_to_look(tick, self._slots, idle=self.is_wanted(run))
         return monotonic() - looked_at >= pause
+
+    @property
+    def shares_ahead(self) -> bool:
+        """Whether to share also while no slot here has asked for something: with those of other workers, which cannot
+        ask, and where this might not wake in time, or is not woken."""
+        board = self._noticeboard
+        return board.any_idle or board.has_others or self._is_late or self._slots > splitting.LOOKING_SLOTS
 
     def _until_report(self, run: ChunkRun, tick: float) -> float:
         """How long nothing is to be done for this run; 0 where it may end before."""

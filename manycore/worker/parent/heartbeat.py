@@ -17,6 +17,7 @@ from manycore.protocol.edition import Edition, edition_of
 from manycore.protocol.inventory import Inventory, take_stock
 from manycore.worker.context import WorkerContext, worker_context
 from manycore.worker.parent.observer import Observer
+from manycore.worker.parent.others import MOST_ASKED, Others
 from manycore.worker.parent.periodic import PeriodicStep
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ class Heartbeat:
         self._context = context
         self._name = name
         self._observer = observer
+        self._others = Others(context, name, queues)
         own = [
             (task_name, task) for task_name, task in context.app.tasks.items() if not task_name.startswith("celery.")
         ]
@@ -98,7 +100,8 @@ class Heartbeat:
         if self._observer is not None:
             activity = self._observer.look(now).written()
             pipe.set(keys.activity(self._name), activity, ex=keys.WORKER_TTL_SECONDS)
-        pipe.execute()
+        pipe.zrange(keys.WORKERS, 0, MOST_ASKED)
+        self._others.look(pipe.execute()[-1])
 
     def _told(self) -> dict[str, Any]:
         """What changes from beat to beat."""
@@ -139,7 +142,7 @@ class HeartbeatStep(PeriodicStep):
         context, slots = worker_context(consumer.app), consumer.controller.concurrency
         self._heartbeat = Heartbeat(context, consumer.hostname, slots, queues, Observer(consumer, queues))
         self._heartbeat.beat()
-        if context.is_compared:
+        if not context.is_private:
             self._heartbeat.take_stock()
         return keys.HEARTBEAT_SECONDS, self._heartbeat.beat
 

@@ -109,6 +109,31 @@ def test_items_that_cannot_be_given_away_are_run_here(context: Any, box: BlackBo
     assert run.must_claim(5), "they may have been taken all the same"
 
 
+def test_to_an_idle_slot_nothing_is_given_while_a_message_waits(store: Redis, context: Any, box: BlackBox) -> None:
+    """It takes that. Once a part went out with each look, until the other slot had begun."""
+    run = begun(context, box, "c/1")
+    store.lpush(QUEUE, "a message")
+    assert Courier(context)._give(run, 3, unless_waiting=True), "the slot has something to do"
+    assert store.lrange(QUEUE, 0, -1) == [b"a message"]
+    assert (len(run.items), run.items.given, run.must_claim(5)) == (6, 0, False)
+    store.delete(QUEUE)
+    assert Courier(context)._give(run, 3, unless_waiting=True)
+    assert (queued(store), run.stop) == ([range(3, 6)], 3)
+
+
+def test_an_idle_slot_gets_its_part_before_anything_is_reported(store: Redis, context: Any, box: BlackBox) -> None:
+    """A report and its answer take as long as an item that holds the GIL."""
+    courier, run = Courier(context), begun(context, box, "c/1")
+    run.started -= 1.0
+    courier._current = run
+    known = store.hget(keys.resume("given"), CHUNK.id)
+    assert courier._tend(run, 0.05, asked=True)
+    assert queued(store) == [range(3, 6)]
+    after: Any = store.hget(keys.resume("given"), CHUNK.id)
+    assert after != known, "that they are another chunk's is written in the same step"
+    assert not store.exists(keys.outcomes("given"))
+
+
 def test_what_is_asked_twice_is_given_once(store: Redis, context: Any, box: BlackBox) -> None:
     run = begun(context, box, "c/1")
     run.give(2)

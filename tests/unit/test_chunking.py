@@ -75,6 +75,12 @@ def test_less_work_than_a_message_costs_is_kept() -> None:
     assert splitting.items_to_give(10, 9, enough * 0.99) == 0
 
 
+def test_a_long_item_after_many_short_ones_tells_what_may_follow() -> None:
+    """In the mean of all it is lost: five more of 0.4 s ran one after the other, beside an idle slot."""
+    assert splitting.items_to_give(5, 20_000, 0.5) == 0
+    assert splitting.items_to_give(5, 20_000, 0.5, seconds_at_one=0.05) == 3
+
+
 @given(slots)
 def test_the_window_lets_every_slot_work(slots: int) -> None:
     assert chunking.window_chunks(slots) > slots

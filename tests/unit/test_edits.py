@@ -120,13 +120,18 @@ def _folder_further_up(file: Path) -> None:
     file.parent.mkdir(parents=True)
 
 
+def _by_its_second_name(file: Path) -> None:
+    os.link(file, file.parent.parent / "elsewhere.py")
+    (file.parent.parent / "elsewhere.py").write_text("x = 22\n")
+
+
 def _by_a_link(file: Path) -> None:
     file.with_suffix(".target").write_text("x = 22\n")
     file.unlink()
     file.symlink_to(file.with_suffix(".target"))
 
 
-IN_PLACE = [_in_place, _of_the_same_size]
+IN_PLACE = [_in_place, _of_the_same_size, _by_its_second_name]
 BY_ANOTHER = [_by_rename, _by_an_older_one, _by_a_link]
 AWAY = [_away, _whole_folder, _folder_further_up]
 
@@ -163,13 +168,15 @@ def _with_a_link(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (here / "project/pkg/m3.py").symlink_to(here / "elsewhere.py")
 
 
-def _with_a_second_name(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    os.link(here / "project/pkg/m3.py", here / "elsewhere.py")
-
-
 def _behind_a_link(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (here / "project").rename(here / "release-1")
     (here / "project").symlink_to(here / "release-1")
+
+
+def _mounted_by_itself(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Into a container: what happens to it happens elsewhere."""
+    file = str(here / "project/pkg/m3.py")
+    (here / "mounts").write_text(f"1 0 254:0 / / rw - ext4 x rw\n2 1 254:1 /m3.py {file} rw - virtiofs host rw\n")
 
 
 def _on_a_share(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +187,7 @@ def _without_proc(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "MOUNTS", here / "there is none")
 
 
-@pytest.mark.parametrize("made", [_with_a_link, _with_a_second_name, _behind_a_link, _on_a_share, _without_proc])
+@pytest.mark.parametrize("made", [_with_a_link, _mounted_by_itself, _behind_a_link, _on_a_share, _without_proc])
 def test_what_is_not_told_of_is_looked_at(
     made: Callable[[Path, pytest.MonkeyPatch], None], here: Path, looked: Edits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,9 +240,29 @@ def test_where_something_happens_all_the_time_watches_are_not_made_each_time(
     assert 2 <= len(made) <= 6
 
 
-def test_a_mount_is_known_by_its_place() -> None:
-    line = r"36 35 98:0 /mnt1 /mnt/a\040b rw,noatime master:1 shared:2 - ext3 /dev/root rw,errors=continue"
-    assert watch._mount(line) == ("/mnt/a b", "ext3")
+@pytest.mark.parametrize("place", ["/mnt/a b", "/mnt/größe", "/mnt/a\u00a0b", "/mnt/\udcff", "/mnt/a\\b"])
+def test_a_mount_is_known_by_its_place(place: str) -> None:
+    written = os.fsencode(place).replace(b"\\", rb"\134").replace(b" ", rb"\040")
+    line = b"36 35 98:0 /mnt1 %s rw,noatime master:1 shared:2 - ext3 /dev/root rw,errors=continue" % written
+    assert watch._mount(line) == (place, "ext3")
+
+
+def test_where_nothing_is_mounted_nothing_is_told(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a changed root directory; and `//tmp` is `/tmp`, but not by its name."""
+    (here / "mounts").write_text("1 0 254:0 / /elsewhere rw - ext4 /dev/vda rw\n")
+    files = [file for file, _ in _files(here).values()]
+    assert Watch.of(files) is None
+    assert Watch.of(f"/{file}" for file in files) is None
+
+
+def test_who_closes_all_that_is_open_has_files_looked_at(here: Path, looked: Edits) -> None:
+    files, file = _files(here), here / "project/pkg/m3.py"
+    _often(looked, files)
+    assert looked._watch is not None
+    os.close(looked._watch._kernel.fileno())
+    assert not looked.in_any_of(files)
+    file.write_text("x = 22\n")
+    assert looked.in_any_of(files)
 
 
 def test_nothing_is_left_open(here: Path) -> None:

@@ -215,3 +215,14 @@ def test_who_may_not_wake_in_time_shares_ahead(held: bool, rhythm: Rhythm, board
     assert rhythm.shares_ahead == held
     rhythm.begin(run, follows=False)
     assert not rhythm.shares_ahead
+
+
+def test_how_long_one_item_has_been_running_is_known_from_one_look_to_the_next(rhythm: Rhythm, run: ChunkRun) -> None:
+    rhythm.begin(run, follows=False)
+    assert rhythm.seconds_at_one(run) >= LONG, "the first began with the run"
+    run.tally.seconds.append(LONG)
+    run.tally.values.append(0)
+    run.tally.ok += 1
+    assert rhythm.seconds_at_one(run) == 0, "the next may have begun just now"
+    rhythm.pause(run, FIRST_TICK_SECONDS)
+    assert 0 < rhythm.seconds_at_one(run) < LONG

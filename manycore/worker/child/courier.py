@@ -136,11 +136,13 @@ class Courier:
                 woken = self._rhythm.pause(run, tick)
             else:
                 self._rest(run)
+            shared = False
             try:
-                if not self._tend(run, tick) and woken and self._context.noticeboard.any_idle:
-                    self._context.noticeboard.wake_one()
+                shared = self._tend(run, tick, asked=woken)
             except BaseException:  # the boundary of the thread: `finish` meets it too, and there it is an outcome
                 logger.exception("The outcomes of a running chunk could not be carried away")
+            if woken and not shared and self._context.noticeboard.any_idle:
+                self._context.noticeboard.wake_one()
 
     def _rest(self, run: ChunkRun) -> None:
         """Wait until another run comes, not for long: of one last item, its own thread tells how it ends."""
@@ -164,15 +166,20 @@ class Courier:
                     return self._current
                 self._sleep()
 
-    def _tend(self, run: ChunkRun, tick: float) -> bool:
-        """Carry away and share what it is time for. Says whether another slot has got something to do."""
+    def _tend(self, run: ChunkRun, tick: float, *, asked: bool = False) -> bool:
+        """Carry away and share what it is time for; `asked`, it is time to share. Says whether another slot has got
+        something to do."""
         with self._changed:
             if self._current is not run or not run.has_news:
                 return False  # one long item is all there is: nothing to carry, nothing to give
             drains = self._context.noticeboard.drains
-            if not (drains or self._rhythm.must_report(run) or self._rhythm.must_look(run)):
-                return False
-            self._rhythm.looked(tick)
+            asked |= self._rhythm.must_look(run)
+            shared = asked and not drains and self._share(run)
+            due = drains or self._rhythm.must_report(run) or (asked and not shared)
+            if due or shared:
+                self._rhythm.looked(tick)
+            if not due:
+                return shared
             try:
                 news = self._flush(run)
             except ConnectionFailed:
@@ -181,9 +188,16 @@ class Courier:
                 run.cancel(news.cancelled)
             elif drains:
                 return self._give(run, len(run.items))
-            elif not news.taken_over and (count := self._surplus(run, news)):
+            elif not (shared or news.taken_over) and (count := self._surplus(run, news)):
                 return self._give(run, min(count, run.unsuspected))  # a suspect stays where it is suspected
-            return news.waiting
+            return shared or news.waiting
+
+    def _share(self, run: ChunkRun) -> bool:
+        """Give an idle slot its part, before anything is reported: it waits for that, and where items hold the GIL the
+        answer to a report takes as long as one of them."""
+        if not self._rhythm.is_wanted(run):
+            return False
+        return self._give(run, min(self._half(run), run.unsuspected), unless_waiting=True)
 
     def _surplus(self, run: ChunkRun, news: News) -> int:
         """How many items the run leaves to others: all where it is another batch's turn."""
@@ -191,19 +205,24 @@ class Courier:
             return len(run.items)
         if news.waiting or not self._rhythm.shares_ahead:
             return 0
-        return splitting.items_to_give(len(run.items), run.tally.done, run.elapsed)
+        return self._half(run)
 
-    def _give(self, run: ChunkRun, count: int) -> bool:
+    def _half(self, run: ChunkRun) -> int:
+        """Half of what is left, or nothing if that is not worth a message."""
+        return splitting.items_to_give(len(run.items), run.tally.done, run.elapsed, self._rhythm.seconds_at_one(run))
+
+    def _give(self, run: ChunkRun, count: int, *, unless_waiting: bool = False) -> bool:
         part = run.give(count) if count else None
         if part is None:
             return False
         try:
-            other = give(self._context, self._line, run, part)
+            other = give(self._context, self._line, run, part, unless_waiting=unless_waiting)
         except OF_WORKERS.away:
             logger.warning("%d items could not be given away; they stay here", len(part), exc_info=True)
             other = "somebody"  # it may have been taken all the same
-        if other:
+        if other != "":
             run.items.keep()
+        if other:
             run.share_with(other)
         return not other
 

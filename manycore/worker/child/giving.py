@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from manycore.protocol import bell, keys
-from manycore.protocol.broker import LATER
+from manycore.protocol.broker import LATER, PRIORITY_SUFFIXES
 from manycore.protocol.line import Line
 from manycore.protocol.message import Chunk
 from manycore.protocol.script import Script, knowing
@@ -15,22 +15,26 @@ from manycore.worker.context import WorkerContext
 GIVE = Script(__package__, "give")
 
 
-def give(context: WorkerContext, line: Line, run: ChunkRun, part: Chunk) -> str:
-    """Send `part`, which `run` has given off its end after its last report.
+def give(context: WorkerContext, line: Line, run: ChunkRun, part: Chunk, *, unless_waiting: bool = False) -> str | None:
+    """Send `part`, which `run` has given off its end; with `unless_waiting` only if no message is in its queue.
 
-    Returns the other run if one has taken the chunk over: then nothing was sent. Raises redis-py's errors: whether it
-    was sent is unknown then.
+    Returns the other run if one has taken the chunk over, None if a message waits: then nothing was sent; '' if it was.
+    Raises redis-py's errors: whether it was sent is unknown then.
     """
     chunk, queue = run.chunk, run.queue
     message = context.publisher.message(part, run.payload, queue=queue, shadow=run.shadow)
     field = str(run.resume(run.tally.reported, run.items.begun))
     args = [chunk.id, run.token, field, context.settings.batch_ttl_seconds, message]
 
+    names = [keys.resume(chunk.batch), queue + LATER]
+    if unless_waiting:
+        names += [queue + suffix for suffix in PRIORITY_SUFFIXES]
+
     def step() -> Any:
         pipe = line.round()
-        GIVE.queue(pipe, [keys.resume(chunk.batch), queue + LATER], args)
+        GIVE.queue(pipe, names, args)
         pipe.eval(*bell.rung(queue))
         return pipe.execute()[0]
 
-    other: bytes = knowing(context.redis, step, GIVE)
-    return other.decode()
+    other: bytes | None = knowing(context.redis, step, GIVE)
+    return None if other is None else other.decode()

@@ -39,6 +39,8 @@ class Rhythm:
         """When it asked last how the queue is, or began, and how long its ticks were then."""
         self._is_late = False
         """Whether it has woken late beside this run."""
+        self._seen = (0, 0.0)
+        """How many items were done when it last saw that more were, and when that was."""
         self._sleeps = False
         self._stirred = self._stirs = -1
         if slots <= splitting.LOOKING_SLOTS:  # of more it never sleeps, and hundreds of threads have one each
@@ -53,7 +55,7 @@ class Rhythm:
         tick = FIRST_TICK_SECONDS
         if not self.is_wanted(run):
             tick = TICK_SECONDS if follows else FIRST_TICK_SECONDS * max(1.0, self._slots / splitting.LOOKING_SLOTS)
-        self._looked, self._is_late = (run.started, tick), False
+        self._looked, self._is_late, self._seen = (run.started, tick), False, (0, run.started)
         return tick
 
     def looked(self, tick: float) -> None:
@@ -71,7 +73,10 @@ class Rhythm:
             seconds = max(tick, self._until_report(run, tick))
             woken = self._sleep(seconds) if seconds > tick else self._noticeboard.wait_for_idle(tick)
             self._sleeps = False
-        self._is_late |= monotonic() - before > seconds + LATE_SECONDS
+        now = monotonic()
+        self._is_late |= now - before > seconds + LATE_SECONDS
+        if run.tally.done != self._seen[0]:
+            self._seen = run.tally.done, now
         return woken
 
     def stir(self) -> None:
@@ -98,6 +103,11 @@ class Rhythm:
         pause = splitting.seconds_to_look(tick, self._slots, idle=self.is_wanted(run))
         return monotonic() - looked_at >= pause
 
+    def seconds_at_one(self, run: ChunkRun) -> float:
+        """How long one item has been running at least; 0 if it may have begun just now."""
+        done, since = self._seen
+        return monotonic() - since if done == run.tally.done else 0.0
+
     @property
     def shares_ahead(self) -> bool:
         """Whether to share also while no slot here has asked for something: with those of other workers, which cannot
@@ -115,8 +125,9 @@ class Rhythm:
     def _sleep(self, seconds: float) -> bool:
         until = monotonic() + seconds
         woken = self._noticeboard.wait_for_idle(seconds, self._stirred)
-        with suppress(OSError):
-            os.read(self._stirred, 64)
+        if not self._sleeps:
+            with suppress(OSError):
+                os.read(self._stirred, 64)
         if not woken and monotonic() < until:
             sleep(TICK_SECONDS)  # who prints prints more, as a rule, and all of it goes together
         return woken

@@ -27,16 +27,18 @@ def is_anothers_turn(others: int, slots: int, elapsed_seconds: float) -> bool:
     return elapsed_seconds >= TURN_SECONDS and random() * slots < others
 
 
-def items_to_give(pending: int, done: int, elapsed_seconds: float) -> int:
+def items_to_give(pending: int, done: int, elapsed_seconds: float, seconds_at_one: float = 0.0) -> int:
     """How many of its `pending` items a child publishes as a new chunk, seeing that no chunk waits in the queue.
 
     Half of them, if what is pending looks like more work than a message costs.
     """
     if pending < 1:
         return 0
-    return (pending + 1) // 2 if seconds_left(pending, done, elapsed_seconds) >= MIN_SPLIT_SECONDS else 0
+    left = seconds_left(pending, done, elapsed_seconds, seconds_at_one)
+    return (pending + 1) // 2 if left >= MIN_SPLIT_SECONDS else 0
 
 
-def seconds_left(pending: int, done: int, elapsed_seconds: float) -> float:
-    """How long `pending` items will take, as `done` ones and the one that is running took `elapsed_seconds`."""
-    return pending * elapsed_seconds / (done + 1)
+def seconds_left(pending: int, done: int, elapsed_seconds: float, seconds_at_one: float = 0.0) -> float:
+    """How long `pending` items will take, as `done` ones and the one that is running took `elapsed_seconds`; or as that
+    one alone, which has taken `seconds_at_one`: long ones may come after many short ones."""
+    return pending * max(elapsed_seconds / (done + 1), seconds_at_one)

@@ -13,6 +13,7 @@ from manycore.protocol.script import Script, knowing
 from manycore.worker import strikes
 from manycore.worker.blackbox import Reading
 from manycore.worker.child.claims import CLAIM, SETTLE
+from manycore.worker.child.giving import GIVE
 from manycore.worker.child.reporter import FINISH, REPORT
 from manycore.worker.context import WorkerContext
 from manycore.worker.strikes import UNSEEN, owner_of
@@ -68,7 +69,7 @@ def fetch(context: WorkerContext, chunk: Chunk, token: str, *, known: bool) -> F
     """
     # All the scripts that the run will need: told later, a report's outcomes could arrive without the rest of it.
     step = partial(_fetched, context, chunk, token, known=known)
-    return knowing(context.redis, step, BEGIN, REPORT, FINISH, CLAIM)
+    return knowing(context.redis, step, BEGIN, REPORT, FINISH, CLAIM, GIVE)
 
 
 def _fetched(context: WorkerContext, chunk: Chunk, token: str, *, known: bool) -> Fetched:

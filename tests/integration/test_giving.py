@@ -10,11 +10,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import redis
 from redis import Redis
 
 from manycore.protocol import keys
 from manycore.protocol.line import Line
 from manycore.protocol.message import Chunk, ItemOptions, open_chunk
+from manycore.protocol.patience import OF_WORKERS, Patience
 from manycore.protocol.publisher import Publisher
 from manycore.protocol.signing import Keyring
 from manycore.worker.blackbox import BlackBox
@@ -107,6 +109,24 @@ def test_items_that_cannot_be_given_away_are_run_here(context: Any, box: BlackBo
     Courier(context)._give(run, 3)
     assert (len(run.items), run.items.given) == (6, 0)
     assert run.must_claim(5), "they may have been taken all the same"
+
+
+def test_a_server_that_is_away_for_a_moment_is_waited_for(store: Redis, context: Any, box: BlackBox) -> None:
+    """Else all that is left would have to be claimed, item by item: it may have been taken all the same."""
+    run, courier = begun(context, box, "c/1"), Courier(context)
+    context.settings.connection_seconds = 20
+    answers = iter([redis.ConnectionError("away"), redis.OutOfMemoryError("full")])
+    round_trip = courier._line.round
+
+    def round_() -> Any:
+        for error in answers:
+            raise error
+        return round_trip()
+
+    courier._line.round = round_  # type: ignore[method-assign]
+    courier._patience = Patience(context.settings, lambda _: False, OF_WORKERS)
+    assert courier._give(run, 2)
+    assert (queued(store), run.must_claim(3)) == ([range(4, 6)], False)
 
 
 def test_to_an_idle_slot_nothing_is_given_while_a_message_waits(store: Redis, context: Any, box: BlackBox) -> None:

@@ -215,9 +215,10 @@ class Courier:
         part = run.give(count) if count else None
         if part is None:
             return False
+        step = partial(give, self._context, self._line, run, part, unless_waiting=unless_waiting)
         try:
-            other = give(self._context, self._line, run, part, unless_waiting=unless_waiting)
-        except OF_WORKERS.away:
+            other = self.riding_out(step)  # asked twice, it is given once
+        except ConnectionFailed:
             logger.warning("%d items could not be given away; they stay here", len(part), exc_info=True)
             other = "somebody"  # it may have been taken all the same
         if other != "":

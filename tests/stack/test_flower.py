@@ -25,11 +25,13 @@ def queue_lengths(page: Page) -> dict[str, int]:
 def test_a_queue_fills_and_drains_on_the_broker_page(connected: Cluster, page: Page) -> None:
     wait_until(lambda: queue_lengths(page) == {"cpu": 0, "io": 0}, "the page shows the queues, which are empty")
     batch = connected.batch(NOTE, range(400), id="flower", kwargs={"batch": "flower", "seconds": 0.02})
+    second = connected.batch(NOTE, range(400), kwargs={"batch": "behind", "seconds": 0.02})
     wait_until(lambda: queue_lengths(page)["cpu"] > 0, "the queue fills")
     wait_until(lambda: batch.progress.done > 150, "some chunks are done")
     page.goto("/tasks")
     page.get_by_text("flower.").first.wait_for()
     batch.gather()
+    second.gather()
     wait_until(lambda: queue_lengths(page) == {"cpu": 0, "io": 0}, "the queue drains")
 
 

@@ -120,8 +120,9 @@ def test_flower_killed_in_the_middle_shows_the_same(connected: Cluster, page: Pa
 
 
 def test_a_failing_batch_is_red_everywhere(connected: Cluster, page: Page, stack: Stack) -> None:
-    """In the list, on its page, on Flower's pages of tasks, and on the page of the worker that runs it."""
-    batch = connected.batch("tasks.mine.fail_on_even", range(4_000), id="failing", kwargs={"seconds": 0.02})
+    """In the list, on its page, on Flower's pages of tasks, and on the page of the worker that runs it. It has so many
+    items that each slot gets several chunks, of which one ends soon."""
+    batch = connected.batch("tasks.mine.fail_on_even", range(6_000), id="failing", kwargs={"seconds": 0.01})
     wait_until(lambda: batch.progress.failed > 500, "items have failed")
     page.goto("/batches")
     row = page.locator('tr[data-batch="failing"]')

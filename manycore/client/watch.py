@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -22,12 +21,11 @@ MOUNTS = Path("/proc/self/mountinfo")
 class Watch:
     """For one thread at a time. `of` makes it, `close` ends it."""
 
-    def __init__(self, files: Iterable[str], folders: Iterable[str]) -> None:
+    def __init__(self, files: Iterable[str], folders: set[str]) -> None:
         from inotify_simple import INotify, flags  # here, as it takes 6 ms
 
         of_file = flags.MODIFY | flags.ATTRIB | flags.DELETE_SELF | flags.MOVE_SELF
         of_folder = of_file | flags.MOVED_FROM | flags.MOVED_TO | flags.CREATE | flags.DELETE | flags.ONLYDIR
-        folders = set(folders)
         self._kernel = INotify(nonblocking=True)
         try:
             for above in {str(parent) for folder in folders for parent in Path(folder).parents} - folders:
@@ -44,11 +42,10 @@ class Watch:
     def of(cls, files: Iterable[str]) -> Watch | None:
         """A watch over these files; None where it would not be told of all that can happen to them."""
         files = list(files)
-        folders = {os.path.dirname(file) for file in files}
         try:
             mounts = _mounts()
-            told = all(map(_is_file, files)) and all(_is_told(place, mounts) for place in (*folders, *files))
-            return cls(files, folders) if told else None
+            told = all(_is_told(file, mounts) for file in files)
+            return cls(files, {os.path.dirname(file) for file in files}) if told else None
         except (ImportError, AttributeError, OSError, ValueError):  # another kernel, or it has no more watches to give
             return None
 
@@ -64,14 +61,10 @@ class Watch:
             self._kernel.close()
 
 
-def _is_file(path: str) -> bool:
-    return stat.S_ISREG(os.lstat(path).st_mode)
-
-
-def _is_told(path: str, mounts: Mapping[str, str]) -> bool:
-    """Whether the way there has no links in it, and leads to a file system of which all is told."""
-    mounted = next((place for place in map(str, [Path(path), *Path(path).parents]) if place in mounts), "")
-    return os.path.realpath(path) == path and mounts.get(mounted) in FILE_SYSTEMS
+def _is_told(file: str, mounts: Mapping[str, str]) -> bool:
+    """Whether a file is no link, nor behind one, and in a file system of which all is told."""
+    mounted = next((place for place in map(str, [Path(file), *Path(file).parents]) if place in mounts), "")
+    return os.path.realpath(file) == file and mounts.get(mounted) in FILE_SYSTEMS
 
 
 def _mounts() -> dict[str, str]:

@@ -51,8 +51,9 @@ def _often(looked: Edits, files: Files) -> None:
     assert not any(looked.in_any_of(files) for _ in range(MANY_LOOKS + 1))
 
 
-def _touched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The files that are looked at from now on."""
+def _touched_after(looked: Edits, files: Files, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files that are looked at from now on, after many looks."""
+    _often(looked, files)
     touched: list[str] = []
 
     def look(file: str) -> object:
@@ -67,8 +68,7 @@ def test_after_many_looks_the_kernel_is_asked_instead(
     here: Path, looked: Edits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = _files(here)
-    _often(looked, files)
-    touched = _touched(monkeypatch)
+    touched = _touched_after(looked, files, monkeypatch)
     assert not looked.in_any_of(files)
     assert not touched
 
@@ -77,8 +77,7 @@ def test_each_is_looked_at_once_a_second_all_the_same(
     here: Path, looked: Edits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = _files(here)
-    _often(looked, files)
-    touched = _touched(monkeypatch)
+    touched = _touched_after(looked, files, monkeypatch)
     now = monotonic() + edits.FRESH_SECONDS
     monkeypatch.setattr(edits, "monotonic", lambda: now)
     assert [looked.in_any_of(files), looked.in_any_of(files)] == [False, False]
@@ -194,8 +193,7 @@ def test_what_is_not_told_of_is_looked_at(
     made(here, monkeypatch)
     files = _files(here)
     assert Watch.of(file for file, _ in files.values()) is None
-    _often(looked, files)
-    touched = _touched(monkeypatch)
+    touched = _touched_after(looked, files, monkeypatch)
     assert not looked.in_any_of(files)
     assert len(touched) == len(files)
 
@@ -218,8 +216,7 @@ def test_where_no_watch_is_to_be_had_files_are_looked_at(
 def test_few_files_are_not_watched(here: Path, looked: Edits, monkeypatch: pytest.MonkeyPatch) -> None:
     (here / "project/pkg/m0.py").unlink()
     files = _files(here)
-    _often(looked, files)
-    touched = _touched(monkeypatch)
+    touched = _touched_after(looked, files, monkeypatch)
     assert not looked.in_any_of(files)
     assert len(touched) == len(files) == MANY_FILES - 1
 

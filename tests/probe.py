@@ -49,6 +49,11 @@ class Probe:
         return f"mc:{lane.id}:out"
 
     @property
+    def open_lanes(self) -> set[str]:
+        """What a shutdown would wait for."""
+        return {lane.id for lane in self._session.lanes()}
+
+    @property
     def auditor(self) -> Auditor:
         """What looks for lost items."""
         return self._session.housekeeper._lookout._auditor

@@ -94,8 +94,9 @@ class Batches:
         )
         if resumed:
             self._replay(lane)
-        self._opener.open(lane)
-        source.start()
+        if not lane.over:  # what an earlier run has left may have halted it
+            self._opener.open(lane)
+            source.start()
         return lane
 
     def over(self, lane: Lane) -> None:

@@ -14,6 +14,12 @@ MAX_TIMEOUT_SECONDS = 366 * 86_400
 BATCH_ID = re.compile(r"[A-Za-z0-9_:-]{1,120}")
 
 
+def check_url(url: object) -> None:
+    if url is not None and not isinstance(url, str):
+        many = f" For {url} worker processes on this machine: Cluster(workers={url})." if type(url) is int else ""
+        raise SettingsError(f"Cluster({url!r:.200}): the address of a cluster is a str, like 'redis://host'.{many}")
+
+
 def check_workers(workers: int | None) -> None:
     if workers is not None and (type(workers) is not int or not 1 <= workers <= MAX_WORKERS):
         raise SettingsError(f"workers={workers!r}: give the number of worker processes, from 1 to {MAX_WORKERS:,}.")

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from manycore.client.callbacks import CALLBACKS
-from manycore.client.checks import check_count, check_options, check_workers
+from manycore.client.checks import check_count, check_options, check_url, check_workers
 from manycore.client.future import Future
 from manycore.client.halt import NEVER, Halt
 from manycore.fleet import check_fleet
@@ -65,6 +65,7 @@ class Cluster(Executor):
         from manycore.client.code import Code
         from manycore.client.initializer import Initializer
 
+        check_url(url)
         check_workers(workers)
         self._session = _connect(url, workers, Code.of(code), Initializer.of(initializer, initargs))
         weakref.finalize(self, self._session.release).atexit = False

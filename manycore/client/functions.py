@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from hashlib import blake2b
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE
+from operator import attrgetter
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +29,7 @@ from manycore.protocol.requirements import world_of
 from manycore.protocol.roster import Roster
 from manycore.protocol.settings import Settings
 from manycore.protocol.signing import Keyring
-from manycore.task import task_info
+from manycore.task import TaskInfo, task_info
 
 if TYPE_CHECKING:
     from manycore.client.recent import Recent
@@ -101,7 +103,7 @@ class FunctionShipper:
                 f"{packing.name_of(function)} is async: a worker would get a coroutine, which nobody awaits there. "
                 "Next: submit a plain function that runs it, like `def run(x): return asyncio.run(work(x))`."
             )
-        info = task_info(function)
+        info = _mark_of(function)
         queue = self._queue(fleet, info.fleet if info else None)
         if info is not None and self._is_known(info.name, queue):
             self._editions.check(info.name, function, briefly=briefly)
@@ -217,6 +219,19 @@ def _is_async(function: object) -> bool:
         function = function.func if isinstance(function, partial) else function.__func__
     code = function if isinstance(function, FunctionType) else type(function).__call__
     return isinstance(code, FunctionType) and bool(code.__code__.co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR))
+
+
+def _mark_of(function: object) -> TaskInfo | None:
+    """The mark of a task that is what its name says. Who wraps one by `functools.wraps` copies mark, name and module:
+    sent by name, what is around it would not run. Where nothing stands by that name, the mark is not doubted."""
+    info = task_info(function)
+    if info is None:
+        return None
+    try:
+        named: Any = attrgetter(function.__qualname__)(sys.modules[function.__module__])  # type: ignore[attr-defined]
+    except Exception:  # a module, too, may answer as it likes
+        return info
+    return info if named is function else None
 
 
 def _package(name: str) -> str:

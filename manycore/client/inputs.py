@@ -43,7 +43,7 @@ class Input:
     def of(cls, *iterables: Iterable[Any], chunksize: int | None = None, buffersize: int | None = None) -> Input:
         """The items of one iterable, or those of several side by side. Raises what `iter` raises for one of them."""
         taken = [_taken(iterable) for iterable in iterables]
-        lengths = [_length(items, mine) for items, mine in zip(taken, iterables, strict=True)]
+        lengths = [_length(items, mine, iterables) for items, mine in zip(taken, iterables, strict=True)]
         feeds = [iter(mine) if items is None else items for items, mine in zip(taken, iterables, strict=True)]
         items: Iterable[Any] = feeds[0] if len(feeds) == 1 else zip(*feeds, strict=False)
         length = None if None in lengths else min((found for found in lengths if found is not None), default=0)
@@ -73,11 +73,13 @@ class Input:
         )
 
 
-def _length(taken: Any, items: Any) -> int | None:
-    """How many there are, None if nobody knows. A `repeat`, the usual way to pass a constant, waits for nothing."""
+def _length(taken: Any, items: Any, all_of_them: tuple[Any, ...]) -> int | None:
+    """How many there are, None if nobody knows. A `repeat`, the usual way to pass a constant, waits for nothing; passed
+    twice, it shares what it has with itself."""
     if taken is not None:
         return len(taken)
-    return length_hint(items, ENDLESS) if type(items) is repeat else None
+    is_constant = type(items) is repeat and sum(other is items for other in all_of_them) == 1
+    return length_hint(items, ENDLESS) if is_constant else None
 
 
 def _taken(items: Any) -> Any:

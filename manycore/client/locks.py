@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from types import TracebackType
+from typing import Any
 
 
 class Rank(IntEnum):
@@ -42,9 +43,13 @@ def checked() -> Iterator[None]:
 
 
 class RankedLock:
-    """A `threading.Lock` with a rank; it can be a `Condition`'s."""
+    """A `threading.Lock` with a rank; it can be a `Condition`'s. Made where nothing is checked, it is a plain one:
+    Ctrl-C between a lock of Python's own making and its `with` would leave it held for ever."""
 
     __slots__ = ("_lock", "_rank")
+
+    def __new__(cls, rank: Rank) -> Any:
+        return super().__new__(cls) if _checking else threading.Lock()
 
     def __init__(self, rank: Rank) -> None:
         self._lock = threading.Lock()

@@ -234,4 +234,7 @@ class _Cheap(Sink):
 def may_be_large(value: Any) -> bool:
     """Whether a value is one that could be worth sharing, at a glance."""
     kind = type(value)
-    return kind not in _SMALL and (kind not in _COPIED or len(value) >= SHARED_BYTES)
+    try:
+        return kind not in _SMALL and (kind not in _COPIED or len(value) >= SHARED_BYTES)
+    except Exception:  # a class of classes may have no hash, or one that raises
+        return False

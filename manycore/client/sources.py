@@ -48,12 +48,18 @@ class ReadySource:
         self.first_call = ""
         self._items = items if type(items) in SLICED else iter(items)
         self._at = 0
+        """Written by whoever takes alone; `_closed` by whoever ends it, which may be meanwhile."""
+        self._closed = False
+        self._length = total
         self.program = program
         self._options = options
-        self._left = total
         self._is_short = is_short
         self._chunksize = chunksize
         self._limit = limit
+
+    @property
+    def _left(self) -> int:
+        return 0 if self._closed else self._length - self._at
 
     def ready(self) -> bool:
         return self._left > 0 and self._space() > 0
@@ -67,13 +73,12 @@ class ReadySource:
         return min(size, self._space())
 
     def _space(self) -> int:
-        return self._left if self._limit is None else self._limit() - ((self.total or 0) - self._left)
+        return self._left if self._limit is None else min(self._left, self._limit() - self._at)
 
     def take(self, most: int) -> Taken:
         held = self._items
         items = held[self._at : self._at + most] if isinstance(held, SLICED) else list(islice(held, most))
         self._at += len(items)
-        self._left -= len(items)
         self.first_call = self.first_call or (self.program.call(self._options.form, items[0]) if items else "")
         return self.program, self._options, items
 
@@ -89,7 +94,7 @@ class ReadySource:
         return self._limit is not None
 
     def give_back(self, error: BaseException) -> None:
-        self._items, self._left = (), 0
+        self._items, self._closed = (), True
 
     def cut_off(self, error: BaseException) -> None:
         if self._left:

@@ -63,6 +63,11 @@ class Submits:
             source = SubmitSource(self._program)
             name = f"{keys.CALLS}{secrets.token_hex(6)}"
             lane = Lane(name, source, FutureSink(source.futures), observer=self._opener)
-            self._opener.open(lane)
-            self._source, self.lane = source, lane
+            self._source, self.lane = source, lane  # before: a shutdown meanwhile must find it
+            try:
+                self._opener.open(lane)
+            except BaseException as exc:
+                self._source = None
+                source.give_back(exc)  # other threads may have added calls
+                raise
             return source

@@ -100,7 +100,10 @@ def pack_runs(
     takes the place of `dumps`.
     """
     pickled = pickled or (lambda value: Pickled(dumps(value, what, max_item_bytes)))
-    together = _small(values, min(max_bytes, max_item_bytes) - sum(beside.values()), rows=rows)
+    try:
+        together = _small(values, min(max_bytes, max_item_bytes) - sum(beside.values()), rows=rows)
+    except Exception:  # a class of classes may have no hash, or one that raises: one by one, that is one item's error
+        together = None
     if together is not None:
         return [Run(0, len(values), together)], {}
     runs: list[Run] = []

@@ -13,16 +13,6 @@ from typing import Any
 from manycore.errors import ItemTimeout, NotPicklable, PayloadTooLarge, VersionMismatch
 from manycore.protocol.python import Python, here, shown
 
-PICKLING_ERRORS = (
-    pickle.PicklingError,
-    TypeError,
-    AttributeError,
-    ValueError,
-    RecursionError,
-    NotImplementedError,
-    MemoryError,
-)
-"""What pickle and cloudpickle raise for an object that has no pickled form; objects may raise others of their own."""
 MAX_TEXT = 10_000
 """Characters of an exception's text that are shown where the exception itself cannot be."""
 
@@ -110,7 +100,9 @@ def dump_into(sink: Sink, value: Any, what: str, other_python: Python | None = N
     except _NeedsCloudpickle:
         sink.clear()
         _cloudpickle_into(sink, value, what, other_python)
-    except PICKLING_ERRORS as exc:
+    except (KeyboardInterrupt, ItemTimeout):
+        raise
+    except BaseException as exc:  # a dict may change meanwhile, in another thread
         raise NotPicklable(what, reason_of(exc)) from exc
 
 

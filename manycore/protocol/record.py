@@ -64,7 +64,8 @@ class Identity:
         own = [module_of(function)]
         setup = digest_of(*initializer, own=[*own, module_of(initializer[0])]) if initializer else ""
         named = dict(sorted((kwargs or {}).items()))
-        found = digest_of_items(items, own) if length is not None else ""
+        can_look = length is not None and not isinstance(items, Iterator)  # which would be used up
+        found = digest_of_items(items, own) if can_look else ""
         return cls(
             name_of(function), digest_of(function, own=own), digest_of(star, named, packages, own=own), found, setup
         )

@@ -85,7 +85,8 @@ def create_worker_app(settings: Settings | None = None) -> WorkerApp:
 
 def tasks_of(module: ModuleType) -> list[tuple[TaskInfo, Any]]:
     """The functions of a module that `@task` marked, those that it only imported left out."""
-    marked = [(task_info(member), member) for member in vars(module).values()]
+    members = {id(member): member for member in vars(module).values()}  # one may have several names
+    marked = [(task_info(member), member) for member in members.values()]
     return [(info, f) for info, f in marked if info is not None and f.__module__ == module.__name__]
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from manycore import Cluster
-from manycore.errors import BatchCancelled, SettingsError
+from manycore.errors import BatchCancelled, NotPicklable, SettingsError
 from tests.functions import square
+from tests.probe import Probe
 from tests.waiting import wait_until
 
 
@@ -123,3 +126,69 @@ def test_a_map_that_another_thread_reads_can_be_closed(cluster: Cluster) -> None
     go.set()
     first.join(20)
     assert not first.is_alive()
+
+
+class _NoHash(type):
+    def __eq__(cls, other: object) -> bool:
+        return cls is other
+
+
+class _OfAnOddClass(metaclass=_NoHash):
+    pass
+
+
+class _Changing(dict[int, int]):
+    """As a dict that another thread changes while it is pickled."""
+
+    def __reduce__(self) -> Any:
+        raise RuntimeError("dictionary changed size during iteration")
+
+
+@pytest.mark.parametrize("odd", [_OfAnOddClass(), _Changing()], ids=["no hash", "changing"])
+def test_an_argument_that_cannot_be_looked_at_is_an_error_of_its_own_call_alone(cluster: Cluster, odd: Any) -> None:
+    neighbours = [cluster.submit(square, number) for number in range(3)]
+    with pytest.raises(NotPicklable):
+        cluster.submit(square, odd).result(timeout=20)
+    assert [future.result(timeout=20) for future in neighbours] == [0, 1, 4]
+
+
+def test_a_dict_that_another_thread_changes_is_an_error_of_its_own_call_alone(cluster: Cluster) -> None:
+    held, ended = {number: str(number) for number in range(100_000)}, threading.Event()
+
+    def change() -> None:
+        number = 0
+        while not ended.is_set():
+            number -= 1
+            held[number] = "new"
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        neighbour = cluster.submit(square, 3)
+        one = cluster.submit(len, held)
+        failed = one.exception(timeout=30)
+        assert failed is None or isinstance(failed, NotPicklable)
+        assert neighbour.result(timeout=30) == 9
+    finally:
+        ended.set()
+        thread.join()
+
+
+def test_a_constant_is_the_input_of_a_named_batch(cluster: Cluster) -> None:
+    batch = cluster.batch(square, itertools.repeat(3, 10), id="constant")
+    assert batch.wait(20)
+    assert batch.gather() == [9] * 10
+
+
+def test_a_named_batch_that_halted_halts_again_and_keeps_nobody(cluster: Cluster) -> None:
+    for _ in range(2):
+        batch = cluster.batch(int, ["x"] * 5, id="halts", halt="now,fail=2")
+        with pytest.raises(ValueError, match="x"):
+            batch.gather()
+    wait_until(lambda: "halts" not in Probe(cluster).open_lanes, "a shutdown does not wait for it")
+
+
+@pytest.mark.parametrize("url", [4, Path("x"), b"redis://x"])
+def test_an_address_is_a_text(url: Any) -> None:
+    with pytest.raises(SettingsError, match=r"the address of a cluster is a str" + (".*workers=4" if url == 4 else "")):
+        Cluster(url)

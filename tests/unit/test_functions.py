@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 import threading
 from collections.abc import Callable
@@ -93,6 +94,18 @@ def shipped(program: Program) -> tuple[Any, ...]:
 
 def test_a_known_task_goes_by_name_to_its_fleet() -> None:
     assert shipper("tasks.known").program(known) == Program("tasks.known", "io")
+
+
+def test_what_is_wrapped_around_a_task_runs_too() -> None:
+    """`functools.wraps` copies the mark of the task with its name: sent by that name, the task alone would run."""
+
+    @functools.wraps(known)
+    def around(value: int) -> int:
+        return known(value) + 100
+
+    bound = functools.update_wrapper(functools.partial(known, 1), known)
+    for function in (around, bound):
+        assert shipper("tests.unit.test_functions.known").program(function).task == FUNCTION_TASK
 
 
 def test_a_name_is_enough() -> None:

@@ -279,3 +279,10 @@ def test_a_constant_beside_what_is_in_memory_needs_no_thread() -> None:
     assert Input.of(itertools.repeat(value)).length is None
     assert Input.of(itertools.repeat(value), iter([1])).length is None
     assert Input.of(itertools.repeat(value, 10**12)).length == 10**12  # without a list of them
+
+
+def test_a_constant_that_is_passed_twice_is_used_up_twice_as_fast() -> None:
+    constant = itertools.repeat(1, 10)
+    feed = Input.of(constant, constant)
+    assert feed.length is None
+    assert list(feed.items) == [(1, 1)] * 5

@@ -28,13 +28,14 @@ def test_any_other_order_raises_before_it_waits(outer: Rank, inner: Rank) -> Non
 
 
 def test_each_thread_has_an_order_of_its_own() -> None:
-    lock, taken = RankedLock(Rank.SESSION), threading.Event()
+    taken = threading.Event()
 
     def take() -> None:
         with lock:
             taken.set()
 
     with checked(), RankedLock(Rank.LEAF):
+        lock = RankedLock(Rank.SESSION)
         thread = threading.Thread(target=take)
         thread.start()
         assert taken.wait(10)
@@ -42,10 +43,16 @@ def test_each_thread_has_an_order_of_its_own() -> None:
 
 
 def test_it_serves_a_condition() -> None:
-    condition = threading.Condition(RankedLock(Rank.LEAF))  # type: ignore[arg-type]
-    with checked(), condition:
-        assert not condition.wait(0.001)
-        condition.notify_all()
+    with checked():
+        condition = threading.Condition(RankedLock(Rank.LEAF))  # type: ignore[arg-type]
+        with condition:
+            assert not condition.wait(0.001)
+            condition.notify_all()
+
+
+def test_ctrl_c_leaves_no_lock_held() -> None:
+    """With one of Python's own making, it could come between the lock and its `with`."""
+    assert isinstance(RankedLock(Rank.LEAF), type(threading.Lock()))
 
 
 def test_a_lane_delivers_outside_its_lock() -> None:

@@ -194,3 +194,23 @@ def test_closing_ends_the_thread_and_empties_the_source() -> None:
     pulling.join()
     assert pulling.source.exhausted()
     assert pulling.source.error is None
+
+
+def test_a_source_that_ends_while_it_is_cut_has_nothing_left() -> None:
+    """Whoever shuts down ends it in another thread than the one that takes."""
+
+    class Ending:
+        def __init__(self) -> None:
+            self.left = iter(range(4))
+
+        def __iter__(self) -> Iterator[int]:
+            return self
+
+        def __next__(self) -> int:
+            source.cut_off(BatchCancelled("b"))
+            return next(self.left)
+
+    source = ReadySource(Ending(), 4, Program("t", "cpu"), ItemOptions())
+    source.take(2)
+    assert source.exhausted()
+    assert not source.ready()

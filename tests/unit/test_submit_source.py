@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 
 from manycore.client.sources import MIN_SUBMIT_ITEMS, SubmitSource
+from manycore.client.submits import Submits
 from manycore.errors import BatchCancelled, UnknownTask
 from manycore.protocol.parcel import Program
 
@@ -116,3 +118,42 @@ def test_submit_ends_when_it_is_closed_and_its_calls_have_left() -> None:
     assert not source.exhausted()
     source.take(1)
     assert source.exhausted()
+
+
+class _Opener:
+    """Refuses lanes, as a session does that somebody shuts down just now."""
+
+    def __init__(self) -> None:
+        self.meanwhile: Callable[[], object] = lambda: None
+
+    def open(self, _: object) -> None:
+        self.meanwhile()
+        raise RuntimeError("shut down")
+
+    def over(self, _: object) -> None:
+        """Nobody looks after it."""
+
+
+def test_calls_that_came_while_their_lane_was_refused_are_told() -> None:
+    opener = _Opener()
+    submits = Submits(cast(Any, opener), named)
+    came: list[Any] = []
+    opener.meanwhile = lambda: came.append(submits.add(first, (), {}))
+    with pytest.raises(RuntimeError, match="shut down"):
+        submits.add(first, (), {})
+    assert str(came[0].exception(timeout=0)) == "shut down"
+
+
+def test_a_shutdown_finds_the_lane_that_is_just_being_opened() -> None:
+    opener = _Opener()
+    submits = Submits(cast(Any, opener), named)
+    over: list[bool] = []
+
+    def end() -> None:
+        submits.end(cancel=False)
+        over.append(submits.lane is not None and submits.lane.over)
+
+    opener.meanwhile = end
+    with pytest.raises(RuntimeError):
+        submits.add(first, (), {})
+    assert over == [True]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
 
 from manycore.task import TaskInfo, task, task_info
+from manycore.worker.app import tasks_of
 
 
 @task
@@ -49,3 +51,8 @@ def test_a_fleet_has_any_name() -> None:
 def test_what_cannot_be_a_queue_is_refused(name: Any) -> None:
     with pytest.raises(ValueError, match="fleet="):
         task(fleet=name)
+
+
+def test_a_task_with_two_names_in_its_module_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "also_bare", bare, raising=False)
+    assert [function for _, function in tasks_of(sys.modules[__name__])].count(bare) == 1

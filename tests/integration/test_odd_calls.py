@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from manycore import Cluster
-from manycore.errors import BatchCancelled, NotPicklable, SettingsError
+from manycore.errors import BatchCancelled, BatchHalted, NotPicklable, SettingsError
 from tests.functions import square
 from tests.probe import Probe
 from tests.waiting import wait_until
@@ -183,7 +183,7 @@ def test_a_constant_is_the_input_of_a_named_batch(cluster: Cluster) -> None:
 def test_a_named_batch_that_halted_halts_again_and_keeps_nobody(cluster: Cluster) -> None:
     for _ in range(2):
         batch = cluster.batch(int, ["x"] * 5, id="halts", halt="now,fail=2")
-        with pytest.raises(ValueError, match="x"):
+        with pytest.raises((ValueError, BatchHalted)):  # of the first item: it failed, or had not run
             batch.gather()
     wait_until(lambda: "halts" not in Probe(cluster).open_lanes, "a shutdown does not wait for it")
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from functools import partial
 from hashlib import blake2b
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE
-from operator import attrgetter
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
@@ -221,17 +219,17 @@ def _is_async(function: object) -> bool:
     return isinstance(code, FunctionType) and bool(code.__code__.co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR))
 
 
-def _mark_of(function: object) -> TaskInfo | None:
+def _mark_of(function: Callable[..., Any]) -> TaskInfo | None:
     """The mark of a task that is what its name says. Who wraps one by `functools.wraps` copies mark, name and module:
     sent by name, what is around it would not run. Where nothing stands by that name, the mark is not doubted."""
     info = task_info(function)
     if info is None:
         return None
     try:
-        named: Any = attrgetter(function.__qualname__)(sys.modules[function.__module__])  # type: ignore[attr-defined]
+        named = packing.standing(packing.module_of(function), function.__qualname__)
     except Exception:  # a module, too, may answer as it likes
         return info
-    return info if named is function else None
+    return info if named is None or named is function else None
 
 
 def _package(name: str) -> str:

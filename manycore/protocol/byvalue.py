@@ -9,14 +9,13 @@ import copyreg
 import dataclasses
 import functools
 import pickle
-import sys
 from collections import ChainMap
 from types import CodeType, FunctionType
 from typing import Any, ClassVar, ForwardRef, NewType
 
 import cloudpickle
 
-from manycore.protocol import classes, snippet, wrappers
+from manycore.protocol import classes, packing, snippet, wrappers
 from manycore.protocol.python import here
 
 _PROGRAM = "__main__"
@@ -107,13 +106,7 @@ def importable(thing: Any) -> bool:
     module, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
     if not isinstance(module, str) or not isinstance(name, str) or _travels_by_value(module):
         return False
-    found: Any = sys.modules.get(module)
-    try:
-        for part in name.split("."):
-            found = getattr(found, part)
-    except AttributeError:
-        return False
-    return found is thing
+    return packing.standing(module, name) is thing
 
 
 def _travels_by_value(module: str) -> bool:

@@ -7,6 +7,7 @@ however they happen to be chunked, and each can be rebuilt in its own turn. Exce
 from __future__ import annotations
 
 import pickle
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -208,6 +209,14 @@ def name_of(function: Callable[..., Any] | str) -> str:
 def module_of(function: Callable[..., Any] | str) -> str:
     """The module of a function; of a callable object, that of its class."""
     return _text_of(function.func if isinstance(function, partial) else function, "__module__")
+
+
+def standing(module: str, name: str) -> Any:
+    """What stands under this name in a module that is loaded; None if nothing does. Raises what the module raises."""
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found
 
 
 def _text_of(function: object, name: str) -> str:

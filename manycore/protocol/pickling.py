@@ -96,30 +96,31 @@ def dumps(
 def dump_into(sink: Sink, value: Any, what: str, other_python: Python | None = None) -> None:
     """The same, into a sink. Raises what `dumps` does, but for `PayloadTooLarge`."""
     try:
-        _BuiltinsOnly(sink, protocol=5, buffer_callback=sink.aside).dump(value)
-    except _NeedsCloudpickle:
-        sink.clear()
-        _cloudpickle_into(sink, value, what, other_python)
-    except (KeyboardInterrupt, ItemTimeout):
-        raise
-    except BaseException as exc:  # a dict may change meanwhile, in another thread
-        raise NotPicklable(what, reason_of(exc)) from exc
-
-
-def _cloudpickle_into(sink: Sink, value: Any, what: str, other_python: Python | None) -> None:
-    # Here, because cloudpickle costs import time and few values need it.
-    from manycore.protocol.byvalue import ByValue, Portable
-    from manycore.protocol.snippet import NoSource
-
-    try:
-        (Portable if other_python else ByValue)(sink, protocol=5, buffer_callback=sink.aside).dump(value)
-    except NoSource as exc:
-        name, reason = exc.args
-        raise VersionMismatch(f"The function {name} ({reason})", shown(here()), shown(other_python or here())) from exc
+        try:
+            _BuiltinsOnly(sink, protocol=5, buffer_callback=sink.aside).dump(value)
+        except _NeedsCloudpickle:
+            sink.clear()
+            _cloudpickle_into(sink, value, other_python)
     except (KeyboardInterrupt, ItemTimeout):
         raise  # they do not come from the value
-    except BaseException as exc:  # a user's __reduce__ may raise anything
-        raise NotPicklable(what, reason_of(exc)) from exc
+    except BaseException as exc:  # a user's __reduce__ may raise anything, and a dict change meanwhile
+        raise _refusal(exc, what, other_python) from exc
+
+
+def _cloudpickle_into(sink: Sink, value: Any, other_python: Python | None) -> None:
+    # Here, because cloudpickle costs import time and few values need it.
+    from manycore.protocol.byvalue import ByValue, Portable
+
+    (Portable if other_python else ByValue)(sink, protocol=5, buffer_callback=sink.aside).dump(value)
+
+
+def _refusal(exc: BaseException, what: str, other_python: Python | None) -> NotPicklable | VersionMismatch:
+    from manycore.protocol.snippet import NoSource
+
+    if not issubclass(type(exc), NoSource):
+        return NotPicklable(what, reason_of(exc))
+    name, reason = exc.args
+    return VersionMismatch(f"The function {name} ({reason})", shown(here()), shown(other_python or here()))
 
 
 def reason_of(exc: BaseException) -> str:

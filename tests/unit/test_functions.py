@@ -105,7 +105,7 @@ def test_what_is_wrapped_around_a_task_runs_too() -> None:
 
     bound = functools.update_wrapper(functools.partial(known, 1), known)
     for function in (around, bound):
-        assert shipper("tests.unit.test_functions.known").program(function).task == FUNCTION_TASK
+        assert shipper("tasks.known").program(function).task == FUNCTION_TASK
 
 
 def test_a_name_is_enough() -> None:

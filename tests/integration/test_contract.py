@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor
+from multiprocessing import get_context
 
 import pytest
 
@@ -11,7 +12,12 @@ from manycore import Cluster
 from tests.functions import busy, fail_on_seven, square
 
 
-@pytest.fixture(params=[ProcessPoolExecutor, lambda workers: Cluster(workers=workers)], ids=["pool", "manycore"])
+def _pool(workers: int) -> Executor:
+    """By spawn: a fork of this process, which has threads, may hang in a lock that one of them held."""
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+
+
+@pytest.fixture(params=[_pool, lambda workers: Cluster(workers=workers)], ids=["pool", "manycore"])
 def make(request: pytest.FixtureRequest) -> Callable[[], Executor]:
     return lambda: request.param(2)
 

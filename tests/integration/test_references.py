@@ -66,6 +66,7 @@ def test_after_a_map_its_function_is_gone(cluster: Cluster) -> None:
 def test_what_two_batches_need_stays_for_the_second(cluster: Cluster, flags: dict[str, str]) -> None:
     digest = digest_of(cluster, hold_while, **flags)
     slow = cluster.batch(hold_while, range(2), kwargs=flags)
+    wait_until(lambda: held_by(cluster, digest), "it is held under the name of the first: the second may leave sooner")
     assert cluster.batch(hold_while, [0], kwargs=flags).gather() == [0]
     wait_until(lambda: held_by(cluster, digest) == {slow.id.encode()}, "the first one has let go of it")
     Path(flags["slow"]).unlink()

@@ -189,10 +189,9 @@ class Batch:
         return inbox.arrivals[seen]
 
     def _await_change(self, is_there: Callable[[], bool], seconds: float | None) -> None:
-        """Wait until it is there, or the batch has failed. Nothing is drawn under the lock: who delivers needs it."""
+        """Wait until it is there, or the batch has failed."""
         inbox = self._inbox
-        with inbox.changed:
-            inbox.changed.wait_for(lambda: is_there() or inbox.error is not None, seconds)
+        inbox.changed.wait_for(lambda: is_there() or inbox.error is not None, seconds)
 
 
 def outcomes_of(arrival: Arrival, written: Callable[[int], tuple[LogLine, ...]]) -> Iterator[Outcome]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable
 from time import monotonic
+from typing import TypeVar
 
 import redis
 
@@ -17,6 +19,7 @@ from manycore.client.lane import Lane
 from manycore.client.logs import BatchLogs
 from manycore.client.pace import Pace
 from manycore.client.passage import Sink
+from manycore.client.shielded import shielded
 from manycore.client.sources import ReadySource, SentSource
 from manycore.client.stream import OutcomeStream
 from manycore.client.submits import Opener
@@ -35,7 +38,10 @@ from manycore.protocol.record import Identity, Record
 from manycore.protocol.settings import Settings
 from manycore.protocol.signing import Keyring
 
+T = TypeVar("T")
 DETACH_POLL_SECONDS = 0.02
+AFTER_SHUTDOWN = "cannot schedule new futures after shutdown"
+"""The standard library's words."""
 
 
 class Batches:
@@ -74,8 +80,12 @@ class Batches:
         ordered: bool,
         record: Record | None = None,
         resumed: bool = False,
-    ) -> Lane:
-        """Open the lane of a `map` (`ordered`) or a `batch`; with a `record`, of one that outlives its client."""
+        give: Callable[[Lane], T],
+    ) -> T:
+        """Open the lane of a `map` (`ordered`) or a `batch`; with a `record`, of one that outlives its client.
+
+        `give` makes of it what its caller gets.
+        """
         lane: Lane
 
         def limit() -> int:
@@ -92,12 +102,17 @@ class Batches:
             queue=program.queue,
             observer=self._opener,
         )
-        if resumed:
-            self._replay(lane)
-        if not lane.over:  # what an earlier run has left may have halted it
-            self._opener.open(lane)
-            source.start()
-        return lane
+        try:
+            if resumed:
+                self._replay(lane)
+            if not lane.over:  # what an earlier run has left may have halted it
+                self._opener.open(lane)
+                source.start()
+            return give(lane)
+        except BaseException as exc:  # Ctrl-C: nobody has it to read, or to cancel
+            error = exc
+            shielded(lambda: lane.fail(error))
+            raise
 
     def over(self, lane: Lane) -> None:
         """Learn from a lane that has come to its end."""
@@ -151,7 +166,7 @@ class Batches:
         self._await_sent(lane, record, timeout)
         with typed_errors(self._settings):
             record.hand_over()
-        lane.fail(BatchDetached(lane.id))
+        shielded(lambda: lane.fail(BatchDetached(lane.id)))
 
     def settle(self, lane: Lane) -> None:
         """Wait until its record says that a named batch that is done was sent whole, but not for long."""
@@ -163,9 +178,22 @@ class Batches:
         """Stop a lane here and, by its flag, on every worker; with `terminate`, kill what runs there."""
         flag = keys.TERMINATED if terminate else keys.GIVEN_UP
         if not lane.over:
-            lane.stop(BatchCancelled(lane.id), give_up_sent=True, flag=flag)
+            shielded(lambda: lane.stop(BatchCancelled(lane.id), give_up_sent=True, flag=flag))
         elif terminate and lane.stop_error is not None:  # what was cancelled may still run
             self._housekeeper.later(lambda: self._tidier.flag(lane, flag))
+
+    def let_go(self, lane: Lane) -> None:
+        """End a `map` that may not be read any further, as the standard library does.
+
+        One that nobody has begun to read is worked through, and so is an input in memory; the results stay readable.
+        What is pulled as it is read, or held back by a `buffersize`, would never end: no more of it is taken.
+        """
+        in_memory = isinstance(lane.source, ReadySource)
+        if not lane.source.held_back and (in_memory or not lane.window.has_reader):
+            lane.window.stop_holding()
+        else:
+            lane.source.cut_off(RuntimeError(AFTER_SHUTDOWN))
+            lane.check_finished()
 
     def delete(self, lane: Lane) -> None:
         """Delete all that Redis holds of a batch; one that is not done is cancelled first."""

@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from manycore.client.locks import alone
+
 logger = logging.getLogger("concurrent.futures")
 """Where the standard library says what a callback raised."""
 
@@ -26,7 +28,7 @@ class CallbackThread:
 
     def __init__(self) -> None:
         self._calls: SimpleQueue[Call] = SimpleQueue()
-        self._starting = threading.Lock()
+        self._starting = threading.RLock()
         self._thread: threading.Thread | None = None
         self.given_up = False
         """Somebody has waited for an end, and was interrupted: nobody is to wait for these callbacks again."""
@@ -60,16 +62,15 @@ class CallbackThread:
 
     def _start(self) -> None:
         # Never waited for: a finalizer may come here while this thread is starting it, and then it is started for both.
-        if not self._starting.acquire(blocking=False):
-            return
+        alone(self._starting, self._start_alone)
+
+    def _start_alone(self) -> None:
         try:
             thread = threading.Thread(target=self._run, name="manycore-callbacks", daemon=True)
             thread.start()
             self._thread = thread
         except RuntimeError:  # no more threads are to be had, or Python is ending
             self._run_here()
-        finally:
-            self._starting.release()
 
     def _run(self) -> None:
         while True:

@@ -27,12 +27,11 @@ if TYPE_CHECKING:
     from manycore.client.batch import Batch
     from manycore.client.code import Code
     from manycore.client.initializer import Initializer
-    from manycore.client.inputs import Input
+    from manycore.client.lane import Lane
     from manycore.client.results import MapResults
     from manycore.client.session import Session
     from manycore.local.cluster import LocalCluster
     from manycore.protocol.account import Account
-    from manycore.protocol.record import Record
     from manycore.protocol.refs import Ref
     from manycore.protocol.settings import Settings
 
@@ -49,9 +48,8 @@ class Cluster(Executor):
     `manycore.worker_state()` gives to the items there. If it fails, its batch fails with `InitializerFailed`.
     Functions must be safe to run twice: after a crash an item may run again.
 
-    Raises `ConnectionFailed`, `AuthenticationFailed`, `SigningKeyMissing`, `SigningKeyMismatch`, `SettingsError`, or
-    `LocalClusterFailed`.
-    """
+    Raises `ConnectionFailed`, `AuthenticationFailed`, `SigningKeyMissing`, `SigningKeyMismatch`, `SettingsError`,
+    `LocalClusterFailed`."""
 
     def __init__(
         self,
@@ -114,18 +112,20 @@ class Cluster(Executor):
         name = session.reader.new_id("map")
         sink, trace = watched(inbox, program.name, name)
         options = ItemOptions("item" if len(iterables) == 1 else "star", trace=trace)
-        lane = session.batches.start(name, feed, program, options, sink, halt=NEVER, ordered=True)
-        return MapResults(
-            OrderedReading(
+
+        def give(lane: Lane) -> MapResults[T]:
+            reading = OrderedReading(
                 lane,
                 inbox,
                 cancel=lambda: self._session.batches.cancel(lane),  # by `self`: whoever reads holds the cluster
                 wake=lambda: session.more_room(lane),
                 deadline=deadline,
                 wake_each=buffersize is not None,
-            ),
-            later=session.housekeeper.later,
-        )
+                check_owner=session.check_owner,
+            )
+            return MapResults(reading, later=session.housekeeper.later)
+
+        return session.batches.start(name, feed, program, options, sink, halt=NEVER, ordered=True, give=give)
 
     def batch(
         self,
@@ -170,6 +170,7 @@ class Cluster(Executor):
         from manycore.client.spans import watched
         from manycore.protocol.message import ItemOptions
         from manycore.protocol.packing import name_of
+        from manycore.protocol.record import Identity
         from manycore.protocol.requirements import requirements_of
 
         check_options(id, retries, timeout, kwargs)
@@ -182,13 +183,30 @@ class Cluster(Executor):
         setup, added = Initializer.of(initializer, initargs) or session.initializer, requirements_of(packages)
         # What cannot be sent leaves an earlier run's record alone.
         program = session.shipper.program(fn, kwargs, fleet=fleet, initializer=setup, packages=added)
-        record, resumed = self._begin(id, fn, kwargs, feed, star, setup, added, accept_changes=on_change == "accept")
+        record, resumed = None, False
+        if id is not None:  # written down before its first item leaves
+            called = (setup.function, setup.args) if setup else None
+            identity = Identity.of(fn, kwargs, feed.items, feed.length, star=star, initializer=called, packages=added)
+            record = session.batches.record(id)
+            resumed = session.batches.begin(record, identity, accept_changes=on_change == "accept")
         sink, trace = watched(inbox, program.name, batch_id)
         options = ItemOptions("star" if star else "item", retries, pauses, timeout, trace)
-        lane = session.batches.start(
-            batch_id, feed, program, options, sink, halt=policy, ordered=False, record=record, resumed=resumed
+
+        def give(lane: Lane) -> Batch:
+            return BatchClass(lane, inbox, name_of(fn), session.batches, session.check_owner, show_progress=progress)
+
+        return session.batches.start(
+            batch_id,
+            feed,
+            program,
+            options,
+            sink,
+            halt=policy,
+            ordered=False,
+            record=record,
+            resumed=resumed,
+            give=give,
         )
-        return BatchClass(lane, inbox, name_of(fn), session.batches, session.check_owner, show_progress=progress)
 
     def attach(self, batch_id: str, *, progress: bool = False) -> Batch:
         """The batch of this id, begun by any client, alive or not: gather it, watch it, cancel it from here.
@@ -237,37 +255,15 @@ class Cluster(Executor):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Shut down and wait; after Ctrl-C, give up what is out instead of waiting for it."""
-        if kind is None or not issubclass(kind, (KeyboardInterrupt, SystemExit, GeneratorExit)):
+        if kind is None or not issubclass(kind, KeyboardInterrupt):
             self.shutdown(wait=True)
             return
-        CALLBACKS.given_up |= issubclass(kind, KeyboardInterrupt)
+        CALLBACKS.given_up = True
         with CALLBACKS.until_interrupted():
             self._session.close()
 
     def __repr__(self) -> str:
         return f"<Cluster at {self._session.place}>"
-
-    def _begin(
-        self,
-        batch_id: str | None,
-        fn: Callable[..., Any] | str,
-        kwargs: dict[str, Any] | None,
-        feed: Input,
-        star: bool,
-        initializer: Initializer | None,
-        packages: tuple[str, ...],
-        *,
-        accept_changes: bool,
-    ) -> tuple[Record | None, bool]:
-        """Write down a named batch before its first item leaves; says whether it had been begun before."""
-        if batch_id is None:
-            return None, False
-        from manycore.protocol.record import Identity
-
-        record = self._session.batches.record(batch_id)
-        setup = (initializer.function, initializer.args) if initializer else None
-        identity = Identity.of(fn, kwargs, feed.items, feed.length, star=star, initializer=setup, packages=packages)
-        return record, self._session.batches.begin(record, identity, accept_changes=accept_changes)
 
 
 def _connect(url: str | None, workers: int | None, code: Code | None, initializer: Initializer | None) -> Session:

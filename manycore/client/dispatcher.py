@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 
 from manycore.client import chunking
+from manycore.client.change import Change
 from manycore.client.lane import Lane
 from manycore.client.locks import Rank, RankedLock
 from manycore.client.objects import Objects
@@ -52,8 +53,8 @@ class Dispatcher:
         self._lanes: tuple[Lane, ...] = ()
         self._has_new = False
         self._turn = 0
-        self._changed = threading.Condition(RankedLock(Rank.DISPATCHER))  # type: ignore[arg-type]
-        self._waiting = False
+        self._lock = RankedLock(Rank.DISPATCHER)
+        self._changed = Change()
         self._closed = False
         self._ended = threading.Event()
         self._patience = Patience(settings, self._pause)
@@ -68,26 +69,24 @@ class Dispatcher:
 
     def add(self, lane: Lane, *, announced: bool = False) -> None:
         """Serve a lane, too; whose stream is being read already is `announced`."""
-        with self._changed:
+        with self._lock:
             self._lanes = (*self._lanes, lane)
             self._has_new |= not announced
-            self._changed.notify()
+        self._changed.tell()
 
     def remove(self, lane: Lane) -> None:
-        with self._changed:
+        with self._lock:
             self._lanes = tuple(other for other in self._lanes if other is not lane)
         self._sharing.forget(lane)
 
     def wake(self) -> None:
         """Let the thread look again, if there is anything for it. Cheap while it is busy: it looks before it waits."""
-        if self._waiting and self._has_work():
-            with self._changed:
-                self._changed.notify()
+        if self._changed.awaited and self._has_work():
+            self._changed.tell()
 
     def close(self) -> None:
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
+        self._closed = True
+        self._changed.tell()
         self._ended.set()
         if self._thread.ident is not None and threading.current_thread() is not self._thread:
             self._thread.join(BRIEF_SECONDS)
@@ -96,7 +95,7 @@ class Dispatcher:
         while not self._closed:
             try:
                 if not self._serve():
-                    self._wait()
+                    self._changed.wait_for(self._has_work, LOOK_SECONDS)
             except BaseException:  # the boundary of the thread: whatever it was, the lanes are still there
                 logger.exception("Sending was interrupted; it goes on")
                 self._ended.wait(RECONNECT_SECONDS)
@@ -121,13 +120,6 @@ class Dispatcher:
                 self._send_next(lane)
                 return True
         return False
-
-    def _wait(self) -> None:
-        with self._changed:
-            self._waiting = True
-            # Looked at once more under the lock: what came before `_waiting` was set did not notify.
-            self._changed.wait_for(self._has_work, timeout=LOOK_SECONDS)
-            self._waiting = False
 
     def _has_work(self) -> bool:
         return self._closed or self._has_new or any(lane.finishable or self._can_send(lane) for lane in self._lanes)

@@ -35,6 +35,31 @@ def _renew_lock() -> None:
 os.register_at_fork(after_in_child=_renew_lock)
 
 
+class _Condition(type(threading.RLock())):  # type: ignore[misc]
+    """What a `threading.Condition` is to those who wait for a future, but for `with`, which is one step of C here.
+
+    Else Ctrl-C between the lock and the `with` of a waiter would leave it held, and the thread that has the outcome, or
+    the one that sends the call, would wait for it for ever, and with it all other calls.
+    """
+
+    __slots__ = ("_inner",)
+
+    def __init__(self) -> None:
+        super().__init__()  # gevent's has one
+        self._inner = threading.Condition(self)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        try:
+            return self._inner.wait(timeout)
+        except BaseException:
+            if not self._is_owned():  # interrupted on the way: what follows releases it
+                self.acquire()
+            raise
+
+    def notify_all(self) -> None:
+        self._inner.notify_all()
+
+
 class Future(ThreadFuture[T]):
     """The result of one `submit`. `await future` works in any running event loop.
 
@@ -50,7 +75,7 @@ class Future(ThreadFuture[T]):
         """What was not made yet. Comes here only once."""
         if name not in _FOR_WAITERS:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
-        condition = threading.Condition()
+        condition = _Condition()
         with _quiet:
             if not self._asked:
                 self._condition, self._waiters = condition, []

@@ -51,7 +51,7 @@ class Household(Protocol):
 
 
 class Housekeeper:
-    """Owns the thread. `later` may be called from anywhere, finalizers and signal handlers too: it only enqueues."""
+    """Owns the thread. `later` may be called from anywhere: it only enqueues."""
 
     def __init__(
         self,
@@ -71,6 +71,8 @@ class Housekeeper:
         self._bookkeeper = bookkeeper
         self._settings = settings
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self.later: Callable[[Job], object] = self._jobs.put
+        """Does a job soon. One step of C, for finalizers and signal handlers."""
         self._closed = False
         self._incomplete: set[Lane] = set()
         self._ended: deque[tuple[Lane, float]] = deque()
@@ -85,10 +87,6 @@ class Housekeeper:
     @property
     def alive(self) -> bool:
         return self._thread.is_alive()
-
-    def later(self, job: Job) -> None:
-        """Do this soon."""
-        self._jobs.put(job)
 
     def over(self, lane: Lane) -> None:
         """A lane has come to its end: nothing of it may stay behind, and its record must say so."""

@@ -7,7 +7,7 @@ here, and where it is checked (`checked`, as in the tests) the first step out of
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from types import TracebackType
@@ -83,6 +83,25 @@ class RankedLock:
         above = [rank for rank in _ranks() if rank >= self._rank]
         if above:
             raise OutOfOrder(f"A lock of rank {self._rank.name} is taken under one of rank {above[-1].name}.")
+
+
+def alone(turn: Any, step: Callable[[], object]) -> bool:
+    """Run `step` under the `turn` (an `RLock`) if nobody has it, this thread neither; says whether it did so.
+
+    Ctrl-C at any moment leaves the turn free: nothing remembers whether it was taken, the lock itself knows.
+    """
+    if turn._is_owned():
+        return False
+    try:
+        if not turn.acquire(blocking=False):
+            return False
+        step()
+        return True
+    finally:
+        try:  # noqa: SIM105 - `suppress` is written in Python: Ctrl-C could come before the release
+            turn.release()
+        except RuntimeError:  # it was not taken
+            pass
 
 
 def _ranks() -> list[Rank]:

@@ -11,6 +11,8 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from manycore.client.locks import alone
+
 logger = logging.getLogger(__name__)
 
 
@@ -19,7 +21,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self._waiting: deque[Callable[[], object]] = deque()
-        self._turn = threading.Lock()
+        self._turn = threading.RLock()
 
     def put(self, step: Callable[[], object]) -> None:
         self._waiting.append(step)
@@ -29,23 +31,17 @@ class Outbox:
 
         Raises `KeyboardInterrupt` or `SystemExit` if one came meanwhile, once all steps are taken.
         """
-        ending: BaseException | None = None
-        while self._waiting and self._turn.acquire(blocking=False):
-            try:
-                ending = self._take_all() or ending
-            finally:
-                self._turn.release()
-            # Looked at again: who found the turn taken has left its step to us.
-        if ending is not None:
-            raise ending
+        endings: list[BaseException] = []
+        while self._waiting and alone(self._turn, lambda: self._take_all(endings)):
+            continue  # looked at again: who found the turn taken has left its step to us
+        if endings:
+            raise endings[-1]
 
-    def _take_all(self) -> BaseException | None:
-        ending: BaseException | None = None
+    def _take_all(self, endings: list[BaseException]) -> None:
         while self._waiting:
             try:
                 self._waiting.popleft()()
             except Exception:  # a boundary: what one step meets must not keep the next from its receiver
                 logger.exception("An outcome could not be handed on")
             except BaseException as exc:
-                ending = exc
-        return ending
+                endings.append(exc)

@@ -64,6 +64,10 @@ class Source(Protocol):
     first_call: str
     """The first call that was taken, as people are shown it; empty where there are many alike or none."""
 
+    @property
+    def held_back(self) -> bool:
+        """Whether a `buffersize` bounds how far it is taken beyond what was read."""
+
     def ready(self) -> bool:
         """Whether `take` would give items at once."""
 

@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Any
 
 from manycore.client import chunking
-from manycore.client.locks import Rank, RankedLock
+from manycore.client.change import Change
 from manycore.client.sources import Taken
 from manycore.protocol.message import ItemOptions
 from manycore.protocol.parcel import Program
@@ -55,7 +55,7 @@ class PulledSource:
         self._size = 1
         self._pulled = 0
         self._ended = False
-        self._wanted = threading.Condition(RankedLock(Rank.LEAF))  # type: ignore[arg-type]
+        self._wanted = Change()
         self._thread = threading.Thread(
             target=contextvars.copy_context().run, args=(self._pull, items), name="manycore-input", daemon=True
         )
@@ -63,8 +63,16 @@ class PulledSource:
     def start(self) -> None:
         try:
             self._thread.start()
-        except RuntimeError as exc:  # there are too many, or the interpreter ends: its reader gets it
+        except BaseException as exc:
             self._end(exc)
+            if isinstance(exc.__context__, KeyboardInterrupt):
+                raise exc.__context__ from None  # what `threading` makes of it is no error of the input's
+            if not isinstance(exc, RuntimeError):  # else there are too many, or Python is ending: its reader gets it
+                raise
+
+    @property
+    def held_back(self) -> bool:
+        return self._limit is not None
 
     def ready(self) -> bool:
         return bool(self._buffer)
@@ -84,13 +92,11 @@ class PulledSource:
 
     def more_room(self) -> None:
         """Look again whether there is room: something was taken, or consumed."""
-        with self._wanted:
-            self._wanted.notify()
+        self._wanted.tell()
 
     def give_back(self, error: BaseException) -> None:
-        with self._wanted:
-            self._ended = True
-            self._wanted.notify()
+        self._ended = True
+        self._wanted.tell()
         self._buffer.clear()
 
     def cut_off(self, error: BaseException) -> None:
@@ -131,12 +137,8 @@ class PulledSource:
 
     def _await_room(self) -> int:
         """How many items to pull next; 0 when this was closed. Looked at once: it may be less a moment later."""
-        with self._wanted:
-            while not self._ended:
-                if (space := self._space()) > 0:
-                    return space
-                self._wanted.wait()
-        return 0
+        room = self._wanted.wait_for(lambda: self._ended or max(0, self._space()))
+        return 0 if self._ended else room
 
 
 def _explain(error: BaseException) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, repeat
 from time import monotonic
 from typing import Any, TypeVar
@@ -20,7 +21,10 @@ class MapResults(Iterator[T_co]):
     """Yields results in the order of the input; raises an item's error at its place, which ends the iteration.
 
     What was read is forgotten, so memory stays bounded by the window of the batch. `close()`, an error, or dropping
-    the iterator cancels what is still out. Threads may read one together: each result goes to one of them.
+    an iterator that was begun cancels what is still out. Threads may read one together: each result goes to one.
+
+    Of one that nobody has begun to read, all items run, also once it is dropped: they may be wanted for what they do.
+    (With a `buffersize` they wait for a reader.)
     """
 
     def __init__(self, reading: OrderedReading, later: Callable[[Callable[[], object]], object]) -> None:
@@ -28,7 +32,7 @@ class MapResults(Iterator[T_co]):
         self._part: Iterator[T_co] = iter(())
         self._turn = threading.Lock()
         """Of the one who waits for the next part."""
-        self._later = later
+        reading.lane.reader = _Reader(self, later, reading.drop)
 
     def __iter__(self) -> Iterator[T_co]:
         """Reads at C speed: every item comes here. Whoever reads on elsewhere goes on where this one is."""
@@ -47,10 +51,6 @@ class MapResults(Iterator[T_co]):
         """Stop reading, and cancel the items that have not run. Safe to call again, and while another thread reads."""
         self._reading.end()
         self._part = iter(())
-
-    def __del__(self) -> None:
-        # The garbage collector calls this anywhere, under any lock: it only enqueues.
-        self._later(self._reading.cancel)
 
     def _parts(self) -> Iterator[Iterator[T_co]]:
         """Refers to this object, which must not refer to it: dropping the last reference is what cancels the rest."""
@@ -77,6 +77,26 @@ class MapResults(Iterator[T_co]):
         return False
 
 
+class _Reader(weakref.ref[Any]):
+    """Once its `MapResults` is gone, `later` gets this, which then calls `drop`.
+
+    Not a `__del__`: that is Python's, so Ctrl-C may come in it, and nobody would ever know that it was called. The
+    garbage collector does so anywhere, under any lock: `later` only enqueues.
+    """
+
+    __slots__ = ("_drop",)
+
+    def __new__(cls, results: MapResults[Any], later: Callable[[Any], object], _drop: Callable[[], None]) -> _Reader:
+        return super().__new__(cls, results, later)
+
+    def __init__(self, results: MapResults[Any], later: Callable[[Any], object], drop: Callable[[], None]) -> None:
+        super().__init__(results, later)  # type: ignore[call-arg]
+        self._drop = drop
+
+    def __call__(self) -> None:
+        self._drop()
+
+
 @dataclass(slots=True)
 class OrderedReading:
     """Reads a lane's outcomes in order. With `wake_each`, each item read makes room for one more of the input."""
@@ -87,57 +107,83 @@ class OrderedReading:
     wake: Callable[[], None]
     deadline: float | None
     wake_each: bool
+    check_owner: Callable[[], object] = lambda: None
     over: bool = False
     _given: int = 0
+    _advancing: threading.Lock = field(default_factory=threading.Lock)
 
     def next_part(self) -> Iterator[Any] | None:
-        """The values that come next, once all before them were read; None at the end. Raises what ended the batch."""
+        """The values that come next, once all before them were read; None at the end. Raises what ended the batch, or
+        `ForkedCluster`."""
+        self.check_owner()
+        self.lane.window.has_reader = True
         if self._given:
-            self._advance(self._given)
+            self.advance(self._given)
         arrival = self._await(self._given)
         if arrival is None:
             return None
         self._given = arrival.stop  # before its values go, one by one
         one_by_one = self.wake_each or arrival.errors
-        return self._one_by_one(arrival) if one_by_one else _letting_go(arrival.values)
+        return OneByOne(self, arrival) if one_by_one else _letting_go(arrival.values)
 
     def end(self) -> None:
         """Nothing more is read; what has not run is cancelled."""
         self.over = True
         self.cancel()
 
-    def _one_by_one(self, arrival: Arrival) -> Iterator[Any]:
-        places, values = range(arrival.start, arrival.stop), _letting_go(arrival.values)
-        for offset, index in enumerate(places):
-            if offset in arrival.errors:
-                self.end()
-                raise arrival.errors[offset]
-            self._advance(index + 1)
-            yield next(values)
+    def drop(self) -> None:
+        """Nobody can read any more. What somebody has begun to read is wanted for its results, and cancelled."""
+        if self.wake_each or self.lane.window.has_reader:
+            self.cancel()
+        else:
+            self.inbox.close()
+            self.lane.window.stop_holding()
+            self.wake()
 
-    def _advance(self, consumed: int) -> None:
+    def advance(self, consumed: int) -> None:
         """Say how far the reader is: it makes room for more of the input."""
-        self.lane.window.consumed = consumed
+        window = self.lane.window
+        with self._advancing:  # threads that read together come here in any order
+            window.consumed = max(window.consumed, consumed)
         self.wake()
 
     def _await(self, index: int) -> Arrival | None:
         """The arrival that starts with item `index`, None at the end. Raises what ended the batch."""
         inbox = self.inbox
-        with inbox.changed:
-            while True:
-                arrival = inbox.by_start.pop(index, None)
-                if arrival is not None:
-                    return arrival
-                if inbox.error is not None:
-                    raise inbox.error
-                if inbox.finished:
-                    if self.lane.source.error is not None:
-                        raise self.lane.source.error
-                    return None
-                remaining = None if self.deadline is None else self.deadline - monotonic()
-                if remaining is not None and remaining <= 0:
-                    raise TimeoutError(f"Item {index} has no result within the timeout given to map().")
-                inbox.changed.wait(remaining)
+        remaining = None if self.deadline is None else self.deadline - monotonic()
+        if not inbox.changed.wait_for(lambda: self._is_decided(index), remaining):
+            raise TimeoutError(f"Item {index} has no result within the timeout given to map().")
+        arrival = inbox.by_start.pop(index, None)
+        if arrival is None and (error := inbox.error or self.lane.source.error) is not None:
+            raise error
+        return arrival
+
+    def _is_decided(self, index: int) -> bool:
+        """Whether item `index` has come, or never will."""
+        inbox = self.inbox
+        return index in inbox.by_start or inbox.error is not None or inbox.finished
+
+
+class OneByOne(Iterator[Any]):
+    """The values of an arrival, an error at its place. Not a generator: threads may read it together."""
+
+    def __init__(self, reading: OrderedReading, arrival: Arrival) -> None:
+        self._reading = reading
+        self._start = arrival.start
+        self._values = arrival.values if isinstance(arrival.values, list) else list(arrival.values)
+        self._errors = arrival.errors
+        self._offsets = iter(range(len(self._values)))
+
+    def __next__(self) -> Any:
+        if self._reading.over:
+            raise StopIteration
+        offset = next(self._offsets)
+        if offset in self._errors:
+            self._reading.end()
+            raise self._errors[offset]
+        value, self._values[offset] = self._values[offset], None  # not held here: it may be large
+        self._reading.advance(self._start + offset + 1)
+        return value
 
 
 def _letting_go(values: Sequence[Any]) -> Iterator[Any]:

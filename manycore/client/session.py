@@ -18,9 +18,10 @@ from typing import TypeVar
 
 import redis
 
-from manycore.client.batches import Batches
+from manycore.client.batches import AFTER_SHUTDOWN, Batches
 from manycore.client.bookkeeper import Bookkeeper
 from manycore.client.callbacks import CALLBACKS
+from manycore.client.change import Change
 from manycore.client.code import Code, CodeShipper
 from manycore.client.dispatcher import Dispatcher
 from manycore.client.functions import FunctionShipper
@@ -33,7 +34,8 @@ from manycore.client.objects import Objects
 from manycore.client.packages import Packages
 from manycore.client.reader import Reader
 from manycore.client.sender import Sender
-from manycore.client.sources import ReadySource, SubmitSource
+from manycore.client.shielded import shielded
+from manycore.client.sources import SubmitSource
 from manycore.client.stream import OutcomeStream
 from manycore.client.submits import Submits
 from manycore.client.tidy import Tidier
@@ -52,8 +54,6 @@ from manycore.protocol.wire import Wire
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
-AFTER_SHUTDOWN = "cannot schedule new futures after shutdown"
-"""The standard library's words."""
 
 
 class Session:
@@ -72,7 +72,8 @@ class Session:
         self.id = secrets.token_hex(6)
         self._control = f"session-{self.id}"
         self._owner = os.getpid()
-        self._idle = threading.Event()
+        self._ended = Change()
+        self._idle = False
         self._closing = self._closed = False
         self._close_lock = threading.Lock()
         self._broken: BaseException | None = None
@@ -179,8 +180,8 @@ class Session:
         self.batches.over(lane)
         with self._lock:
             self._lanes.discard(lane)
-            if self._closing and not self._lanes:
-                self._idle.set()
+            self._idle |= self._closing and not self._lanes
+        self._ended.tell()
 
     def check_threads(self) -> None:
         """End what waits for a thread that is gone, by an exception raised in it from outside; relieve one held up."""
@@ -219,8 +220,10 @@ class Session:
 
     def begin_close(self, *, cancel: bool) -> None:
         """Take no new work; close once what is out has ended, or at once with `cancel`."""
-        if self._forked():
-            return
+        if not self._forked():
+            shielded(lambda: self._begin_close(cancel=cancel))
+
+    def _begin_close(self, *, cancel: bool) -> None:
         with self._lock:
             self._closing = True
             lanes = list(self._lanes)
@@ -231,9 +234,10 @@ class Session:
             if cancel:
                 self.batches.cancel(lane)
             elif lane.window.ordered:
-                _let_go(lane)
+                self.batches.let_go(lane)
         if all(lane.over for lane in lanes):
-            self._idle.set()
+            self._idle = True
+            self._ended.tell()
         self.dispatcher.wake()
 
     def drain(self) -> None:
@@ -241,7 +245,7 @@ class Session:
         if self._forked():
             return
         try:
-            while not self._idle.wait(1.0):
+            while not self._ended.wait_for(lambda: self._idle, 1.0):
                 self._check_housekeeper()
         finally:
             self.close()
@@ -251,14 +255,16 @@ class Session:
 
     def close(self) -> None:
         """Close now; whatever is still out is given up. Safe to call again, and from any thread but our own."""
-        if self._forked():
-            return
+        if not self._forked():
+            shielded(self._close)
+
+    def _close(self) -> None:
         with self._close_lock:
             if not self._closed:
                 self._closed = True
-                self._close()
+                self._close_all()
 
-    def _close(self) -> None:
+    def _close_all(self) -> None:
         atexit.unregister(self._finish_at_exit)
         self._closing = True
         for lane in self.lanes():
@@ -285,16 +291,3 @@ class Session:
         with contextlib.suppress(KeyboardInterrupt), CALLBACKS.until_interrupted():
             self.begin_close(cancel=False)
             self.drain()
-
-
-def _let_go(lane: Lane) -> None:
-    """End a `map` that may not be read any further, as the standard library does.
-
-    An input in memory is worked through, and its results stay readable. One that is pulled as it is read, or that
-    a `buffersize` holds back, would never end: no more of it is taken.
-    """
-    if isinstance(lane.source, ReadySource) and not lane.source.held_back:
-        lane.window.stop_holding()
-    else:
-        lane.source.cut_off(RuntimeError(AFTER_SHUTDOWN))
-        lane.check_finished()

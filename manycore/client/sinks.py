@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from concurrent.futures import Future as ThreadFuture
 from typing import Any
 
+from manycore.client.change import Change
 from manycore.client.future import settle
-from manycore.client.locks import Rank, RankedLock
 from manycore.client.passage import Arrival
 
 
@@ -43,29 +42,26 @@ class FutureSink:
 
 
 class Inbox:
-    """Collects arrivals until they are read; readers wait on `changed`, which guards everything here."""
+    """Collects arrivals until they are read; readers wait for what has `changed`. One thread at a time delivers."""
 
     def __init__(self) -> None:
-        self.changed = threading.Condition(RankedLock(Rank.LEAF))  # type: ignore[arg-type]
+        self.changed = Change()
         self.arrivals: list[Arrival] = []
         self.by_start: dict[int, Arrival] = {}
         self.error: BaseException | None = None
         self.finished = False
 
     def deliver(self, arrivals: Sequence[Arrival]) -> None:
-        with self.changed:
-            self._keep(arrivals)
-            self.changed.notify_all()
+        self._keep(arrivals)
+        self.changed.tell()
 
     def fail(self, error: BaseException) -> None:
-        with self.changed:
-            self.error = error
-            self.changed.notify_all()
+        self.error = error
+        self.changed.tell()
 
     def finish(self) -> None:
-        with self.changed:
-            self.finished = True
-            self.changed.notify_all()
+        self.finished = True
+        self.changed.tell()
 
     def _keep(self, arrivals: Sequence[Arrival]) -> None:
         self.arrivals += arrivals
@@ -74,5 +70,13 @@ class Inbox:
 class OrderedInbox(Inbox):
     """Collects arrivals by their first index, for a reader that takes them in order and drops what it has read."""
 
+    _closed = False
+
+    def close(self) -> None:
+        """Nobody will read: keep nothing."""
+        self._closed = True
+        self.by_start.clear()
+
     def _keep(self, arrivals: Sequence[Arrival]) -> None:
-        self.by_start.update({arrival.start: arrival for arrival in arrivals})
+        if not self._closed:
+            self.by_start.update({arrival.start: arrival for arrival in arrivals})

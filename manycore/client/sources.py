@@ -90,7 +90,6 @@ class ReadySource:
 
     @property
     def held_back(self) -> bool:
-        """Whether a `buffersize` bounds how far it is taken."""
         return self._limit is not None
 
     def give_back(self, error: BaseException) -> None:
@@ -117,6 +116,7 @@ class SubmitSource:
     total: int | None = None
     error: BaseException | None = None
     first_call = ""
+    held_back = False
 
     def __init__(self, program: Callable[[Callable[..., Any] | str], Program]) -> None:
         self._program = program
@@ -205,6 +205,7 @@ class SentSource:
 
     error: BaseException | None = None
     first_call = ""
+    held_back = False
 
     def __init__(self, total: int) -> None:
         self.total: int | None = total

@@ -14,6 +14,8 @@ class Window:
     def __init__(self, *, ordered: bool = False) -> None:
         self.consumed = 0
         """How many items the ordered reader has taken: written by its thread, read by the dispatcher."""
+        self.has_reader = False
+        """Whether anybody has begun to read in order."""
         self._ordered = ordered
         self._unbounded = False
         self._held: deque[int] = deque()

@@ -208,7 +208,7 @@ def test_a_map_that_is_dropped_under_any_lock_of_ours_waits_for_none(
     assert next(results) == 0
     locks = [found for found in gc.get_objects() if isinstance(found, RankedLock)]
     inputs = [thread for thread in threading.enumerate() if thread.name == "manycore-input"]
-    assert len(locks) > 5
+    assert len(locks) > 3
     assert inputs
     results = [results]
     results.append(results)  # nobody but the collector can let go of it

@@ -45,6 +45,7 @@ with Cluster(workers=1) as cluster:
     os.waitpid(quick, 0)
     print(cluster.submit(abs, -210).result(), 7)
 """
+MAPPED = FORKED.replace("    quick", "    results = cluster.map(abs, range(5))\n    quick")
 POOLED = """
 import multiprocessing, os
 from manycore import Cluster
@@ -150,6 +151,7 @@ CELLS = [
     Cell("a child that ends at once", FORKED.format(end="os._exit(0)")),
     Cell("a child that raises", FORKED.format(end="raise ValueError('in the child')")),
     Cell("a child that uses it", FORKED.format(end="print(cluster.submit(abs, -1))"), expected="of its own there"),
+    Cell("a child that reads on", MAPPED.format(end="list(results)"), expected="of its own there"),
     Cell("a pool of forked children", POOLED),
     Cell("another Python in an item", ELSEWHERE, env={"PYTHONWARNINGS": "ignore"}),
     Cell("a frozen program", "import sys\nsys.frozen = True\n" + BATCH, expected="this program is frozen"),

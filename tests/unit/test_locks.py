@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from manycore.client import locks
 from manycore.client.halt import NEVER
 from manycore.client.lane import Lane
-from manycore.client.locks import OutOfOrder, Rank, RankedLock, checked
+from manycore.client.locks import OutOfOrder, Rank, RankedLock, alone, checked
 from manycore.client.outbox import Outbox
 from manycore.client.sinks import Inbox
 from manycore.client.sources import ReadySource
@@ -43,12 +44,26 @@ def test_each_thread_has_an_order_of_its_own() -> None:
         thread.join()
 
 
-def test_it_serves_a_condition() -> None:
-    with checked():
-        condition = threading.Condition(RankedLock(Rank.LEAF))  # type: ignore[arg-type]
-        with condition:
-            assert not condition.wait(0.001)
-            condition.notify_all()
+def test_a_turn_is_for_one_alone_and_once() -> None:
+    turn, taken = threading.RLock(), list[object]()
+    assert alone(turn, lambda: taken.append(alone(turn, lambda: taken.append("again"))))
+    assert taken == [False]
+    with ThreadPoolExecutor(1) as other:
+        assert alone(turn, lambda: taken.append(other.submit(alone, turn, lambda: None).result()))
+        assert taken == [False, False]
+        assert other.submit(alone, turn, lambda: None).result(), "it is free afterwards"
+
+
+def test_a_turn_is_free_after_what_a_step_raised() -> None:
+    turn = threading.RLock()
+    with pytest.raises(KeyboardInterrupt):
+        alone(turn, interrupt)
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(alone, turn, lambda: None).result()
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
 
 
 def test_ctrl_c_leaves_no_lock_held(monkeypatch: pytest.MonkeyPatch) -> None:

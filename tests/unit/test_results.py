@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Iterator
-from itertools import islice
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import chain, islice
 from random import Random
 from typing import Any
 
@@ -120,11 +123,60 @@ def test_closing_cancels_and_ends() -> None:
     assert list(mapped.results) == []
 
 
-def test_a_forgotten_iterator_cancels() -> None:
-    mapped = Map()
+@pytest.mark.parametrize(("wake_each", "begun"), [(False, True), (True, True), (True, False)])
+def test_a_forgotten_iterator_cancels_what_was_for_its_reader(wake_each: bool, begun: bool) -> None:
+    mapped = Map(wake_each=wake_each)
+    mapped.inbox.deliver([Arrival(0, ["a"])])
+    if begun:
+        next(mapped.results)
     cancelled = mapped.cancelled
     del mapped.results
     assert mapped.cancelled > cancelled
+
+
+def test_one_that_nobody_has_begun_to_read_runs_on_and_keeps_nothing() -> None:
+    mapped = Map()
+    mapped.inbox.deliver([Arrival(0, ["a"])])
+    del mapped.results
+    mapped.inbox.deliver([Arrival(1, ["b"])])
+    assert not mapped.cancelled
+    assert not mapped.inbox.by_start
+    assert not mapped.lane.window.ordered
+    assert mapped.consumed, "the sender has been told"
+
+
+@pytest.mark.parametrize("errors", [{}, {5_000: KeyError("k")}])
+def test_threads_may_read_one_together(errors: dict[int, BaseException]) -> None:
+    mapped = Map(wake_each=True)
+    mapped.inbox.deliver([Arrival(start, list(range(start, start + 10)), errors_in(errors, start)) for start in TENS])
+    mapped.inbox.finish()
+
+    def read() -> list[int]:
+        found: list[int] = []
+        with suppress(KeyError):
+            found.extend(iter_into(mapped.results, found))
+        return found
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            found = sorted(chain.from_iterable(call.result() for call in [threads.submit(read) for _ in range(4)]))
+    finally:
+        sys.setswitchinterval(before)
+    assert len(found) == len(set(found)), "each result goes to one of them"
+    if errors:
+        assert set(range(4_990)) <= set(found) <= set(range(5_010)) - {5_000}
+    else:
+        assert found == list(range(10_000))
+        assert mapped.lane.window.consumed == 10_000
+
+
+TENS = range(0, 10_000, 10)
+
+
+def errors_in(errors: dict[int, BaseException], start: int) -> dict[int, BaseException]:
+    return {index - start: error for index, error in errors.items() if start <= index < start + 10}
 
 
 class Thing:

@@ -1,0 +1,71 @@
+"""Whoever presses Ctrl-C, and goes on: nothing of ours is left held, wherever it came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import pytest
+
+from manycore import Cluster
+from manycore.client import locks
+from tests.functions import square
+from tests.interrupts import interrupted
+from tests.waiting import wait_until
+
+PATIENCE = 20
+
+
+def submitted(cluster: Cluster) -> object:
+    return cluster.submit(square, 2)
+
+
+def mapped(cluster: Cluster) -> object:
+    return list(cluster.map(square, [1, 2]))
+
+
+def pulled(cluster: Cluster) -> object:
+    return list(cluster.map(square, iter([1, 2]), buffersize=1))
+
+
+def called_back(cluster: Cluster) -> object:
+    future = cluster.submit(square, 2)
+    future.add_done_callback(lambda _: None)
+    return future.cancel()
+
+
+def cancelled(cluster: Cluster) -> object:
+    batch = cluster.batch(square, range(3))
+    batch.cancel()
+    return batch.wait(0)
+
+
+def put(cluster: Cluster) -> object:
+    return cluster.put(b"some")
+
+
+STEPS: list[Callable[[Cluster], object]] = [submitted, mapped, pulled, called_back, cancelled, put]
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.timeout(100)
+def test_a_client_goes_on_after_an_interrupt_at_any_moment(
+    step: Callable[[Cluster], object],
+    start_worker: Callable[..., Any],
+    connect: Callable[..., Cluster],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(locks, "_checking", False)  # as outside of tests: those that check their order are of Python
+    start_worker()
+    cluster = connect()
+    assert step(cluster) is not None
+    for at in count():
+        reached = interrupted(lambda: step(cluster), at)
+        assert cluster.submit(square, at).result(PATIENCE) == at * at, f"after an interrupt at moment {at}"
+        if not reached:
+            break
+        step(cluster)  # what is looked up once is looked up again where the interrupt came into it
+    assert at > 10
+    assert list(cluster.map(square, range(100))) == [n * n for n in range(100)]
+    wait_until(lambda: len(cluster._session.lanes()) <= 1, "nothing is left but the calls")

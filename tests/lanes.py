@@ -23,6 +23,7 @@ class Stream:
     total: int | None = None
     error: BaseException | None = None
     first_call = ""
+    held_back = False
 
     def __init__(self, items: Sequence[Any]) -> None:
         self.left = deque(items)

@@ -73,6 +73,11 @@ class Probe:
         session = self._session
         return all(owner.alive for owner in (session.dispatcher, session.reader, session.housekeeper))
 
+    @property
+    def draining(self) -> set[str]:
+        """The batches whose last message is looked for."""
+        return set(self._session._tidier._draining)
+
     def another_client(self) -> Cluster:
         """One more client of the same local cluster, as another program would be."""
         with pytest.MonkeyPatch.context() as environment:

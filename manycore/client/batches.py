@@ -20,11 +20,12 @@ from manycore.client.logs import BatchLogs
 from manycore.client.pace import Pace
 from manycore.client.passage import Sink
 from manycore.client.shielded import shielded
+from manycore.client.sinks import OrderedInbox
 from manycore.client.sources import ReadySource, SentSource
 from manycore.client.stream import OutcomeStream
 from manycore.client.submits import Opener
 from manycore.client.tidy import Tidier
-from manycore.errors import BatchCancelled, BatchDetached, BatchIncomplete, SettingsError
+from manycore.errors import BatchCancelled, BatchDetached, BatchIncomplete, SettingsError, UnknownBatch
 from manycore.protocol import account, keys
 from manycore.protocol.account import Account, Accounts
 from manycore.protocol.again import Resender
@@ -163,7 +164,11 @@ class Batches:
             raise SettingsError("Only a batch with an id can be detached: nobody could find it again. Give it one.")
         lane.window.open_wide()
         self._dispatcher.wake()
-        self._await_sent(lane, record, timeout)
+        try:
+            self._await_sent(lane, record, timeout)
+        except BaseException:
+            lane.window.open_wide(False)  # it goes on here, and an endless input with it
+            raise
         with typed_errors(self._settings):
             record.hand_over()
         shielded(lambda: lane.fail(BatchDetached(lane.id)))
@@ -176,10 +181,14 @@ class Batches:
 
     def cancel(self, lane: Lane, *, terminate: bool = False) -> None:
         """Stop a lane here and, by its flag, on every worker; with `terminate`, kill what runs there."""
-        flag = keys.TERMINATED if terminate else keys.GIVEN_UP
+        held = self._hold_of(lane)
+        if held is not None:
+            self._cancel(held, keys.TERMINATED if terminate else keys.GIVEN_UP)
+
+    def _cancel(self, lane: Lane, flag: bytes) -> None:
         if not lane.over:
             shielded(lambda: lane.stop(BatchCancelled(lane.id), give_up_sent=True, flag=flag))
-        elif terminate and lane.stop_error is not None:  # what was cancelled may still run
+        elif _goes_on(lane) or (flag == keys.TERMINATED and lane.stop_error is not None):  # it may still run
             self._housekeeper.later(lambda: self._tidier.flag(lane, flag))
 
     def let_go(self, lane: Lane) -> None:
@@ -197,7 +206,12 @@ class Batches:
 
     def delete(self, lane: Lane) -> None:
         """Delete all that Redis holds of a batch; one that is not done is cancelled first."""
-        self.cancel(lane)
+        held = self._hold_of(lane)
+        if held is not None:
+            self._delete(held)
+
+    def _delete(self, lane: Lane) -> None:
+        self._cancel(lane, keys.GIVEN_UP)
         if lane.stop_error is not None:  # its messages may still come up, and must find the flag
             self._housekeeper.later(lambda: self._tidier.drain(lane, account_too=True))
             return
@@ -206,6 +220,7 @@ class Batches:
             account.remove(self._redis, lane.id)
         self._housekeeper.deleted(lane.id)
         self._housekeeper.later(lambda: account.remove(self._redis, lane.id))  # what was told meanwhile
+        self._housekeeper.later(lambda: self._tidier.deleted(lane.id))
 
     def logs(self, lane: Lane) -> BatchLogs:
         """What the items of a batch write."""
@@ -230,7 +245,24 @@ class Batches:
         with typed_errors(self._settings):
             mark_complete(lane)
             retried = self._resender.rerun_failed(lane.id)
+        self._tidier.shares_objects(lane.id, retried.batch)
         return self.attach(retried.batch, sink)
+
+    def _hold_of(self, lane: Lane) -> Lane | None:
+        """By what a batch can be steered that goes on without its lane: by that of one who attaches to it.
+
+        None for one that was deleted.
+        """
+        if not _goes_on(lane):
+            return lane
+        inbox = OrderedInbox()
+        inbox.close()
+        try:
+            return self.attach(lane.id, inbox)[0]
+        except UnknownBatch:
+            return None
+        except BatchIncomplete:
+            return lane
 
     def _await_sent(self, lane: Lane, record: Record, timeout: float | None) -> None:
         deadline = None if timeout is None else monotonic() + timeout
@@ -257,3 +289,8 @@ class Batches:
     def _stream(self) -> OutcomeStream:
         """One of this thread's own: the reader's is the reader's."""
         return OutcomeStream(self._redis, self._keyring)
+
+
+def _goes_on(lane: Lane) -> bool:
+    """Whether workers may go on with it: a named batch that was handed over, or given up here."""
+    return lane.state == "failed" and not lane.ephemeral

@@ -197,7 +197,7 @@ class Dispatcher:
 
     def _put(self, lane: Lane, parcel: Parcel) -> None:
         if lane.record is not None:
-            self._patience.ride_out(lambda: self._objects.keep_long(parcel.refs))
+            self._patience.ride_out(lambda: self._objects.keep_long(parcel.refs, lane.id))
         gaps = lane.gaps(covers(parcel.chunk))
         later = lane.ledger.open_chunks > self._roster.last_slots(lane.queue)  # it has had its share of every slot
         self._patience.ride_out(lambda: self._sender.send(parcel, gaps, lane, later=later))

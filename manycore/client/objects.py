@@ -60,7 +60,8 @@ class Objects:
         self._patience = Patience(settings, self._closed.wait)
         self._by_content: WeakValueDictionary[str, Ref[Any]] = WeakValueDictionary()
         self._names: set[str] = set()
-        self._lasting: set[str] = set()
+        self._lasting: dict[str, set[str]] = {}
+        """What outlives its `Ref`, with the named batches that need it."""
         self._released: deque[str] = deque()
         self._next_refresh = 0.0
         refs.serve(self._place, self)
@@ -117,10 +118,12 @@ class Objects:
                 return Pickled(pickle.dumps(ref, protocol=5), tuple(found), ref.size)
         return Pickled(dumps(value, what, limit, other_python=other_python), tuple(found))
 
-    def keep_long(self, found: Iterable[Ref[Any]]) -> None:
-        """Let these outlive this client, for batches that do. Raises redis-py's errors."""
-        names = {ref.name for ref in found if ref.home == self._place} - self._lasting
-        self._lasting |= names
+    def keep_long(self, found: Iterable[Ref[Any]], batch: str) -> None:
+        """Let these outlive this client, for a batch that does. Raises redis-py's errors."""
+        own = {ref.name for ref in found if ref.home == self._place}
+        names = own - self._lasting.keys()
+        for name in own:
+            self._lasting.setdefault(name, set()).add(batch)
         if self.home is None and names:
             pipe = self._redis.pipeline(transaction=False)
             for name in names:
@@ -143,11 +146,26 @@ class Objects:
         if self.home is not None:
             self.home.drop_all(f"{batch}.")
 
+    def let_go(self, batch: str) -> None:
+        """A named batch is deleted: what only that one needed goes with its `Ref`, which may be gone already."""
+        for name, batches in list(self._lasting.items()):
+            batches.discard(batch)
+            if not batches:
+                del self._lasting[name]
+                if name not in self._names:
+                    self._released.append(name)
+
+    def share(self, batch: str, other: str) -> None:
+        """Another named batch needs what this one does."""
+        for batches in list(self._lasting.values()):
+            if batch in batches:
+                batches.add(other)
+
     def refresh(self) -> None:
         """Let nothing that is referred to run into its TTL. Raises redis-py's errors."""
         if self.home is None and self._names and monotonic() >= self._next_refresh:
             pipe = self._redis.pipeline(transaction=False)
-            for name in self._names - self._lasting:
+            for name in self._names - self._lasting.keys():
                 pipe.expire(keys.object_pieces(name), keys.OBJECT_TTL_SECONDS)
             pipe.execute()
             self._next_refresh = monotonic() + keys.OBJECT_TTL_SECONDS / REFRESHES_PER_TTL
@@ -155,7 +173,7 @@ class Objects:
     def close(self) -> None:
         """Free everything but what has to last. Raises redis-py's errors."""
         self._closed.set()
-        self._drop(list(self._names - self._lasting))
+        self._drop(list(self._names - self._lasting.keys()))
         if self.home is not None:
             self.home.close()
 

@@ -172,6 +172,7 @@ class Session:
 
     def over(self, lane: Lane) -> None:
         """A lane has come to its end: nothing of it is looked after any more."""
+        lane.reader = None  # which knows the lane: a circle would keep its large arguments until it is collected
         self.dispatcher.remove(lane)
         self.reader.remove(lane)
         if lane.failure is not None and lane.ephemeral:

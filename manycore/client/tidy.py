@@ -52,6 +52,8 @@ class Tidier:
         self._gone: set[str] = set()
         self._draining: dict[str, bool] = {}
         self._forgotten: set[str] = set()
+        self._unmarked: set[str] = set()
+        """Of those that are deleted, whose record does not say so yet."""
         self._queues: set[str] = set()
         self._next_look = 0.0
         self._next_refresh = monotonic() + settings.batch_ttl_seconds / REFRESHES_PER_TTL
@@ -74,9 +76,12 @@ class Tidier:
         self._flags.pop(batch, None)
         self._told.discard(batch)
         self._draining.pop(batch, None)
-        self._forgotten.discard(batch)
         self._over.discard(batch)
         self._references.forget(batch)
+        self._unmarked.discard(batch)
+        if batch in self._forgotten:
+            self._forgotten.discard(batch)
+            self._record(batch).erase(self._redis)
 
     def forget(self, lane: Lane) -> None:
         """Delete what a lane that is over leaves; a named batch keeps its record, its outcomes and its payloads."""
@@ -95,8 +100,18 @@ class Tidier:
         """Delete all that Redis holds of a batch once its last message is gone; its account stays to be looked at."""
         if account_too:
             self._forgotten.add(lane.id)
+            self._unmarked.add(lane.id)
         self._draining[lane.id] = False
         self._queues |= lane.ledger.queues
+
+    def deleted(self, batch: str) -> None:
+        """Nobody can want what a named batch has kept in shared memory."""
+        self._objects.forget_results(batch)
+        self._objects.let_go(batch)
+
+    def shares_objects(self, batch: str, other: str) -> None:
+        """Another named batch runs with the arguments of this one."""
+        self._objects.share(batch, other)
 
     def end(self, batch: str) -> None:
         """Delete all that Redis holds of a batch that is over, but payloads."""
@@ -143,6 +158,9 @@ class Tidier:
             pipe.expire(keys.batch(batch), self._settings.batch_ttl_seconds)
             pipe.execute()
             del self._flags[batch]
+        for batch in list(self._unmarked):
+            self._redis.hset(keys.batch(batch), "deleted", 1)
+            self._unmarked.discard(batch)
 
     def _look_for_the_last(self) -> None:
         """Delete the cancelled batches of which no message is left, as seen twice."""
@@ -150,13 +168,16 @@ class Tidier:
             return
         self._next_look = monotonic() + self._settings.audit_seconds
         for batch, items in self._auditor.in_flight(self._draining, self._queues).items():
-            if not len(items) and self._draining[batch]:
-                self._record(batch).erase(self._redis)
-                self._over.add(batch)
-                if batch in self._forgotten:
-                    account.remove(self._redis, batch)
-                    self._forgotten.discard(batch)
-                self._objects.forget_results(batch)
-                del self._draining[batch]
-            else:
+            if len(items) or not self._draining[batch]:
                 self._draining[batch] = not len(items)
+                continue
+            del self._draining[batch]
+            if batch in self._forgotten and not self._redis.hexists(keys.batch(batch), "deleted"):
+                self._forgotten.discard(batch)  # another client has begun it anew
+                continue
+            self._record(batch).erase(self._redis)
+            self._over.add(batch)
+            if batch in self._forgotten:
+                account.remove(self._redis, batch)
+                self._forgotten.discard(batch)
+            self.deleted(batch)

@@ -37,9 +37,9 @@ class Window:
         if self._ordered:
             self._held.append(stop)
 
-    def open_wide(self) -> None:
-        """Let everything leave: the batch is handed over whole."""
-        self._unbounded = True
+    def open_wide(self, wide: bool = True) -> None:
+        """Let everything leave, as the batch is to be handed over whole; or, if that came to nothing, no more."""
+        self._unbounded = wide
 
     def stop_holding(self) -> None:
         """The reader may never come for the rest: what it has not read holds nothing back any more."""

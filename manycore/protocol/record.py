@@ -93,6 +93,9 @@ class Record:
         pipe.hgetall(key)
         pipe.hkeys(keys.strikes(self._id))
         known, struck = pipe.execute()
+        if b"deleted" in known:  # a message of it may still come up: its mark tells that from what begins now
+            self.erase(self._redis)
+            known, struck = {}, []
         before = {_text(field): _text(value) for field, value in known.items()}
         now: dict[Any, Any] = asdict(identity)
         if "function" in before and not accept_changes:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from manycore import Cluster
-from manycore.errors import BatchDetached, SettingsError
+from manycore import Batch, Cluster
+from manycore.errors import BatchCancelled, BatchDetached, SettingsError
 from tests.functions import busy, hold_while, note_run, square
 from tests.integration.conftest import Server
 from tests.probe import Probe
@@ -54,6 +55,43 @@ def test_an_input_that_does_not_end_runs_into_the_timeout(start_worker: StartWor
     with pytest.raises(TimeoutError, match="goes on here"):
         batch.detach(0.3)
     batch.cancel()
+
+
+def test_a_batch_that_was_not_handed_over_is_pulled_no_further_than_its_workers_need(
+    start_worker: StartWorker, connect: Connect
+) -> None:
+    start_worker()
+    pulled = count()
+    batch = connect().batch(busy, (0.01 for _ in pulled), id="pulled")
+    with pytest.raises(TimeoutError):
+        batch.detach(0.2)
+    so_far = next(pulled)
+    wait_until(lambda: batch.progress.done > 100, "workers go on with it")
+    assert next(pulled) < so_far + 2_000, "the window is a window again"
+    batch.cancel()
+
+
+@pytest.mark.parametrize("end", [Batch.cancel, Batch.delete])
+def test_a_batch_that_was_handed_over_can_still_be_ended_by_its_handle(
+    server: Server, start_worker: StartWorker, connect: Connect, tmp_path: Path, end: Callable[[Batch], None]
+) -> None:
+    start_worker(audit_seconds="0.2")
+    held = tmp_path / "held"
+    held.touch()
+    files = {"deadly": str(tmp_path / "none"), "slow": str(held)}
+    batch = connect().batch(hold_while, range(200), kwargs=files, id="ended")
+    batch.detach(20)
+    end(batch)
+    client = server.client()
+    if end is Batch.cancel:
+        wait_until(lambda: client.hget("mc:batch:ended", "cancelled"), "its workers are told")
+        with pytest.raises(BatchCancelled):
+            connect().attach("ended").gather()
+    held.unlink()
+    wait_until(lambda: not client.llen("cpu") and not client.hlen("mc:unacked"), "nothing of it is under way")
+    if end is Batch.delete:
+        wait_until(lambda: not client.keys("mc:*ended*"), "nothing of it is left")
+        end(batch)  # once more
 
 
 def test_workers_send_again_what_got_lost(

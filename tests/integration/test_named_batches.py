@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from manycore import Batch, Cluster
 from manycore.errors import BatchChanged, BatchIncomplete, NotPicklable
 from manycore.protocol.publisher import Publisher
-from tests.functions import square
+from tests.functions import hold_while, square
 from tests.integration.conftest import Server
 from tests.probe import Probe
 from tests.waiting import wait_until
@@ -135,6 +136,28 @@ def test_a_batch_that_has_just_been_gathered_is_whole_and_can_be_deleted(cluster
             assert cluster.attach(batch.id).gather() == [1, 4, 9]
         batch.delete()
     wait_until(lambda: not redis.keys("mc:*just-*"), "nothing of them is left")
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_batch_that_was_deleted_while_it_ran_begins_anew(
+    start_worker: StartWorker, connect: Connect, tmp_path: Path, elsewhere: bool
+) -> None:
+    start_worker(audit_seconds="0.2")
+    (tmp_path / "held").touch()
+    cluster = connect()
+    files = {"deadly": str(tmp_path / "none"), "slow": str(tmp_path / "held")}
+    batch = cluster.batch(hold_while, range(200), kwargs=files, id="anew")
+    wait_until(lambda: batch.progress.done, "it runs")
+    batch.delete()
+    if elsewhere:
+        wait_until(lambda: Probe(cluster).redis.hexists("mc:batch:anew", "deleted"), "others can know of it")
+    other = connect() if elsewhere else cluster
+    again = other.batch(square, range(300), id="anew")
+    (tmp_path / "held").unlink()
+    assert again.gather() == [n * n for n in range(300)]
+    passing = Probe(cluster)
+    wait_until(lambda: not passing.draining, "the first has nothing left to do")
+    assert connect().attach("anew").gather() == [n * n for n in range(300)], "that left the second alone"
 
 
 @pytest.mark.parametrize("end", [Batch.wait, Batch.gather, lambda batch: list(batch.as_completed())])

@@ -174,6 +174,18 @@ def test_a_shared_value_is_in_shared_memory_once(cluster: Cluster, big: Any) -> 
     assert len({file for _, _, file in batch.gather()}) == 1
 
 
+def test_what_a_named_batch_needs_is_kept_until_it_is_deleted(cluster: Cluster, big: Any) -> None:
+    first, second = (cluster.batch(seen, [big] * 4, id=f"keeps-{number}") for number in range(2))
+    first.wait()
+    second.wait()
+    del first, second
+    gc.collect()
+    assert len(files_of(cluster)) == 2
+    cluster.attach("keeps-0").delete()
+    wait_until(lambda: len(files_of(cluster)) == 1, "what only one needed is freed")
+    cluster.attach("keeps-1").delete()
+
+
 def test_refs_are_freed_when_their_holder_lets_go(cluster: Cluster, big: Any) -> None:
     ref = cluster.put(big)
     assert len(files_of(cluster)) == 1

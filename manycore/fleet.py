@@ -21,4 +21,4 @@ def check_fleet(name: object) -> str:
         )
     if _TAKEN.match(name):
         raise SettingsError(f"fleet={name!r}: the broker has keys of such names. Call it something else, like 'gpu'.")
-    return name
+    return str.__str__(name)  # not of a class of the caller's, which a worker may not have

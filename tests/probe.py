@@ -78,6 +78,10 @@ class Probe:
         """The batches whose last message is looked for."""
         return set(self._session._tidier._draining)
 
+    def free_objects(self) -> None:
+        """Free now what nobody refers to."""
+        self._session.objects.tidy()
+
     def another_client(self) -> Cluster:
         """One more client of the same local cluster, as another program would be."""
         with pytest.MonkeyPatch.context() as environment:

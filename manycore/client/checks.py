@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from numbers import Real
+from numbers import Integral, Real
 
 from manycore.errors import SettingsError
 
@@ -43,13 +43,13 @@ def check_id_type(batch_id: object) -> None:
 
 def check_options(
     batch_id: str | None, retries: int, timeout: float | None, kwargs: Mapping[str, object] | None = None
-) -> None:
-    """Of `batch`."""
+) -> tuple[str | None, int, float | None]:
+    """Of `batch`. Gives the first three as Python's own: NumPy's numbers are read only where there is NumPy."""
     if batch_id is not None:
         check_id_type(batch_id)
         if not BATCH_ID.fullmatch(batch_id):
             raise SettingsError(f"id={batch_id!r:.200}: a batch id has 1 to 120 letters, digits, '_', ':' or '-'.")
-    if not isinstance(retries, int) or retries < 0:
+    if not isinstance(retries, Integral) or retries < 0:
         raise SettingsError(f"retries={retries!r}: give a number of further attempts, 0 for none.")
     if timeout is not None and not (isinstance(timeout, Real) and 0 < timeout <= MAX_TIMEOUT_SECONDS):
         raise SettingsError(
@@ -57,3 +57,8 @@ def check_options(
         )
     if kwargs is not None and not (isinstance(kwargs, Mapping) and all(isinstance(name, str) for name in kwargs)):
         raise SettingsError(f"kwargs={kwargs!r:.200}: give a dict of keyword arguments by name, or None for none.")
+    return (
+        None if batch_id is None else str.__str__(batch_id),
+        int(retries),
+        None if timeout is None else float(timeout),
+    )

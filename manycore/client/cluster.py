@@ -173,9 +173,8 @@ class Cluster(Executor):
         from manycore.protocol.record import Identity
         from manycore.protocol.requirements import requirements_of
 
-        check_options(id, retries, timeout, kwargs)
-        if fleet is not None:
-            check_fleet(fleet)
+        id, retries, timeout = check_options(id, retries, timeout, kwargs)
+        fleet = None if fleet is None else check_fleet(fleet)
         inbox, feed, policy, pauses = Inbox(), Input.of(items), Halt.parse(halt), backoff_of(backoff)
         session = self._session
         batch_id = id or session.reader.new_id("batch")

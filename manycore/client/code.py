@@ -39,6 +39,12 @@ class Code:
     include: tuple[str, ...] | list[str] = ()
     exclude: tuple[str, ...] | list[str] = ()
 
+    def __post_init__(self) -> None:
+        for name in ("include", "exclude"):
+            globs = getattr(self, name)
+            if isinstance(globs, str) or not all(isinstance(glob, str) for glob in globs):
+                raise SettingsError(f'{name}={globs!r:.80}: give a list of globs, like {name}=["data/*.json"].')
+
     @classmethod
     def of(cls, value: Code | str) -> Code | None:
         """Read `Cluster(code=...)`: "auto", "off" (None), or a `Code`. Raises `SettingsError` for anything else."""

@@ -91,9 +91,10 @@ class FunctionShipper:
         if isinstance(function, str):
             if not self._roster.knows(function):
                 raise UnknownTask(function, self._roster.suggestion(function))
-            self._editions.check(function, function, briefly=briefly)
-            queue = self._queue(fleet, self._roster.queue_of(function))
-            return self._named(function, queue, kwargs, initializer, packages)
+            name = packing.name_of(function)
+            self._editions.check(name, name, briefly=briefly)
+            queue = self._queue(fleet, self._roster.queue_of(name))
+            return self._named(name, queue, kwargs, initializer, packages)
         if not callable(function):
             raise TypeError(f"A function or a task name is needed, not {type(function).__name__} ({function!r:.80}).")
         if _is_async(function):

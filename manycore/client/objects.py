@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Any
-from weakref import WeakValueDictionary, finalize
+from weakref import WeakKeyDictionary, WeakValueDictionary, finalize
 
 import redis
 
@@ -59,6 +59,8 @@ class Objects:
         self._closed = threading.Event()
         self._patience = Patience(settings, self._closed.wait)
         self._by_content: WeakValueDictionary[str, Ref[Any]] = WeakValueDictionary()
+        self._inside: WeakKeyDictionary[Ref[Any], tuple[Ref[Any], ...]] = WeakKeyDictionary()
+        """The refs that stand in an object, which need theirs for as long."""
         self._names: set[str] = set()
         self._lasting: dict[str, set[str]] = {}
         """What outlives its `Ref`, with the named batches that need it."""
@@ -68,7 +70,7 @@ class Objects:
 
     def put(self, value: Any) -> Ref[Any]:
         """Keep an object until nobody refers to it. Raises `NotPicklable`, `ObjectStoreFull`, or `ServerFull`."""
-        with refs.noted(as_objects=False):
+        with refs.noted(as_objects=False) as inside:
             flat = flatten(value, "The object", PUT_ASIDE_BYTES)
         digest = flat.digest()
         known = self._by_content.get(digest)
@@ -77,6 +79,7 @@ class Objects:
         name = secrets.token_hex(16)
         self._await_room(lambda: self._keep(name, flat))
         ref = self._by_content[digest] = self._owned(name, flat.size, digest)
+        self._inside[ref] = tuple(inside)
         return ref
 
     def shared(self, value: Any, what: str, *, cheap: bool = False) -> Ref[Any] | None:
@@ -120,7 +123,10 @@ class Objects:
 
     def keep_long(self, found: Iterable[Ref[Any]], batch: str) -> None:
         """Let these outlive this client, for a batch that does. Raises redis-py's errors."""
-        own = {ref.name for ref in found if ref.home == self._place}
+        needed = list(found)
+        for ref in needed:
+            needed += self._inside.get(ref, ())
+        own = {ref.name for ref in needed if ref.home == self._place}
         names = own - self._lasting.keys()
         for name in own:
             self._lasting.setdefault(name, set()).add(batch)

@@ -38,7 +38,7 @@ class ProgressBar:
     """A bar with rate and ETA on stderr, while it is entered. Quiet when that is not a terminal."""
 
     def __init__(self, name: str, look: Callable[[], Progress], *, enabled: bool) -> None:
-        self.enabled = enabled and sys.stderr.isatty()
+        self.enabled = enabled and _is_terminal(sys.stderr)
         self._name = name
         self._look = look
         self._bar: Any = None
@@ -81,3 +81,11 @@ class ProgressBar:
         self._bar = RichProgress(*columns, console=Console(stderr=True))
         self._task = self._bar.add_task(self._name[-28:], total=None, failed="", rate="")
         self._bar.start()
+
+
+def _is_terminal(stream: Any) -> bool:
+    """None where a program has no console; it may also be closed, or be anything that somebody has put there."""
+    try:
+        return bool(stream.isatty())
+    except Exception:
+        return False

@@ -12,6 +12,7 @@ import secrets
 import threading
 from collections import deque
 from collections.abc import Callable
+from queue import SimpleQueue
 from typing import Any
 
 import redis
@@ -61,11 +62,11 @@ class Reader:
         """What was read and is not taken in yet; the first is being taken in."""
         self._relieved: list[threading.Thread] = []
         self._stood_at: tuple[Rebuilding, int] | None = None
-        self._begin()
+        self._shift, self._thread = self._next_shift(lambda shift: self._run(shift))
 
-    def _begin(self) -> None:
-        self._shift = Shift()
-        self._thread = threading.Thread(target=self._run, args=(self._shift,), name="manycore-gather", daemon=True)
+    def _next_shift(self, run: Callable[[Shift], None]) -> tuple[Shift, threading.Thread]:
+        shift = Shift()
+        return shift, threading.Thread(target=run, args=(shift,), name="manycore-gather", daemon=True)
 
     def start(self, on_read: Callable[[], object]) -> None:
         """Begin; `on_read` is told after each read: lanes may have room again."""
@@ -78,14 +79,23 @@ class Reader:
         if self._stood_at is None or self._stood_at != before:
             return
         self._relieved = [thread for thread in self._relieved if thread.is_alive()]
-        if len(self._relieved) < MOST_RELIEVED and self._shift.relieve(self._stood_at):
+        if len(self._relieved) >= MOST_RELIEVED:
+            return
+        told: SimpleQueue[bool] = SimpleQueue()
+        shift, thread = self._next_shift(lambda shift: self._run(shift) if told.get() else None)
+        try:
+            thread.start()  # first: where none can be had, as while Python ends, this one must go on
+        except RuntimeError:
+            return
+        relieved = self._shift.relieve(self._stood_at)
+        if relieved:
             rebuilding, place = self._stood_at
             name = rebuilding.name(place)
             logger.info("The result of item %s takes long to be rebuilt; others are read meanwhile", name)
             self._relieved.append(self._thread)
             self._left[0][1].appendleft(rebuilding)
-            self._begin()
-            self._thread.start()
+            self._shift, self._thread = shift, thread
+        told.put(relieved)
 
     @property
     def alive(self) -> bool:

@@ -252,7 +252,8 @@ class Session:
             self.close()
 
     def drain_in_background(self) -> None:
-        threading.Thread(target=self.drain, name="manycore-close", daemon=True).start()
+        with contextlib.suppress(RuntimeError):  # Python ends: whatever is out is waited for then
+            threading.Thread(target=self.drain, name="manycore-close", daemon=True).start()
 
     def close(self) -> None:
         """Close now; whatever is still out is given up. Safe to call again, and from any thread but our own."""

@@ -21,6 +21,8 @@ MAX_PARTS = 6
 MAX_BITS = 200
 """Of a number: its digits take time that grows with their square."""
 _AS_IT_IS = frozenset({type(None), bool, float, complex, date, datetime, timedelta, PosixPath, WindowsPath})
+_TIME_ZONES = ("builtins", "datetime", "zoneinfo")
+"""The modules of those that are Python's own, or None."""
 _BRACKETS: dict[type, tuple[str, str]] = {list: ("[", "]"), tuple: ("(", ")"), set: ("{", "}"), frozenset: ("{", "}")}
 _SECRET = re.compile(r"passw|passphrase|secret|token|credential|api_?key", re.IGNORECASE)
 
@@ -28,6 +30,8 @@ _SECRET = re.compile(r"passw|passphrase|secret|token|credential|api_?key", re.IG
 def glimpse(value: Any, depth: int = 2) -> str:
     """What is shown of a value, and of what it holds down to this depth."""
     kind = type(value)
+    if kind is datetime and type(value.tzinfo).__module__ not in _TIME_ZONES:
+        value = value.replace(tzinfo=None)
     if kind in _AS_IT_IS:
         return repr(value)[:MAX_TEXT]
     if kind is int:

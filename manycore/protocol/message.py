@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any, Literal
 
-from manycore.errors import MessageRefused
+from manycore.errors import ManycoreError, MessageRefused
 from manycore.protocol import keys, signing
 from manycore.protocol.requirements import world_of
 from manycore.protocol.retry import Backoff
@@ -210,9 +210,12 @@ def open_chunk(keyring: Keyring, message: bytes, *, max_bytes: int | None = None
     What another version writes beyond what is known here is left out.
     """
     head, payload = keyring.open(signing.CHUNK, message, max_bytes=max_bytes)
-    form, retries, timeout = head.pop("options")
-    options = ItemOptions(form, retries, Backoff(*head.pop("backoff")), timeout, head.pop("trace", ()))
-    return Chunk(options=options, **{name: head[name] for name in _CHUNK_FIELDS if name in head}), payload
+    try:
+        form, retries, timeout = head.pop("options")
+        options = ItemOptions(form, retries, Backoff(*head.pop("backoff")), timeout, head.pop("trace", ()))
+        return Chunk(options=options, **{name: head[name] for name in _CHUNK_FIELDS if name in head}), payload
+    except (LookupError, TypeError, ValueError, AttributeError, ManycoreError) as exc:
+        raise MessageRefused(f"it is no chunk of this version: {type(exc).__name__}: {exc}") from exc
 
 
 def seal_block(keyring: Keyring, block: Block, values: bytes) -> bytes:

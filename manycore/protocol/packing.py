@@ -201,7 +201,7 @@ def may_be_broken(body: bytes | memoryview) -> bool:
 def name_of(function: Callable[..., Any] | str) -> str:
     """What a function is called in messages, in Flower and in logs."""
     if isinstance(function, str):
-        return function
+        return str.__str__(function)  # a `str` and nothing else, which any worker can read
     inner = function.func if isinstance(function, partial) else function
     return f"{module_of(function)}.{_text_of(inner, '__qualname__') or type(inner).__qualname__}".lstrip(".")
 

@@ -23,8 +23,15 @@ class Backoff:
     jitter: bool = True
 
     def __post_init__(self) -> None:
-        if self.initial < 0 or self.maximum < 0 or self.factor < 1:
-            raise SettingsError(f"{self}: initial and maximum must not be negative, factor must be at least 1.")
+        given = repr(self)
+        try:
+            for name in ("initial", "factor", "maximum"):  # Python's own: NumPy's are read only where there is NumPy
+                object.__setattr__(self, name, float(getattr(self, name)))
+        except (TypeError, ValueError, OverflowError) as exc:
+            raise SettingsError(f"{given:.200}: give numbers: initial and maximum in seconds, and factor.") from exc
+        object.__setattr__(self, "jitter", bool(self.jitter))
+        if not (self.initial >= 0 and self.maximum >= 0 and self.factor >= 1):
+            raise SettingsError(f"{given:.200}: initial and maximum must not be negative, factor must be at least 1.")
 
     def bound(self, attempt: int) -> float:
         """The longest wait after the failed `attempt` (the first is 1), in seconds."""
@@ -43,4 +50,4 @@ DEFAULT_BACKOFF = Backoff()
 
 def backoff_of(value: Backoff | float) -> Backoff:
     """Read the `backoff` argument: a `Backoff`, or its initial wait in seconds."""
-    return value if isinstance(value, Backoff) else Backoff(initial=float(value))
+    return value if isinstance(value, Backoff) else Backoff(initial=value)

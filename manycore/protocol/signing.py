@@ -90,7 +90,11 @@ class Keyring:
             raise MessageRefused("its signature does not hold: it was changed after it was signed")
         if length > len(signed) - 4:
             raise MessageRefused("its header is longer than the message")
-        return Opened(pickle.loads(signed[4 : 4 + length]), signed[4 + length :])
+        try:
+            header = pickle.loads(signed[4 : 4 + length])
+        except Exception as exc:  # it holds what is not here, as a number of NumPy's
+            raise MessageRefused(f"its header cannot be read here: {type(exc).__name__}: {exc}") from exc
+        return Opened(header, signed[4 + length :])
 
     def _digest(self, identity: bytes, kind: bytes, *parts: bytes | memoryview) -> bytes:
         state = blake2b(key=self._keys[identity], digest_size=_DIGEST_BYTES, person=b"manycore-" + kind)

@@ -9,12 +9,16 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from manycore import Cluster
+from manycore.client.checks import check_options
 from manycore.client.functions import FunctionShipper
 from manycore.errors import (
     AuthenticationFailed,
@@ -33,6 +37,21 @@ from tests.functions import CannotArrive, NeedsTwo, busy, lock, raise_needs_two,
 from tests.integration.conftest import ROOT, Server
 from tests.probe import Probe
 from tests.waiting import wait_until
+
+
+class Word(str):
+    """A text of the caller's own class, which no worker has."""
+
+
+@pytest.mark.parametrize("number", [np.float64, np.float32, np.int64, Fraction, int])
+def test_numbers_and_names_of_any_kind_are_taken(cluster: Cluster, number: Callable[[int], Any]) -> None:
+    """They travel as Python's own: a worker without NumPy could not even refuse what has one of NumPy's in its head."""
+    whole = number(2) if isinstance(number(2), Integral) else 2
+    batch = cluster.batch(square, [1, 2], id=Word("words"), timeout=number(20), backoff=number(1), retries=whole)
+    assert batch.gather() == [1, 4]
+    assert type(batch.id) is str
+    batch.delete()
+    assert [type(option) for option in check_options(Word("words"), whole, number(20))] == [str, int, float]
 
 
 def test_a_function_that_cannot_be_pickled(cluster: Cluster) -> None:

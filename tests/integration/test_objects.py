@@ -174,6 +174,14 @@ def test_a_shared_value_is_in_shared_memory_once(cluster: Cluster, big: Any) -> 
     assert len({file for _, _, file in batch.gather()}) == 1
 
 
+def test_a_ref_inside_what_was_put_is_kept_with_it(cluster: Cluster, big: Any) -> None:
+    outer = cluster.put({"inner": cluster.put(big), "much": bytes(MIB)})
+    gc.collect()
+    Probe(cluster).free_objects()
+    assert cluster.submit(lambda held: float(held["inner"].get().sum()), outer).result(20) == float(big.sum())
+    assert len(files_of(cluster)) == 2
+
+
 def test_what_a_named_batch_needs_is_kept_until_it_is_deleted(cluster: Cluster, big: Any) -> None:
     first, second = (cluster.batch(seen, [big] * 4, id=f"keeps-{number}") for number in range(2))
     first.wait()

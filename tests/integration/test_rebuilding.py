@@ -92,6 +92,27 @@ def test_its_neighbours_arrive(start_worker: StartWorker, connect: Connect, flag
     assert batch.gather()[3:5] == ["arrived", "arrived"]
 
 
+def test_it_comes_to_its_end_where_no_thread_can_be_had(
+    start_worker: StartWorker, connect: Connect, flag: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As at the end of a program, since Python 3.12: the thread that stood there was let go, and nobody read on."""
+    start_worker()
+    cluster = connect()
+    held = cluster.submit(hold, 0, flag=str(flag), at=[0])
+    asked: list[threading.Thread] = []
+
+    def start(thread: threading.Thread) -> None:
+        asked.append(thread)
+        raise RuntimeError("can't start new thread at interpreter shutdown")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        wait_until(lambda: len(asked) > 2, "it is to be relieved")
+        flag.unlink()
+        assert held.result(PATIENCE) == "arrived"
+    assert cluster.submit(square, 3).result(PATIENCE) == 9
+
+
 def test_an_exception_is_no_different(start_worker: StartWorker, connect: Connect, flag: Path) -> None:
     start_worker()
     cluster = connect()

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -136,6 +137,14 @@ def test_what_changes_in_the_moment_of_a_look_is_looked_at_again(
 
 def test_code_can_be_off() -> None:
     assert CodeShipper(KEYRING, Code.of("off")).current() is None
+
+
+@pytest.mark.parametrize("globs", ["data/*.json", [1], [b"data/*"]])
+@pytest.mark.parametrize("name", ["include", "exclude"])
+def test_globs_come_in_a_list(name: str, globs: Any) -> None:
+    """A text was read letter by letter: as `exclude`, "*" kept everything at home."""
+    with pytest.raises(SettingsError, match=rf"{name}=.*give a list of globs"):
+        Code(**{name: globs})
 
 
 @pytest.mark.parametrize("value", ["on", "", None, True, 7])

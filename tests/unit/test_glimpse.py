@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,13 @@ class Sly(list[int]):
     __repr__ = Bomb.__repr__
 
 
+class Zone(tzinfo):
+    __repr__ = __str__ = utcoffset = dst = tzname = Bomb.__repr__  # type: ignore[assignment]
+
+
+NOON = datetime(2026, 11, 27, 12)
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
@@ -41,6 +48,9 @@ class Sly(list[int]):
         ({"password": "hunter2", "n": 1}, "{'password': <hidden>, 'n': 1}"),
         (date(2026, 11, 26), "datetime.date(2026, 11, 26)"),
         (Path("/x"), "PosixPath('/x')"),
+        (NOON, "datetime.datetime(2026, 11, 27, 12, 0)"),
+        (NOON.replace(tzinfo=Zone()), "datetime.datetime(2026, 11, 27, 12, 0)"),
+        (NOON.replace(tzinfo=UTC), "datetime.datetime(2026, 11, 27, 12, 0, tzinfo=datetime.timezone.utc)"),
     ],
 )
 def test_a_value(value: Any, shown: str) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -32,6 +35,14 @@ def test_no_moment_of_a_batch_is_an_error(total: int | None, done: int, seconds:
 
 def test_a_finished_batch_takes_no_longer() -> None:
     assert Progress(7, 7, 0, 2.0).eta_seconds == 0.0
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_bar_is_quiet_where_there_is_no_stream(monkeypatch: pytest.MonkeyPatch, closed: bool) -> None:
+    stream = io.StringIO()
+    stream.close()
+    monkeypatch.setattr(sys, "stderr", stream if closed else None)
+    assert not ProgressBar("name", lambda: pytest.fail("nobody looks"), enabled=True).enabled
 
 
 def test_a_bar_is_quiet_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:

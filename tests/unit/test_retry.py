@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,6 +47,18 @@ def test_real_draws_stay_below_too(attempt: int) -> None:
 def test_an_impossible_backoff_is_refused(initial: float, factor: float, maximum: float) -> None:
     with pytest.raises(SettingsError, match="must not be negative, factor must be at least 1"):
         Backoff(initial, factor, maximum)
+
+
+@pytest.mark.parametrize("wrong", ["a second", None, [1], 1j, 10**400, float("nan")])
+def test_what_is_no_number_is_refused(wrong: Any) -> None:
+    with pytest.raises(SettingsError, match=r"give numbers|must not be negative"):
+        backoff_of(wrong)
+
+
+def test_its_numbers_are_pythons_own() -> None:
+    made = Backoff(Fraction(1, 2), np.float32(2), True, np.bool_(False))  # type: ignore[arg-type]
+    assert [type(number) for number in astuple(made)] == [float, float, float, bool]
+    assert made == Backoff(0.5, 2.0, 1.0, False)
 
 
 def test_a_number_is_the_first_wait() -> None:

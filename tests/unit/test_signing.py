@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from manycore.errors import MessageRefused, SettingsError
 from manycore.protocol import signing
+from manycore.protocol.message import open_chunk
 from manycore.protocol.signing import Keyring, content_digest, generate_key, is_sealed, key_id
 
 OLD, NEW = b"an old key of the cluster", b"a new key of the cluster!"
@@ -169,3 +170,26 @@ def test_a_claimed_kind_is_seen_without_a_key() -> None:
     assert is_sealed(signing.CHUNK, Keyring([OLD]).seal(signing.CHUNK, None))
     assert not is_sealed(signing.CALL, RING.seal(signing.CHUNK, None))
     assert not is_sealed(signing.CALL, b"")
+
+
+class Vanishing:
+    """What one side has, and the other has not."""
+
+    def __reduce__(self) -> Any:
+        return _vanished, ()
+
+
+def _vanished() -> None:
+    raise ModuleNotFoundError("No module named 'numpy'")
+
+
+def test_a_header_that_cannot_be_read_here_is_refused() -> None:
+    sealed = RING.seal(signing.CHUNK, {"timeout": Vanishing()})
+    with pytest.raises(MessageRefused, match="its header cannot be read here: ModuleNotFoundError: No module named"):
+        RING.open(signing.CHUNK, sealed)
+
+
+@pytest.mark.parametrize("head", [{}, {"options": ()}, {"options": ("item", 0, None), "backoff": ("x",)}, None])
+def test_a_header_of_another_kind_is_refused(head: Any) -> None:
+    with pytest.raises(MessageRefused, match="no chunk of this version"):
+        open_chunk(RING, RING.seal(signing.CHUNK, head))

@@ -82,6 +82,11 @@ class Probe:
         """Free now what nobody refers to."""
         self._session.objects.tidy()
 
+    @property
+    def threads_alive(self) -> bool:
+        session = self._session
+        return any(owner.alive for owner in (session.dispatcher, session.reader, session.housekeeper))
+
     def another_client(self) -> Cluster:
         """One more client of the same local cluster, as another program would be."""
         with pytest.MonkeyPatch.context() as environment:

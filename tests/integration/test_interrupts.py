@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -12,6 +13,7 @@ from manycore import Cluster
 from manycore.client import locks
 from tests.functions import square
 from tests.interrupts import interrupted
+from tests.probe import Probe
 from tests.waiting import wait_until
 
 PATIENCE = 20
@@ -69,3 +71,26 @@ def test_a_client_goes_on_after_an_interrupt_at_any_moment(
     assert at > 10
     assert list(cluster.map(square, range(100))) == [n * n for n in range(100)]
     wait_until(lambda: len(cluster._session.lanes()) <= 1, "nothing is left but the calls")
+
+
+def begun(cluster: Cluster) -> object:
+    """Work that waits, in each of its forms."""
+    return cluster.submit(square, 1), cluster.map(square, [1, 2]), cluster.batch(square, [1, 2])
+
+
+@pytest.mark.parametrize("cancel", [False, True])
+@pytest.mark.timeout(100)
+def test_a_client_can_be_closed_after_an_interrupt_of_its_end_at_any_moment(
+    cancel: bool, start_worker: Callable[..., Any], connect: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "_checking", False)
+    start_worker()
+    for at in count(step=5):  # each has a client of its own
+        cluster, waits = connect(), []
+        waits.append(begun(cluster))
+        reached = interrupted(partial(cluster.shutdown, cancel_futures=cancel), at)
+        cluster.shutdown()
+        wait_until(lambda: not Probe(cluster).threads_alive, f"all has ended after an interrupt at moment {at}")  # noqa: B023
+        if not reached:
+            break
+    assert at > 20

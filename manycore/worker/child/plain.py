@@ -13,7 +13,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any, TypeVar
 
-from billiard.common import terminate_handler_fired
 from celery import Task
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
 from celery.signals import task_postrun
@@ -129,8 +128,6 @@ class PlainTurn:
         except LIMITS:
             raise
         except BaseException as exc:  # a user's class may raise anything while it is rebuilt
-            if terminate_handler_fired():
-                raise
             raise NotUnpicklable(what, f"worker {self._context.name}", reason_of(exc)) from exc
 
 
@@ -150,6 +147,4 @@ def excepting(run: Callable[[], T]) -> T:
     except Exception:
         raise
     except BaseException as exc:  # sys.exit() of the call, among others
-        if terminate_handler_fired():
-            raise  # this process is told to end, and the call with it
         raise RemoteError(type(exc).__name__, text_of(exc), NO_EXCEPTION) from exc

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import importlib
 import multiprocessing
 import os
 import sys
@@ -14,8 +15,10 @@ from typing import Any, NoReturn
 import pytest
 
 from manycore import Cluster
-from manycore.errors import SettingsError, WorkerCrashed
-from tests.functions import die, run_what_no_cpu_knows
+from manycore.errors import NotUnpicklable, SettingsError, WorkerCrashed
+from tests.functions import EndsBadly, die, run_what_no_cpu_knows, worker_pid
+from tests.integration.conftest import Server
+from tests.modules import write
 
 
 class Fatal:
@@ -41,6 +44,40 @@ def test_a_function_that_kills_who_rebuilds_it_ends_its_batch(cluster: Cluster, 
     # Two children may rebuild it at the same time.
     assert deaths(tmp_path) <= 3 + 1
     assert cluster.submit(os.getpid).result(timeout=30)
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_module_that_leaves_where_it_is_imported_is_a_clear_error(
+    pool: str,
+    server: Server,
+    start_worker: Callable[..., Any],
+    connect: Callable[..., Cluster],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And its process, or slot, goes on."""
+    text = f"import os, sys\nif os.getpid() != {os.getpid()}: sys.exit('no GPU here')\ndef job(item): return item"
+    write(tmp_path, needs_a_gpu=text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    job = importlib.import_module("needs_a_gpu").job
+    start_worker("--pool", pool)
+    cluster = connect(url=server.url)
+    process = cluster.submit(worker_pid).result(timeout=30)
+    for result in cluster.batch(job, range(200)).gather(return_exceptions=True):
+        assert isinstance(result, NotUnpicklable)
+        assert "needs_a_gpu" in str(result)
+        assert "SystemExit: no GPU here" in str(result)
+    assert cluster.submit(worker_pid).result(timeout=30) == process
+
+
+@pytest.mark.parametrize("how", ["SystemExit", "KeyboardInterrupt", "GeneratorExit"])
+def test_whatever_a_functions_parts_raise_while_they_are_rebuilt_is_its_batchs_error(
+    cluster: Cluster, how: str, tmp_path: Path
+) -> None:
+    part = EndsBadly(str(tmp_path), how)
+    for result in cluster.batch(lambda _: part, range(50)).gather(return_exceptions=True):
+        assert isinstance(result, NotUnpicklable)
+        assert f"{how}: at the end" in str(result)
 
 
 @pytest.mark.parametrize(("end", "cause"), [(die, "exit code 7"), (run_what_no_cpu_knows, "SIGILL")])

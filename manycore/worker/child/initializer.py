@@ -12,7 +12,7 @@ from typing import Any
 from redis import RedisError
 
 from manycore.errors import InitializerFailed, ItemTimeout, RemoteTraceback
-from manycore.protocol.failure import traceback_text
+from manycore.protocol.failure import is_a, traceback_text
 from manycore.protocol.pickling import reason_of
 from manycore.worker import strikes
 from manycore.worker.blackbox import SETUP
@@ -71,7 +71,7 @@ def _failed(name: str, why: str, trace: str) -> InitializerFailed:
 
 
 def _reason(exc: BaseException, seconds: float) -> str:
-    return _overdue(seconds) if isinstance(exc, ItemTimeout) else reason_of(exc)
+    return _overdue(seconds) if is_a(exc, ItemTimeout) else reason_of(exc)
 
 
 def _overdue(seconds: float) -> str:

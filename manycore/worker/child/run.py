@@ -9,6 +9,7 @@ from itertools import count
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any
 
+from manycore.protocol.failure import is_a
 from manycore.protocol.message import Chunk
 from manycore.protocol.packing import Opened, Pickled
 from manycore.protocol.pickling import dumps
@@ -249,11 +250,11 @@ class ChunkRun:
 
     def _fail(self, position: int, exc: BaseException) -> None:
         copies.leave_if_copy(exc)
-        again = self.chunk.attempt <= self.chunk.options.retries and not isinstance(exc, Doomed)
-        if isinstance(exc, Postponed):
+        again = self.chunk.attempt <= self.chunk.options.retries and not is_a(exc, Doomed)
+        if is_a(exc, Postponed):
             self.tally.postponed.add(position)
             self.tally.retry.append(position)
-        elif again or isinstance(exc, Skipped):
+        elif again or is_a(exc, Skipped):
             self.tally.retry.append(position)
         else:
             self.tally.names[position] = name_of_error(exc)

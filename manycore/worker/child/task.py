@@ -44,7 +44,7 @@ class ManycoreTask(Task):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         context = worker_context(self.app)
         if args and isinstance(args[0], Delivery):
-            return self._run_chunk(context, args[0])
+            return excepting(lambda: self._run_chunk(context, args[0]))
         if args and isinstance(args[0], PlainCall):
             return PlainTurn(self, args[0])()
         return excepting(

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from manycore.errors import ConnectionFailed, ItemTimeout, ManycoreError, WorkerCrashed
-from manycore.protocol.failure import class_name, dump_error, traceback_text
+from manycore.protocol.failure import class_name, dump_error, is_a, traceback_text
 from manycore.protocol.message import CallForm, ItemOptions
 from manycore.protocol.packing import ATOMIC, Pickled, rebuilt
 from manycore.worker.child.leftbehind import say_what_was_left_behind
@@ -77,16 +77,16 @@ def kept(value: Any, pickled: Callable[[Any], Pickled]) -> Any:
 
 def described(exc: BaseException, max_bytes: int) -> bytes:
     """The pickled error of an item that raised `exc`."""
-    if isinstance(exc, Ended):
+    if is_a(exc, Ended):
         return exc.blob
     say_what_was_left_behind(exc)
-    ours = isinstance(exc, ManycoreError) and exc.__traceback__ is None
+    ours = is_a(exc, ManycoreError) and exc.__traceback__ is None
     return dump_error(exc, "" if ours else traceback_text(exc, OWN_FRAMES), max_bytes)
 
 
 def name_of_error(exc: BaseException) -> str:
     """The name of its class, as it is counted under."""
-    return exc.name if isinstance(exc, Ended) else class_name(exc)
+    return exc.name if is_a(exc, Ended) else class_name(exc)
 
 
 class Turn:

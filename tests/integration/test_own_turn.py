@@ -160,8 +160,10 @@ def fork_and(how: str) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def test_a_copy_that_an_item_forked_ends_with_its_item(cluster: Cluster) -> None:
-    assert cluster.batch(fork_and, ["exit", "raise", "return"] * 4).gather() == [3, 1, 0] * 4
+@pytest.mark.parametrize("timeout", [None, 10])
+def test_a_copy_that_an_item_forked_ends_with_its_item(cluster: Cluster, timeout: float | None) -> None:
+    batch = cluster.batch(fork_and, ["exit", "raise", "return"] * 4, timeout=timeout)
+    assert batch.gather() == [3, 1, 0] * 4
 
 
 def ordinary(_: Any) -> tuple[int, bool, str]:

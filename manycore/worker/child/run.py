@@ -186,8 +186,8 @@ class ChunkRun:
                     break
         else:
             self._one_by_one(turn, count(self.next))
+        copies.leave_if_copy()  # first: to disarm is to wait for a thread that a copy does not have
         hard_limit.disarm()
-        copies.leave_if_copy()
 
     def _one_by_one(self, turn: Call, positions: Iterable[int]) -> float | None:
         """Run the items there. Says how long one took; None if no more are left."""

@@ -17,6 +17,7 @@ from manycore.errors import ConnectionFailed, ItemTimeout, ManycoreError, Worker
 from manycore.protocol.failure import class_name, dump_error, is_a, traceback_text
 from manycore.protocol.message import CallForm, ItemOptions
 from manycore.protocol.packing import ATOMIC, Pickled, rebuilt
+from manycore.worker.child import copies
 from manycore.worker.child.leftbehind import say_what_was_left_behind
 from manycore.worker.child.limits import hard_limit, time_limit
 from manycore.worker.child.memory import memory_limit
@@ -158,6 +159,7 @@ class Turn:
             except ItemTimeout:
                 raise  # it is the limit's to say
             except BaseException as exc:
+                copies.leave_if_copy(exc)
                 if self._retried:
                     raise
                 raise Ended(described(exc, self._run.max_item_bytes), name_of_error(exc)) from None  # within its limits

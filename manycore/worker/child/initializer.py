@@ -17,7 +17,7 @@ from manycore.protocol.pickling import reason_of
 from manycore.worker import strikes
 from manycore.worker.blackbox import SETUP
 from manycore.worker.child import copies
-from manycore.worker.child.limits import hard_limit, time_limit
+from manycore.worker.child.limits import hard_limit, rest, time_limit
 from manycore.worker.child.preliminaries import Preliminaries
 from manycore.worker.states import Setup
 from manycore.worker.strikes import Strike
@@ -47,7 +47,7 @@ def _run(setup: Setup, preliminaries: Preliminaries) -> Any:
         except BaseException as exc:  # SystemExit too: it is the initializer's, not ours
             why, trace = _reason(exc, seconds), traceback_text(exc, OWN_FRAMES)
         finally:
-            hard_limit.disarm()
+            rest()
     with suppress(RedisError):  # it spares the other chunks of the batch a try; their outcome is the same
         strikes.fail(context.redis, chunk.batch, chunk.function or "", why, trace, ttl)
     raise _failed(setup.name, why, trace)

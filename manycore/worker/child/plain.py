@@ -26,7 +26,7 @@ from manycore.protocol.packing import Opened
 from manycore.protocol.pickling import reason_of, text_of
 from manycore.worker import executions
 from manycore.worker.child import copies
-from manycore.worker.child.limits import time_limit
+from manycore.worker.child.limits import rest, time_limit
 from manycore.worker.child.quarantine import set_aside
 from manycore.worker.child.suspects import alone
 from manycore.worker.context import worker_context
@@ -145,7 +145,10 @@ task_postrun.connect(_leave_turn, weak=False, dispatch_uid="manycore.plain")
 def excepting(run: Callable[[], T]) -> T:
     """What `run` gives. Raises what it does, as an `Exception` that nobody need be careful with."""
     try:
-        return run()
+        try:
+            return run()
+        finally:
+            rest()
     except BaseException as exc:  # sys.exit() of the call, among others
         if is_ordinary(exc):
             raise

@@ -34,6 +34,7 @@ def odd(case: str) -> Any:
         logging.raiseExceptions = False
         logging.warning("%d items", "some")
         logging.warning("%s", Broken())
+        logging.warning(Broken())
     elif case == "long line":
         print("x" * 10_000_000)
     elif case == "surrogate":
@@ -74,7 +75,8 @@ def test_odd_but_ordinary_writings(cluster: Cluster) -> None:
     assert [outcome.value for outcome in outcomes.values() if outcome.ok and outcome.value not in cases] == ["a result"]
     assert all(outcome.ok for outcome in outcomes.values())
     assert "%d items (TypeError while it was formatted)" in written(outcomes["broken format"], "log")
-    assert "(KeyError while it was formatted)" in written(outcomes["broken format"], "log")
+    assert "%s (KeyError while it was formatted)" in written(outcomes["broken format"], "log")
+    assert "<its str() raised KeyError> (KeyError while it was formatted)" in written(outcomes["broken format"], "log")
     long = outcomes["long line"].stdout
     assert len(long) < 70_000
     assert "bytes left out]" in long

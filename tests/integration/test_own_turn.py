@@ -15,8 +15,8 @@ from typing import Any, NoReturn
 import pytest
 
 from manycore import Cluster
-from manycore.errors import NotUnpicklable, SettingsError, WorkerCrashed
-from tests.functions import EndsBadly, die, run_what_no_cpu_knows, worker_pid
+from manycore.errors import NotUnpicklable, RemoteTraceback, SettingsError, WorkerCrashed
+from tests.functions import EndsBadly, die, leave, run_what_no_cpu_knows, worker_pid
 from tests.integration.conftest import Server
 from tests.modules import write
 
@@ -164,6 +164,27 @@ def fork_and(how: str) -> int:
 def test_a_copy_that_an_item_forked_ends_with_its_item(cluster: Cluster, timeout: float | None) -> None:
     batch = cluster.batch(fork_and, ["exit", "raise", "return"] * 4, timeout=timeout)
     assert batch.gather() == [3, 1, 0] * 4
+
+
+def fail_with_a_context(at_hand: list[Any]) -> None:
+    """Fail, after what was handled as this began is known."""
+    at_hand.append(sys.exc_info()[0])
+    raise LookupError(at_hand)
+
+
+def test_no_exception_is_under_way_where_an_item_runs() -> None:
+    """Of ours: a traceback would tell of it, "during handling of which" the item's own came. Nor in later processes."""
+    with Cluster(workers=1) as cluster:
+        for _ in range(2):
+            for error in (
+                cluster.submit(fail_with_a_context, []).exception(timeout=30),
+                *cluster.batch(fail_with_a_context, [[], []], retries=1).gather(return_exceptions=True),
+            ):
+                assert isinstance(error, LookupError)
+                assert error.args == ([None],)
+                assert isinstance(error.__cause__, RemoteTraceback)
+                assert "During handling" not in error.__cause__.text
+            assert isinstance(cluster.submit(leave, 0, at=0).exception(timeout=30), WorkerCrashed)
 
 
 def ordinary(_: Any) -> tuple[int, bool, str]:

@@ -133,10 +133,9 @@ def main() -> int:
     keeper = os.getpid()
     supervisor = os.fork()
     if supervisor == 0:
-        try:
+        with suppress(IsWorker):
             os._exit(_supervise(folder, keeper, home))
-        except IsWorker:
-            return _work()
+        return _work()  # out here, or each item would run while that exception is handled, and its own would tell of it
     status = _wait_for(supervisor)
     end_descendants()
     shutil.rmtree(home, ignore_errors=True)  # both do it: one of them may have been killed

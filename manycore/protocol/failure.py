@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import pickle
 import traceback
+from contextlib import suppress
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeGuard, TypeVar
 
 from manycore.errors import ManycoreError, RemoteError, RemoteTraceback
 from manycore.protocol.pickling import dumps, reason_of, text_of
 
+E = TypeVar("E", bound=BaseException)
 MAX_TRACEBACK = 64 * 1024
 """Characters of a traceback that travel; of a longer one, its beginning and its end."""
 MAX_ERROR_BYTES = 64 * 1024 * 1024
@@ -59,7 +61,7 @@ def _checked(error: BaseException, form: object, max_bytes: int) -> bytes:
     """This form of an error, pickled. Raises for one that is rebuilt as something else, or says something else."""
     blob = dumps(form, "The exception", max_bytes)
     rebuilt = pickle.loads(blob)
-    if type(rebuilt).__qualname__ != type(error).__qualname__:
+    if rebuilt.__class__.__qualname__ != type(error).__qualname__:  # asked, as each `isinstance` of a caller's asks
         raise TypeError(f"it is rebuilt as {type(rebuilt).__qualname__}")
     if form is not error and str(rebuilt) != str(error):
         raise TypeError("it is rebuilt with another text")
@@ -67,7 +69,12 @@ def _checked(error: BaseException, form: object, max_bytes: int) -> bytes:
 
 
 def _why(exc: BaseException) -> str:
-    return text_of(exc) if isinstance(exc, ManycoreError | TypeError) else reason_of(exc)
+    return text_of(exc) if is_a(exc, ManycoreError) or is_a(exc, TypeError) else reason_of(exc)
+
+
+def is_a(error: BaseException, kind: type[E]) -> TypeGuard[E]:
+    """Whether it is of this kind. `isinstance` asks the exception itself, for its `__class__`."""
+    return issubclass(type(error), kind)
 
 
 def class_name(error: BaseException) -> str:
@@ -78,12 +85,25 @@ def class_name(error: BaseException) -> str:
         return "An exception"
 
 
+def is_ordinary(error: BaseException) -> bool:
+    """Whether who handles any `Exception`, shows it and pickles it, meets nothing worse than an `Exception` here."""
+    try:
+        if not issubclass(error.__class__, Exception):
+            return False
+        for look in (str, repr, pickle.dumps):
+            with suppress(Exception):
+                look(error)
+    except BaseException:
+        return False
+    return True
+
+
 def load_error(blob: bytes) -> BaseException:
     """The exception of an item, with the worker's traceback as its cause. Never raises for what is in it."""
     inner, traceback_text = pickle.loads(blob)
     try:
         error: BaseException = pickle.loads(inner)
-        if not isinstance(error, BaseException):
+        if not issubclass(error.__class__, BaseException):  # asked, as each `isinstance` from here on
             raise TypeError(f"it is rebuilt as {type(error).__qualname__}")
     except BaseException as exc:  # its class may be missing here, or raise anything while it is rebuilt
         error = RemoteError("An exception", "see the worker's traceback below", reason_of(exc))
@@ -95,8 +115,9 @@ def load_error(blob: bytes) -> BaseException:
 
 def traceback_text(error: BaseException, own_modules: str) -> str:
     """An item's traceback as text, without the frames of `own_modules` (by the start of their name) at its start."""
-    trace = error.__traceback__
+    trace = None
     try:
+        trace = error.__traceback__
         while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith(own_modules):
             trace = trace.tb_next
         return _cut("".join(traceback.format_exception(type(error), error, trace)))

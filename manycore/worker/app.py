@@ -22,6 +22,7 @@ from manycore.protocol import serializer
 from manycore.protocol.address import Address
 from manycore.protocol.app import create_app
 from manycore.protocol.broker import FUNCTION_TASK
+from manycore.protocol.pickling import reason_of
 from manycore.protocol.settings import Settings, load_settings
 from manycore.task import TaskInfo, task_info
 from manycore.worker.child.world import allow_children
@@ -101,10 +102,10 @@ def register(app: Celery, tasks: Iterable[tuple[TaskInfo, Any]]) -> None:
 def _import(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except Exception as exc:  # a user's module may raise anything while it is imported
-        raise SettingsError(
-            f"MANYCORE_TASKS names {name!r}, which cannot be imported: {type(exc).__name__}: {exc}."
-        ) from exc
+    except KeyboardInterrupt:
+        raise  # whoever starts the worker stops it
+    except BaseException as exc:  # a user's module may raise anything while it is imported, and leave by sys.exit()
+        raise SettingsError(f"MANYCORE_TASKS names {name!r}, which cannot be imported: {reason_of(exc)}.") from exc
 
 
 def _no_function(*_: Any, **__: Any) -> None:

@@ -130,10 +130,10 @@ def read_any(folder: Path, owner: int | str) -> Reading | None:
     return Reading(chunk, position if position == NOBODY else first + position, run, text)
 
 
-def remove(folder: Path, pid: int) -> None:
+def remove(folder: Path, owner: int | str) -> None:
     """Remove the box of a child that is gone."""
-    _box(folder, pid).unlink(missing_ok=True)
-    _trace(folder, pid).unlink(missing_ok=True)
+    _box(folder, owner).unlink(missing_ok=True)
+    _trace(folder, owner).unlink(missing_ok=True)
 
 
 def owners(folder: Path) -> list[int]:

@@ -31,6 +31,7 @@ from manycore.protocol.broker import connect
 from manycore.protocol.clock import ServerClock
 from manycore.protocol.line import Line
 from manycore.protocol.message import Chunk
+from manycore.protocol.pickling import reason_of
 from manycore.protocol.publisher import Publisher
 from manycore.protocol.python import here, shown
 from manycore.protocol.settings import Settings
@@ -202,9 +203,9 @@ class WorkerContext:
             function, kwargs, *setup = pickle.loads(blob)
         except VersionMismatch:
             raise
-        except Exception as exc:  # importing a user's module may raise anything
+        except BaseException as exc:  # importing a user's module may raise anything, and leave by sys.exit()
             where = f"worker {self.name} ({shown(here())})"
-            raise NotUnpicklable(f"The function {head['name']}", where, f"{type(exc).__name__}: {exc}") from exc
+            raise NotUnpicklable(f"The function {head['name']}", where, reason_of(exc)) from exc
         if function is not None and not self.settings.allow_functions:
             raise FunctionsNotAllowed(head["name"])
         made = Setup(head["setup"], setup[0], setup[1], world) if setup else None

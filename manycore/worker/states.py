@@ -44,7 +44,7 @@ class Setup:
 
     def namespace(self) -> dict[str, Any]:
         """The globals that the initializer sets by `global`: of its module, or of what was shipped with it."""
-        with suppress(Exception):  # an odd object may raise anything where it is looked at
+        with suppress(BaseException):  # an odd object may raise anything where it is looked at
             inner: Any = self.initializer
             while isinstance(inner, functools.partial):
                 inner = inner.func

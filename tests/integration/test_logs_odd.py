@@ -34,6 +34,7 @@ def odd(case: str) -> Any:
         logging.raiseExceptions = False
         logging.warning("%d items", "some")
         logging.warning("%s", Broken())
+        logging.warning(Broken())
     elif case == "long line":
         print("x" * 10_000_000)
     elif case == "surrogate":
@@ -68,13 +69,14 @@ def odd(case: str) -> Any:
 
 
 def test_odd_but_ordinary_writings(cluster: Cluster) -> None:
-    cases = ["broken format", "long line", "surrogate", "escapes", "result", "exception", "thread", "left behind"]
+    cases = ["broken format", "long line", "surrogate", "escapes", "result", "exception", "thread"]
     cases += ["subprocess", "fork", "swallow"]
     outcomes = {cases[outcome.index]: outcome for outcome in cluster.batch(odd, cases).as_completed()}
     assert [outcome.value for outcome in outcomes.values() if outcome.ok and outcome.value not in cases] == ["a result"]
     assert all(outcome.ok for outcome in outcomes.values())
     assert "%d items (TypeError while it was formatted)" in written(outcomes["broken format"], "log")
-    assert "(KeyError while it was formatted)" in written(outcomes["broken format"], "log")
+    assert "%s (KeyError while it was formatted)" in written(outcomes["broken format"], "log")
+    assert "<its str() raised KeyError> (KeyError while it was formatted)" in written(outcomes["broken format"], "log")
     long = outcomes["long line"].stdout
     assert len(long) < 70_000
     assert "bytes left out]" in long
@@ -87,6 +89,13 @@ def test_odd_but_ordinary_writings(cluster: Cluster) -> None:
     assert outcomes["subprocess"].stdout == ""
     assert outcomes["fork"].stdout == ""
     assert outcomes["swallow"].stdout == "1 utf-8 True\n"
+
+
+def test_what_an_item_leaves_behind_may_write_later() -> None:
+    """In processes of its own: whatever runs there then is heard to say it."""
+    with Cluster(workers=1) as cluster:
+        (outcome,) = cluster.batch(odd, ["left behind"]).as_completed()
+        assert outcome.ok
 
 
 def configure(number: int, *, folder: str) -> list[str]:

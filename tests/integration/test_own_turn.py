@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import importlib
 import multiprocessing
 import os
 import sys
@@ -14,8 +15,10 @@ from typing import Any, NoReturn
 import pytest
 
 from manycore import Cluster
-from manycore.errors import SettingsError, WorkerCrashed
-from tests.functions import die, run_what_no_cpu_knows
+from manycore.errors import NotUnpicklable, RemoteTraceback, SettingsError, WorkerCrashed
+from tests.functions import EndsBadly, die, leave, run_what_no_cpu_knows, worker_pid
+from tests.integration.conftest import Server
+from tests.modules import write
 
 
 class Fatal:
@@ -41,6 +44,40 @@ def test_a_function_that_kills_who_rebuilds_it_ends_its_batch(cluster: Cluster, 
     # Two children may rebuild it at the same time.
     assert deaths(tmp_path) <= 3 + 1
     assert cluster.submit(os.getpid).result(timeout=30)
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_module_that_leaves_where_it_is_imported_is_a_clear_error(
+    pool: str,
+    server: Server,
+    start_worker: Callable[..., Any],
+    connect: Callable[..., Cluster],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And its process, or slot, goes on."""
+    text = f"import os, sys\nif os.getpid() != {os.getpid()}: sys.exit('no GPU here')\ndef job(item): return item"
+    write(tmp_path, needs_a_gpu=text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    job = importlib.import_module("needs_a_gpu").job
+    start_worker("--pool", pool)
+    cluster = connect(url=server.url)
+    process = cluster.submit(worker_pid).result(timeout=30)
+    for result in cluster.batch(job, range(200)).gather(return_exceptions=True):
+        assert isinstance(result, NotUnpicklable)
+        assert "needs_a_gpu" in str(result)
+        assert "SystemExit: no GPU here" in str(result)
+    assert cluster.submit(worker_pid).result(timeout=30) == process
+
+
+@pytest.mark.parametrize("how", ["SystemExit", "KeyboardInterrupt", "GeneratorExit"])
+def test_whatever_a_functions_parts_raise_while_they_are_rebuilt_is_its_batchs_error(
+    cluster: Cluster, how: str, tmp_path: Path
+) -> None:
+    part = EndsBadly(str(tmp_path), how)
+    for result in cluster.batch(lambda _: part, range(50)).gather(return_exceptions=True):
+        assert isinstance(result, NotUnpicklable)
+        assert f"{how}: at the end" in str(result)
 
 
 @pytest.mark.parametrize(("end", "cause"), [(die, "exit code 7"), (run_what_no_cpu_knows, "SIGILL")])
@@ -123,8 +160,31 @@ def fork_and(how: str) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def test_a_copy_that_an_item_forked_ends_with_its_item(cluster: Cluster) -> None:
-    assert cluster.batch(fork_and, ["exit", "raise", "return"] * 4).gather() == [3, 1, 0] * 4
+@pytest.mark.parametrize("timeout", [None, 10])
+def test_a_copy_that_an_item_forked_ends_with_its_item(cluster: Cluster, timeout: float | None) -> None:
+    batch = cluster.batch(fork_and, ["exit", "raise", "return"] * 4, timeout=timeout)
+    assert batch.gather() == [3, 1, 0] * 4
+
+
+def fail_with_a_context(at_hand: list[Any]) -> None:
+    """Fail, after what was handled as this began is known."""
+    at_hand.append(sys.exc_info()[0])
+    raise LookupError(at_hand)
+
+
+def test_no_exception_is_under_way_where_an_item_runs() -> None:
+    """Of ours: a traceback would tell of it, "during handling of which" the item's own came. Nor in later processes."""
+    with Cluster(workers=1) as cluster:
+        for _ in range(2):
+            for error in (
+                cluster.submit(fail_with_a_context, []).exception(timeout=30),
+                *cluster.batch(fail_with_a_context, [[], []], retries=1).gather(return_exceptions=True),
+            ):
+                assert isinstance(error, LookupError)
+                assert error.args == ([None],)
+                assert isinstance(error.__cause__, RemoteTraceback)
+                assert "During handling" not in error.__cause__.text
+            assert isinstance(cluster.submit(leave, 0, at=0).exception(timeout=30), WorkerCrashed)
 
 
 def ordinary(_: Any) -> tuple[int, bool, str]:

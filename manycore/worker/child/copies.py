@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
+from manycore.protocol.failure import is_a
 from manycore.worker.child.items import Items
 
 T = TypeVar("T")
@@ -61,9 +62,9 @@ def alone(call: Callable[[], T]) -> T:
 
 
 def _exit_code(exc: BaseException | None) -> int:
-    if exc is None or (isinstance(exc, SystemExit) and exc.code is None):
+    if exc is None or (is_a(exc, SystemExit) and exc.code is None):
         return 0
-    if isinstance(exc, SystemExit):
+    if is_a(exc, SystemExit):
         if isinstance(exc.code, int):
             return exc.code & 0xFF
         print(exc.code, file=sys.stderr)

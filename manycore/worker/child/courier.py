@@ -79,6 +79,15 @@ class Courier:
         with self._changed:
             self._current = None
 
+    def recover(self, run: ChunkRun, exc: BaseException) -> None:
+        """Let `run` go on after an exception that none of its items let out. Raises it if that is in vain."""
+        with self._changed:
+            try:
+                run.recover(exc)
+            except BaseException:
+                self._current = None
+                raise
+
     def finish(self, run: ChunkRun) -> bool:
         """Write the last outcomes of `run` and send its retries: then every outcome of the run is in Redis.
 

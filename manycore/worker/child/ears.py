@@ -15,7 +15,9 @@ from contextvars import ContextVar
 from typing import Any
 
 from manycore.errors import ItemTimeout
+from manycore.protocol.failure import class_name
 from manycore.protocol.logs import LOG
+from manycore.protocol.pickling import text_of
 from manycore.worker.child import tee
 from manycore.worker.child.capture import Capture
 
@@ -99,7 +101,7 @@ def _message(record: logging.LogRecord) -> str:
     except ItemTimeout:
         raise  # the limit's, not the message's
     except Exception as exc:  # as any handler does with a broken format, and with arguments that cannot be shown
-        return f"{record.msg!s:.200} ({type(exc).__name__} while it was formatted)"
+        return f"{text_of(record.msg):.200} ({class_name(exc)} while it was formatted)"
 
 
 def _details(record: logging.LogRecord) -> str:
@@ -109,5 +111,5 @@ def _details(record: logging.LogRecord) -> str:
     except ItemTimeout:
         raise
     except Exception as exc:  # an exception's own text
-        trace = f"({type(exc).__name__} while the traceback was formatted)"
+        trace = f"({class_name(exc)} while the traceback was formatted)"
     return "".join(f"{part}\n" for part in (trace, record.stack_info) if part)

@@ -12,12 +12,12 @@ from typing import Any
 from redis import RedisError
 
 from manycore.errors import InitializerFailed, ItemTimeout, RemoteTraceback
-from manycore.protocol.failure import traceback_text
+from manycore.protocol.failure import is_a, traceback_text
 from manycore.protocol.pickling import reason_of
 from manycore.worker import strikes
 from manycore.worker.blackbox import SETUP
 from manycore.worker.child import copies
-from manycore.worker.child.limits import hard_limit, time_limit
+from manycore.worker.child.limits import hard_limit, rest, time_limit
 from manycore.worker.child.preliminaries import Preliminaries
 from manycore.worker.states import Setup
 from manycore.worker.strikes import Strike
@@ -47,7 +47,7 @@ def _run(setup: Setup, preliminaries: Preliminaries) -> Any:
         except BaseException as exc:  # SystemExit too: it is the initializer's, not ours
             why, trace = _reason(exc, seconds), traceback_text(exc, OWN_FRAMES)
         finally:
-            hard_limit.disarm()
+            rest()
     with suppress(RedisError):  # it spares the other chunks of the batch a try; their outcome is the same
         strikes.fail(context.redis, chunk.batch, chunk.function or "", why, trace, ttl)
     raise _failed(setup.name, why, trace)
@@ -71,7 +71,7 @@ def _failed(name: str, why: str, trace: str) -> InitializerFailed:
 
 
 def _reason(exc: BaseException, seconds: float) -> str:
-    return _overdue(seconds) if isinstance(exc, ItemTimeout) else reason_of(exc)
+    return _overdue(seconds) if is_a(exc, ItemTimeout) else reason_of(exc)
 
 
 def _overdue(seconds: float) -> str:

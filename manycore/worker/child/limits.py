@@ -21,6 +21,12 @@ from manycore.errors import ItemTimeout
 from manycore.worker.child.alarm import Overdue, watchdog
 from manycore.worker.strikes import HARD_GRACE_SECONDS
 
+TIMERS = (
+    (signal.ITIMER_REAL, signal.SIGALRM),
+    (signal.ITIMER_VIRTUAL, signal.SIGVTALRM),
+    (signal.ITIMER_PROF, signal.SIGPROF),
+)
+"""Those of a process, each with the signal that it sends."""
 SLACK_SECONDS = 0.5
 """How much of it an item may have less. To arm the watchdog takes a new thread, 0.1 ms and more on a busy core: so one
 arming serves all the items that begin within this time."""
@@ -48,6 +54,21 @@ class HardLimit:
 
 hard_limit = HardLimit()
 """The one of this process, as `faulthandler` has one."""
+
+
+def rest() -> None:
+    """No item runs now: end its limit, and what it may have left."""
+    hard_limit.disarm()
+    end_timers()
+
+
+def end_timers() -> None:
+    """End those that an item has set and left: a handler that raises would do so in our code, or in the next item's.
+    Those whose signal C code handles stay: it cannot raise, and is a profiler's."""
+    if threading.current_thread() is threading.main_thread():
+        for timer, ends in TIMERS:
+            if any(signal.getitimer(timer)) and signal.getsignal(ends) is not None:
+                signal.setitimer(timer, 0)
 
 
 @contextmanager

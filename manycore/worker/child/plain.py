@@ -13,20 +13,20 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any, TypeVar
 
-from billiard.common import terminate_handler_fired
 from celery import Task
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
 from celery.signals import task_postrun
 from redis import RedisError
 
-from manycore.errors import ItemTimeout, MessageRefused, NotUnpicklable, RemoteError, WorkerCrashed
+from manycore.errors import ItemTimeout, MessageRefused, NotUnpicklable, RemoteError, RemoteTraceback, WorkerCrashed
 from manycore.protocol.calls import PlainCall
+from manycore.protocol.failure import class_name, is_ordinary, traceback_text
 from manycore.protocol.message import Chunk, ItemOptions, new_chunk_id
 from manycore.protocol.packing import Opened
 from manycore.protocol.pickling import reason_of, text_of
 from manycore.worker import executions
 from manycore.worker.child import copies
-from manycore.worker.child.limits import time_limit
+from manycore.worker.child.limits import rest, time_limit
 from manycore.worker.child.quarantine import set_aside
 from manycore.worker.child.suspects import alone
 from manycore.worker.context import worker_context
@@ -38,6 +38,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 LIMITS = (SoftTimeLimitExceeded, ItemTimeout, MemoryError)
 """What comes over a call while its arguments are rebuilt, and is not what they raise."""
+OWN_FRAMES = __name__
 NO_EXCEPTION = "Celery would take it for the end of a worker"
 UNSEEN = "its whole worker died with it"
 
@@ -129,8 +130,6 @@ class PlainTurn:
         except LIMITS:
             raise
         except BaseException as exc:  # a user's class may raise anything while it is rebuilt
-            if terminate_handler_fired():
-                raise
             raise NotUnpicklable(what, f"worker {self._context.name}", reason_of(exc)) from exc
 
 
@@ -144,12 +143,14 @@ task_postrun.connect(_leave_turn, weak=False, dispatch_uid="manycore.plain")
 
 
 def excepting(run: Callable[[], T]) -> T:
-    """What `run` gives. Raises what it does, as an `Exception`."""
+    """What `run` gives. Raises what it does, as an `Exception` that nobody need be careful with."""
     try:
-        return run()
-    except Exception:
-        raise
+        try:
+            return run()
+        finally:
+            rest()
     except BaseException as exc:  # sys.exit() of the call, among others
-        if terminate_handler_fired():
-            raise  # this process is told to end, and the call with it
-        raise RemoteError(type(exc).__name__, text_of(exc), NO_EXCEPTION) from exc
+        if is_ordinary(exc):
+            raise
+        error = RemoteError(class_name(exc), text_of(exc), NO_EXCEPTION)
+        raise error from RemoteTraceback(traceback_text(exc, OWN_FRAMES))

@@ -9,6 +9,7 @@ from itertools import count
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any
 
+from manycore.protocol.failure import is_a
 from manycore.protocol.message import Chunk
 from manycore.protocol.packing import Opened, Pickled
 from manycore.protocol.pickling import dumps
@@ -17,7 +18,7 @@ from manycore.worker.blackbox import BlackBox
 from manycore.worker.child import copies
 from manycore.worker.child.ahead import items_ahead
 from manycore.worker.child.items import Items
-from manycore.worker.child.limits import hard_limit
+from manycore.worker.child.limits import end_timers, rest
 from manycore.worker.child.tally import Tally
 from manycore.worker.child.turn import (
     AS_IT_IS,
@@ -102,6 +103,7 @@ class ChunkRun:
         self._shared = False
         self.next = chunk.start
         """The items' thread's own: the position that comes next."""
+        self._stumbled_at = -1
 
     @property
     def stop(self) -> int:
@@ -185,8 +187,8 @@ class ChunkRun:
                     break
         else:
             self._one_by_one(turn, count(self.next))
-        hard_limit.disarm()
-        copies.leave_if_copy()
+        copies.leave_if_copy()  # first: to disarm is to wait for a thread that a copy does not have
+        rest()
 
     def _one_by_one(self, turn: Call, positions: Iterable[int]) -> float | None:
         """Run the items there. Says how long one took; None if no more are left."""
@@ -249,15 +251,33 @@ class ChunkRun:
 
     def _fail(self, position: int, exc: BaseException) -> None:
         copies.leave_if_copy(exc)
-        again = self.chunk.attempt <= self.chunk.options.retries and not isinstance(exc, Doomed)
-        if isinstance(exc, Postponed):
+        end_timers()
+        again = self.chunk.attempt <= self.chunk.options.retries and not is_a(exc, Doomed)
+        if is_a(exc, Postponed):
             self.tally.postponed.add(position)
             self.tally.retry.append(position)
-        elif again or isinstance(exc, Skipped):
+        elif again or is_a(exc, Skipped):
             self.tally.retry.append(position)
         else:
             self.tally.names[position] = name_of_error(exc)
             self.tally.errors[position] = described(exc, self.max_item_bytes)
+
+    def recover(self, exc: BaseException) -> None:
+        """Make `execute` go on where it was left by an exception that no item let out: what handles a signal raises
+        wherever we are. An item that was at hand ends by it. Raises it if nothing comes of that. Not beside reports."""
+        tally = self.tally
+        position = tally.catch_up()
+        begun = position if self.cancelled else self.stop - len(self.items)
+        if position < begun:
+            if position not in tally.errors and position not in tally.retry:  # as it may have been noted before
+                self._fail(position, Skipped() if position in tally.skipped else exc)
+            tally.values.append(None)
+            tally.catch_up()
+        elif position == self._stumbled_at:
+            raise exc
+        else:
+            self._stumbled_at = position
+        self.next = begun
 
     def cancel(self, how: bytes) -> None:
         """Let no further item start; `how` is what the batch's flag says."""

@@ -62,6 +62,11 @@ class Tally:
         """How many items have run."""
         return self.reported - self.start + len(self.seconds)
 
+    def catch_up(self) -> int:
+        """Make complete what has a value. Says at which position the next one belongs. Not while a report is taken."""
+        self.seconds.extend([0.0] * (len(self.values) - len(self.seconds)))
+        return self.reported + len(self.values)
+
     def take_report(self) -> Report | None:
         """Take what has finished since the last report; None if nothing has."""
         count = len(self.seconds)  # appended last: so many values are complete

@@ -15,10 +15,12 @@ from manycore.errors import ConnectionFailed, ManycoreError, MessageRefused
 from manycore.protocol.calls import PlainCall
 from manycore.protocol.message import Chunk
 from manycore.protocol.serializer import Delivery
+from manycore.worker.child import copies
 from manycore.worker.child.capture import Capture
 from manycore.worker.child.courier import Courier
 from manycore.worker.child.ears import ears
 from manycore.worker.child.intake import prepare
+from manycore.worker.child.limits import rest
 from manycore.worker.child.plain import PlainTurn, excepting
 from manycore.worker.child.run import ChunkRun
 from manycore.worker.child.spans import chunk_span
@@ -44,7 +46,7 @@ class ManycoreTask(Task):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         context = worker_context(self.app)
         if args and isinstance(args[0], Delivery):
-            return self._run_chunk(context, args[0])
+            return excepting(lambda: self._run_chunk(context, args[0]))
         if args and isinstance(args[0], PlainCall):
             return PlainTurn(self, args[0])()
         return excepting(
@@ -84,22 +86,22 @@ class ManycoreTask(Task):
         finished = False
         while not finished:
             try:
-                run.execute(turn())
-            except BaseException as exc:
+                finished = self._finish(context, courier, run, turn)
+            except (NotBegun, ConnectionFailed) as exc:
                 courier.leave()
-                if isinstance(exc, NotBegun):  # what came of the others has been noted already
-                    raise Reject(exc, requeue=True) from exc
-                raise
-            finally:
-                context.box.end()
-            finished = self._finish(courier, run)
+                # What came of the others has been noted; the outcomes that could not be written are run for again.
+                raise Reject(exc, requeue=True) from exc
+            except BaseException as exc:
+                copies.leave_if_copy(exc)
+                rest()
+                courier.recover(run, exc)
 
-    def _finish(self, courier: Courier, run: ChunkRun) -> bool:
+    def _finish(self, context: WorkerContext, courier: Courier, run: ChunkRun, turn: Callable[[], Call]) -> bool:
         try:
-            return courier.finish(run)
-        except ConnectionFailed as exc:
-            courier.leave()
-            raise Reject(exc, requeue=True) from exc  # the outcomes that could not be written are run for again
+            run.execute(turn())
+        finally:
+            context.box.end()
+        return courier.finish(run)
 
     def _refuse(self, courier: Courier, chunk: Chunk, error: ManycoreError, capture: Capture) -> Summary:
         try:

@@ -14,9 +14,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from manycore.errors import ConnectionFailed, ItemTimeout, ManycoreError, WorkerCrashed
-from manycore.protocol.failure import class_name, dump_error, traceback_text
+from manycore.protocol.failure import class_name, dump_error, is_a, traceback_text
 from manycore.protocol.message import CallForm, ItemOptions
 from manycore.protocol.packing import ATOMIC, Pickled, rebuilt
+from manycore.worker.child import copies
 from manycore.worker.child.leftbehind import say_what_was_left_behind
 from manycore.worker.child.limits import hard_limit, time_limit
 from manycore.worker.child.memory import memory_limit
@@ -77,16 +78,16 @@ def kept(value: Any, pickled: Callable[[Any], Pickled]) -> Any:
 
 def described(exc: BaseException, max_bytes: int) -> bytes:
     """The pickled error of an item that raised `exc`."""
-    if isinstance(exc, Ended):
+    if is_a(exc, Ended):
         return exc.blob
     say_what_was_left_behind(exc)
-    ours = isinstance(exc, ManycoreError) and exc.__traceback__ is None
+    ours = is_a(exc, ManycoreError) and exc.__traceback__ is None
     return dump_error(exc, "" if ours else traceback_text(exc, OWN_FRAMES), max_bytes)
 
 
 def name_of_error(exc: BaseException) -> str:
     """The name of its class, as it is counted under."""
-    return exc.name if isinstance(exc, Ended) else class_name(exc)
+    return exc.name if is_a(exc, Ended) else class_name(exc)
 
 
 class Turn:
@@ -158,6 +159,7 @@ class Turn:
             except ItemTimeout:
                 raise  # it is the limit's to say
             except BaseException as exc:
+                copies.leave_if_copy(exc)
                 if self._retried:
                     raise
                 raise Ended(described(exc, self._run.max_item_bytes), name_of_error(exc)) from None  # within its limits

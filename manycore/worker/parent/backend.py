@@ -15,7 +15,9 @@ from celery.states import SUCCESS
 
 from manycore.errors import BatchCancelled, ManycoreError, MessageRefused, RemoteError
 from manycore.protocol.backend import ResultBackend
+from manycore.protocol.failure import class_name
 from manycore.protocol.message import Chunk
+from manycore.protocol.pickling import text_of
 from manycore.protocol.results import head_of
 from manycore.protocol.serializer import Delivery
 from manycore.worker.context import worker_context
@@ -44,8 +46,9 @@ class OutcomeBackend(ResultBackend):
         chunk = _chunk(kwargs.get("request"))
         if chunk is None:
             return super().mark_as_failure(task_id, exc, *args, **kwargs)
-        error = exc if isinstance(exc, ManycoreError) else RemoteError(type(exc).__name__, str(exc), "it ended a chunk")
-        return refuse_chunk(worker_context(self.app), chunk, error)
+        if not isinstance(exc, ManycoreError):
+            exc = RemoteError(class_name(exc), text_of(exc), "it ended a chunk")
+        return refuse_chunk(worker_context(self.app), chunk, exc)
 
     def mark_as_revoked(self, task_id: str, reason: str = "", request: Any = None, **kwargs: Any) -> Any:
         chunk = _chunk(request)

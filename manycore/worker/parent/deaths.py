@@ -2,6 +2,7 @@
 
 Celery says which request lost its process, and how it died. Where it does not, since the request went with a lost
 connection, or where the strike could not be written, the box is still there: it is looked for a little later.
+What dies with a worker that stops is not to blame.
 """
 
 from __future__ import annotations
@@ -15,13 +16,22 @@ import redis
 from manycore.worker import blackbox, strikes
 from manycore.worker.blackbox import NOBODY, Reading
 from manycore.worker.context import WorkerContext
+from manycore.worker.executions import HARMLESS
 
 logger = logging.getLogger(__name__)
 GRACE_SECONDS = 2.0
 """How long a death is left to Celery, which knows how it came."""
 
 
-def report(context: WorkerContext, pid: int, reading: Reading, cause: str) -> None:
+def absolve_all(context: WorkerContext) -> None:
+    """Note that whatever runs here ends with its worker: it comes again, and for no fault of its own."""
+    for owner in blackbox.threads(context.folder):
+        reading = blackbox.read_any(context.folder, owner)
+        if reading is not None:
+            report(context, owner, reading, HARMLESS)
+
+
+def report(context: WorkerContext, owner: int | str, reading: Reading, cause: str) -> None:
     """Count a strike, or note that nothing is to blame; what cannot be written now is left for `Coroner`."""
     try:
         try:
@@ -31,13 +41,13 @@ def report(context: WorkerContext, pid: int, reading: Reading, cause: str) -> No
     except redis.RedisError as exc:
         logger.warning("A death (%s, batch %s) is reported later: %s", reading.guilty, reading.batch, exc)
         return
-    blackbox.remove(context.folder, pid)
+    blackbox.remove(context.folder, owner)
 
 
 def note(context: WorkerContext, reading: Reading, cause: str) -> None:
     """Count what a box says, and log it. Raises redis-py's errors; to repeat it counts once."""
     ttl = context.settings.batch_ttl_seconds
-    if reading.index == NOBODY:
+    if reading.index == NOBODY or cause == HARMLESS:
         strikes.absolve(context.redis, reading, ttl)
         return
     strike = strikes.record(context.redis, reading, cause, ttl)

@@ -23,6 +23,7 @@ from redis import RedisError
 
 from manycore.worker import executions
 from manycore.worker.context import WorkerContext, worker_context
+from manycore.worker.parent import deaths
 from manycore.worker.parent.leases import RENEWALS_PER_LEASE, Leases
 from manycore.worker.parent.request import ChunkRequest
 
@@ -57,6 +58,7 @@ class Drain:
             self._context.settings.stop_seconds,
         )
         _blame_nobody()
+        deaths.absolve_all(self._context)
         try:
             self._leases.let_go()
         except RedisError as exc:

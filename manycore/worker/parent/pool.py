@@ -4,20 +4,39 @@ Celery's own pool asks the kernel first which of its children's pipes can be wri
 children with epoll before each turn of the event loop, and takes them out after it, also in turns without anything to
 hand out. With 128 children that is 1 ms a turn, and a message takes three or four. A child that is idle has read its
 pipe empty, so it can be written to; a pipe that cannot after all, Celery's writer waits for as it always does.
+
+A signal that ends a process ends a child at once, under the note of what it runs.
 """
 
 from __future__ import annotations
 
+import signal
 from itertools import islice
 from typing import Any
 
 from celery.concurrency.asynpool import SCHED_STRATEGY_FAIR, AsynPool
+from celery.concurrency.asynpool import Worker as Main
 from celery.concurrency.prefork import TaskPool
+
+ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+class ChildMain(Main):
+    """What a child runs."""
+
+    def after_fork(self) -> None:
+        """billiard's handler raises `SystemExit` wherever the process is: in an item it would be what that item raised,
+        and whatever catches all would swallow it. So there is none: the kernel ends the process."""
+        super().after_fork()
+        for number in ENDING:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # the worker's own starter wants it so: nohup
+                signal.signal(number, signal.SIG_DFL)
 
 
 class Children(AsynPool):
     """Celery's pool of processes. What is overridden has public names; what is read has not: a test holds it."""
 
+    Worker = ChildMain
     _jobs_hub: Any = None
 
     def register_with_event_loop(self, hub: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from billiard.exceptions import WorkerLostError
 from celery.exceptions import Reject
+from celery.worker import state
 from celery.worker.request import Request
 from redis import RedisError
 
@@ -66,10 +67,15 @@ class ChunkRequest(Request):
         if isinstance(exc, MemoryError):
             exc_info.exception = NoMemory(exc)  # Celery would raise it, here in the parent
         elif isinstance(exc, LOST):
-            self._note_death(exc)
+            self._note_death(executions.HARMLESS if _stops() else cause_of(exc))
         elif isinstance(exc, Reject) and exc.requeue:
             self.note_end(executions.HARMLESS)
         return super().on_failure(exc_info, send_failed_event, return_ok)
+
+    def cancel(self, *args: Any, **kwargs: Any) -> None:
+        """End its process, since the worker stops at once."""
+        self._note_death(executions.HARMLESS)
+        super().cancel(*args, **kwargs)
 
     def send_event(self, type: str, **fields: Any) -> None:
         """Tell Flower; of a chunk, as it ended, which Celery takes for a success however many of its items failed."""
@@ -89,19 +95,25 @@ class ChunkRequest(Request):
         except RedisError as exc:
             logger.warning("The end of the call %s (%s) was not noted: %s", self.id, how, exc)
 
-    def _note_death(self, exc: BaseException) -> None:
+    def _note_death(self, cause: str) -> None:
         if self.delivery is None:
-            logger.error("The call %s (%s) lost its process (%s)", self.id, self.name, cause_of(exc))
-            self.note_end(cause_of(exc))
+            if cause != executions.HARMLESS:
+                logger.error("The call %s (%s) lost its process (%s)", self.id, self.name, cause)
+            self.note_end(cause)
             return
         context = worker_context(self.app)
         reading = blackbox.read_any(context.folder, self.worker_pid) if self.worker_pid else None
         if reading is not None and reading.chunk == self.id:
-            deaths.report(context, self.worker_pid, reading, cause_of(exc))
+            deaths.report(context, self.worker_pid, reading, cause)
 
     @property
     def _came_again(self) -> bool:
         return bool(self.delivery_info.get("redelivered"))
+
+
+def _stops() -> bool:
+    """Whether this worker was told to end. Who tells it may tell all of its processes (systemd, Slurm, a terminal)."""
+    return state.should_stop is not None or state.should_terminate is not None
 
 
 def cause_of(exc: BaseException) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import CancelledError
 from concurrent.futures import Future as ThreadFuture
 from itertools import islice
+from types import BuiltinMethodType, MethodType
 from typing import Any, TypeAlias
 
 from manycore.client import chunking
@@ -169,7 +170,7 @@ class SubmitSource:
             waiting = self._calls
             function, trace = (waiting[0][0], waiting[0][4]) if waiting else (None, ())
             calls: list[_Call] = []
-            while len(calls) < most and waiting and waiting[0][0] is function and waiting[0][4] == trace:
+            while len(calls) < most and waiting and _is_same(waiting[0][0], function) and waiting[0][4] == trace:
                 calls.append(waiting.popleft())
             return calls
 
@@ -198,6 +199,17 @@ class SubmitSource:
     def cut_off(self, error: BaseException) -> None:
         """Calls that wait are cancelled; their futures say so, not `error`."""
         self.give_back(CancelledError())
+
+
+def _is_same(one: object, other: object) -> bool:
+    """Whether two functions are one. A method is another object each time that it is asked for."""
+    if one is other:
+        return True
+    if type(one) is BuiltinMethodType:
+        return type(other) is BuiltinMethodType and one == other
+    if type(one) is not MethodType or type(other) is not MethodType:
+        return False
+    return one.__func__ is other.__func__ and one.__self__ is other.__self__  # not `==`: that may be foreign code
 
 
 class SentSource:

@@ -39,6 +39,28 @@ def test_waiting_calls_of_one_function_leave_together() -> None:
     assert cuts == [("first", [(1,), (2,)]), ("second", [(3,)]), ("first", [(4,)])]
 
 
+class Counter:
+    def count(self, _: int) -> None: ...
+
+    def __eq__(self, other: object) -> bool:
+        raise AssertionError("foreign code was run")
+
+    __hash__ = object.__hash__
+
+
+def test_calls_of_one_method_leave_together() -> None:
+    """Each time that it is asked for, it is another object."""
+    source, one, other, listed = SubmitSource(lambda _: Program("t", "cpu")), Counter(), Counter(), [1]
+    for function in [one.count, one.count, other.count, listed.append, listed.append, [1].append]:
+        source.add(function, (1,), {})
+    cuts = []
+    while source.ready():
+        cut = source.take(100)
+        assert cut is not None
+        cuts.append(len(cut[2]))
+    assert cuts == [2, 1, 2, 1]
+
+
 def test_no_more_calls_are_taken_than_asked_for() -> None:
     source = SubmitSource(named)
     for value in range(5):

@@ -5,6 +5,7 @@ An input that has to be pulled is for `pulled`; which is which, `inputs` decides
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import CancelledError
@@ -23,6 +24,8 @@ from manycore.protocol.tracing import Carried, carried
 MIN_SUBMIT_ITEMS = 200
 """Fewer waiting calls than this leave as one chunk; if they are long, the workers split it at once."""
 
+_PLACEHOLDER = getattr(functools, "Placeholder", object())
+"""What an argument of a partial call is that is given later (Python 3.14)."""
 SLICED = (list, tuple, range)
 """Parts of these are cut out as they are."""
 Taken: TypeAlias = tuple[Program, ItemOptions, Sequence[Any]]
@@ -129,6 +132,8 @@ class SubmitSource:
 
     def add(self, function: Callable[..., Any] | str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
         """Queue a call; its future is cancellable until it is taken. Raises `SourceClosed`."""
+        if type(function) is functools.partial:
+            function, args, kwargs = _whole(function, args, kwargs)
         future: Future[Any] = Future()
         trace = carried()
         with self._lock:
@@ -199,6 +204,18 @@ class SubmitSource:
     def cut_off(self, error: BaseException) -> None:
         """Calls that wait are cancelled; their futures say so, not `error`."""
         self.give_back(CancelledError())
+
+
+def _whole(
+    function: functools.partial[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+    """The call that a partial one is, which is what `run_in_executor` needs for keyword arguments.
+
+    Then each is no function of its own, to be sent alone, but one more call of the same.
+    """
+    if any(argument is _PLACEHOLDER for argument in function.args):
+        return function, args, kwargs
+    return function.func, function.args + args, {**function.keywords, **kwargs}
 
 
 def _is_same(one: object, other: object) -> bool:

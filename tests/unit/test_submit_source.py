@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import pytest
 
+from manycore.client import sources
 from manycore.client.sources import MIN_SUBMIT_ITEMS, SubmitSource
 from manycore.client.submits import Submits
 from manycore.errors import BatchCancelled, UnknownTask
@@ -59,6 +61,30 @@ def test_calls_of_one_method_leave_together() -> None:
         assert cut is not None
         cuts.append(len(cut[2]))
     assert cuts == [2, 1, 2, 1]
+
+
+class Named(partial):  # type: ignore[type-arg]
+    """Somebody's own kind of partial call: it may do anything when it is called."""
+
+
+def test_a_partial_call_is_one_of_its_function() -> None:
+    source = SubmitSource(named)
+    source.add(partial(partial(cast(Any, first), 1), 2), (3,), {})
+    source.add(partial(cast(Any, first), a=1, b=2), (), {"b": 3})
+    cut = source.take(100)
+    assert cut is not None
+    assert list(cut[2]) == [((1, 2, 3), {}), ((), {"a": 1, "b": 3})]
+
+
+def test_what_is_not_plainly_partial_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "_PLACEHOLDER", "later")
+    found: list[object] = []
+    source = SubmitSource(lambda function: found.append(function) or Program("t", "cpu"))  # type: ignore[func-returns-value]
+    functions = [Named(first, 1), partial(cast(Any, first), "later", 2)]
+    for function in functions:
+        source.add(function, (), {})
+        assert source.take(1) is not None
+    assert found == functions
 
 
 def test_no_more_calls_are_taken_than_asked_for() -> None:

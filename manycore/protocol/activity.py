@@ -47,18 +47,19 @@ class Activity:
 
 def activities(client: Any) -> list[Activity]:
     """Those of all live workers, by name. Raises redis-py's errors when the server is away."""
-    names = sorted(name.decode(errors="surrogateescape") for name in client.zrange(keys.WORKERS, 0, -1))
-    found = client.mget(map(keys.activity, names)) if names else []
+    names = sorted(client.zrange(keys.WORKERS, 0, -1))
+    found = client.mget([keys.of_worker(keys.activity, name) for name in names]) if names else []
     return [activity for name, text in zip(names, found, strict=True) if (activity := _read(name, text)) is not None]
 
 
-def _read(name: str, text: bytes | None) -> Activity | None:
+def _read(name: bytes, text: bytes | None) -> Activity | None:
     """One of them; None for what is not there, or is nobody's of ours."""
     try:
         said: Mapping[str, Any] = json.loads(text or b"")
         busy = tuple(map(_busy, said["busy"]))
         queues = tuple(map(str, said["queues"]))
-        return Activity(name, int(said["slots"]), queues, int(said["leases"]), int(said["memory"]), busy)
+        slots, leases, memory = int(said["slots"]), int(said["leases"]), int(said["memory"])
+        return Activity(name.decode(errors="replace"), slots, queues, leases, memory, busy)
     except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return None
 

@@ -156,7 +156,7 @@ def live_workers(client: redis.Redis) -> list[Worker]:
     found: Any = sorted(client.zrange(keys.WORKERS, 0, -1))
     pipe = client.pipeline(transaction=False)
     for name in found:
-        pipe.hgetall(keys.worker("").encode() + name)
+        pipe.hgetall(keys.of_worker(keys.worker, name))
     records = zip(found, pipe.execute(raise_on_error=False), strict=True)
     return [worker for name, record in records if record and (worker := _read(name, record)) is not None]
 

@@ -8,6 +8,7 @@ message was taken for lost); its client, or the worker on watch, sets the number
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
@@ -30,6 +31,7 @@ RECENT_SHARE = 0.25
 UNTOLD_SECONDS = 0.5
 """What ended since then may not have been told yet: a process tells of its items about twice a second."""
 READ_AT_ONCE = 500
+HALF = re.compile("[\ud800-\udfff]")
 State = Literal["running", "waiting", "detached", "orphaned", "done", "cancelled", "halted", "failed"]
 """`waiting`: its fleet has no worker. `orphaned`: its client is gone. `failed`: it could not go on."""
 
@@ -124,10 +126,15 @@ class Told(NamedTuple):
 def tell(pipe: Any, batch: str, ttl_seconds: int, told: Mapping[str, Any], teller: str | None = None) -> Told:
     """Queue on `pipe` what is to be told (`account.lua` says what can be); `execute` wants to know of it."""
     names = [keys.account(batch), keys.ACCOUNTS, *([keys.told(teller)] if teller else [])]
-    text = json.dumps(told, separators=(",", ":"))
-    told_as = Told(len(pipe), names, (ttl_seconds, MAX_ACCOUNTS, text))
+    told_as = Told(len(pipe), names, (ttl_seconds, MAX_ACCOUNTS, _written(told)))
     SCRIPT.queue(pipe, told_as.keys, told_as.args)
     return told_as
+
+
+def _written(told: Mapping[str, Any]) -> str:
+    """As JSON. Half of a surrogate pair, as a file's name may have it, is shown as its code: cjson would refuse it."""
+    text = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
+    return HALF.sub(lambda half: rf"\\u{ord(half[0]):x}", text)
 
 
 def execute(pipe: Any, told: Sequence[Told]) -> list[Any]:

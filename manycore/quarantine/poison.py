@@ -180,7 +180,7 @@ class PoisonItems:
 
 
 def item_id(batch: str, index: int) -> str:
-    return blake2b(f"{batch} {index}".encode(), digest_size=6).hexdigest()
+    return blake2b(f"{batch} {index}".encode(errors="surrogatepass"), digest_size=6).hexdigest()
 
 
 def surplus(held: Mapping[str, Held], now: float) -> list[str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from math import isfinite
 from typing import Any
 
 from manycore.protocol import keys
+from manycore.protocol.junk import UNREADABLE, number, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +58,20 @@ def _read(name: bytes, text: bytes | None) -> Activity | None:
         said: Mapping[str, Any] = json.loads(text or b"")
         busy = tuple(map(_busy, said["busy"]))
         queues = tuple(map(str, said["queues"]))
-        slots, leases, memory = int(said["slots"]), int(said["leases"]), int(said["memory"])
+        slots, leases, memory = whole(said["slots"]), whole(said["leases"]), whole(said["memory"])
         return Activity(name.decode(errors="replace"), slots, queues, leases, memory, busy)
-    except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
+    except UNREADABLE:
         return None
 
 
 def _busy(slot: Mapping[str, Any]) -> Busy:
     """What a slot does, each part of its own type: anybody can have written it."""
-    batch, item, since = slot["batch"], slot["item"], float(slot["since"])
-    if not isfinite(since):
-        raise ValueError(since)
+    batch, item = slot["batch"], slot["item"]
     return Busy(
-        int(slot["process"]),
+        whole(slot["process"]),
         str(slot["task"]),
-        since,
+        number(slot["since"]),
         None if batch is None else str(batch),
         str(slot["items"]),
-        None if item is None else int(item),
+        None if item is None else whole(item),
     )

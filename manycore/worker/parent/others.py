@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 
 from manycore.protocol import keys
+from manycore.protocol.junk import UNREADABLE
 from manycore.worker.context import WorkerContext
 
 MOST_ASKED = 8
@@ -45,5 +46,5 @@ class Others:
     def _shares(self, queues: bytes) -> bool:
         try:
             return not self._queues.isdisjoint(json.loads(queues))
-        except (ValueError, TypeError, RecursionError):  # what no worker has written
+        except UNREADABLE:
             return True

@@ -17,6 +17,7 @@ from manycore.errors import PackageMissing
 from manycore.protocol import keys
 from manycore.protocol.broker import AWAY
 from manycore.protocol.inventory import Inventory, version_of
+from manycore.protocol.junk import UNREADABLE
 from manycore.protocol.roster import Roster, Worker
 
 logger = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ class Packages:
             try:
                 text: Any = self._redis.get(keys.inventory(digest))
                 held = Inventory.read(text) if text is not None else None
-            except (*AWAY, redis.RedisError, ValueError, LookupError, TypeError) as exc:
+            except (*AWAY, redis.RedisError, *UNREADABLE) as exc:
                 logger.debug("An inventory cannot be had: %s", exc)
             if held is not None:
                 self._inventories[digest] = held

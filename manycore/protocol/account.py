@@ -8,14 +8,15 @@ message was taken for lost); its client, or the worker on watch, sets the number
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite
 from typing import Any, Literal, NamedTuple
 
 from redis.exceptions import NoScriptError
 
 from manycore.protocol import keys
+from manycore.protocol.junk import UNREADABLE, number, whole
 from manycore.protocol.message import Chunk
 from manycore.protocol.script import Script
 
@@ -30,6 +31,7 @@ RECENT_SHARE = 0.25
 UNTOLD_SECONDS = 0.5
 """What ended since then may not have been told yet: a process tells of its items about twice a second."""
 READ_AT_ONCE = 500
+HALF = re.compile("[\ud800-\udfff]")
 State = Literal["running", "waiting", "detached", "orphaned", "done", "cancelled", "halted", "failed"]
 """`waiting`: its fleet has no worker. `orphaned`: its client is gone. `failed`: it could not go on."""
 
@@ -124,10 +126,15 @@ class Told(NamedTuple):
 def tell(pipe: Any, batch: str, ttl_seconds: int, told: Mapping[str, Any], teller: str | None = None) -> Told:
     """Queue on `pipe` what is to be told (`account.lua` says what can be); `execute` wants to know of it."""
     names = [keys.account(batch), keys.ACCOUNTS, *([keys.told(teller)] if teller else [])]
-    text = json.dumps(told, separators=(",", ":"))
-    told_as = Told(len(pipe), names, (ttl_seconds, MAX_ACCOUNTS, text))
+    told_as = Told(len(pipe), names, (ttl_seconds, MAX_ACCOUNTS, _written(told)))
     SCRIPT.queue(pipe, told_as.keys, told_as.args)
     return told_as
+
+
+def _written(told: Mapping[str, Any]) -> str:
+    """As JSON. Half of a surrogate pair, as a file's name may have it, is shown as its code: cjson would refuse it."""
+    text = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
+    return HALF.sub(lambda half: rf"\\u{ord(half[0]):x}", text)
 
 
 def execute(pipe: Any, told: Sequence[Told]) -> list[Any]:
@@ -215,7 +222,7 @@ def parse(batch: str, fields: Mapping[bytes, bytes]) -> Account:
     """An account from its hash; what is not there, or is nobody's of ours, counts as nothing."""
     texts = {name.decode(errors="replace"): value.decode(errors="replace") for name, value in fields.items()}
     step = _number(texts.get("step"), 1.0)
-    points = sorted((int(at), int(_number(done))) for at, done in _numbered(texts, "at:"))
+    points = sorted(_numbered(texts, "at:"))
     return Account(
         id=batch,
         task=texts.get("task", ""),
@@ -235,7 +242,7 @@ def parse(batch: str, fields: Mapping[bytes, bytes]) -> Account:
         end=texts.get("end"),  # type: ignore[arg-type]
         call=texts.get("call", ""),
         run_seconds=_number(texts.get("ran")) / 1e6,
-        seconds={int(bucket): int(_number(count)) for bucket, count in _numbered(texts, "s:")},
+        seconds=dict(_numbered(texts, "s:")),
         errors={name: (int(_number(n)), texts.get(f"trace:{name}", "")) for name, n in _beginning(texts, "error:")},
         points=tuple(((at + 1) * step, done) for at, done in points),
     )
@@ -245,13 +252,17 @@ def _beginning(texts: Mapping[str, str], start: str) -> Iterator[tuple[str, str]
     return ((name.removeprefix(start), value) for name, value in texts.items() if name.startswith(start))
 
 
-def _numbered(texts: Mapping[str, str], start: str) -> Iterator[tuple[str, str]]:
-    return ((name, value) for name, value in _beginning(texts, start) if name.removeprefix("-").isdecimal())
+def _numbered(texts: Mapping[str, str], start: str) -> Iterator[tuple[int, int]]:
+    for name, value in _beginning(texts, start):
+        try:
+            place = whole(name)
+        except UNREADABLE:
+            continue
+        yield place, int(_number(value))
 
 
 def _number(text: str | None, default: float = 0.0) -> float:
     try:
-        number = float(text or default)
-    except ValueError:
+        return number(text or default)
+    except UNREADABLE:
         return default
-    return number if isfinite(number) else default

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from math import isfinite
 from typing import Any
 
 from manycore.protocol import keys
+from manycore.protocol.junk import UNREADABLE, number, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,32 +47,31 @@ class Activity:
 
 def activities(client: Any) -> list[Activity]:
     """Those of all live workers, by name. Raises redis-py's errors when the server is away."""
-    names = sorted(name.decode(errors="surrogateescape") for name in client.zrange(keys.WORKERS, 0, -1))
-    found = client.mget(map(keys.activity, names)) if names else []
+    names = sorted(client.zrange(keys.WORKERS, 0, -1))
+    found = client.mget([keys.of_worker(keys.activity, name) for name in names]) if names else []
     return [activity for name, text in zip(names, found, strict=True) if (activity := _read(name, text)) is not None]
 
 
-def _read(name: str, text: bytes | None) -> Activity | None:
+def _read(name: bytes, text: bytes | None) -> Activity | None:
     """One of them; None for what is not there, or is nobody's of ours."""
     try:
         said: Mapping[str, Any] = json.loads(text or b"")
         busy = tuple(map(_busy, said["busy"]))
         queues = tuple(map(str, said["queues"]))
-        return Activity(name, int(said["slots"]), queues, int(said["leases"]), int(said["memory"]), busy)
-    except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
+        slots, leases, memory = whole(said["slots"]), whole(said["leases"]), whole(said["memory"])
+        return Activity(name.decode(errors="replace"), slots, queues, leases, memory, busy)
+    except UNREADABLE:
         return None
 
 
 def _busy(slot: Mapping[str, Any]) -> Busy:
     """What a slot does, each part of its own type: anybody can have written it."""
-    batch, item, since = slot["batch"], slot["item"], float(slot["since"])
-    if not isfinite(since):
-        raise ValueError(since)
+    batch, item = slot["batch"], slot["item"]
     return Busy(
-        int(slot["process"]),
+        whole(slot["process"]),
         str(slot["task"]),
-        since,
+        number(slot["since"]),
         None if batch is None else str(batch),
         str(slot["items"]),
-        None if item is None else int(item),
+        None if item is None else whole(item),
     )

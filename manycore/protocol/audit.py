@@ -17,6 +17,7 @@ import redis
 from manycore.errors import MessageRefused
 from manycore.protocol import keys
 from manycore.protocol.broker import PRIORITY_SUFFIXES, UNACKED
+from manycore.protocol.junk import UNREADABLE
 from manycore.protocol.message import Chunk, open_chunk
 from manycore.protocol.ranges import RangeSet
 from manycore.protocol.resume import Resume
@@ -55,7 +56,7 @@ class Auditor:
     def _open(self, message: Any) -> Chunk | None:
         try:
             return open_chunk(self._keyring, b64decode(message["body"]))[0]
-        except (MessageRefused, KeyError, ValueError, TypeError):
+        except (MessageRefused, *UNREADABLE):
             return None  # somebody else's, or nobody's: it covers no item of ours
 
     def _left_of(self, chunks: list[Chunk]) -> list[Chunk]:
@@ -74,7 +75,7 @@ def _parsed(message: bytes) -> Any:
     """A message as kombu wrote it; None for what nobody of ours wrote."""
     try:
         return json.loads(message)
-    except (ValueError, RecursionError):
+    except UNREADABLE:
         return None
 
 

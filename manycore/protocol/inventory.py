@@ -31,7 +31,7 @@ class Inventory:
 
     @classmethod
     def read(cls, text: bytes) -> Inventory:
-        """Raises `ValueError` for what is none."""
+        """Raises one of `UNREADABLE` for what is none."""
         found = json.loads(text)
         if not isinstance(found, dict):
             raise ValueError("it is no inventory")

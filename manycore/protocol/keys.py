@@ -42,6 +42,7 @@ The broker's own keys (the queues, `manycore-unacked*`, `_kombu.binding.*`) are 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from urllib.parse import quote, unquote
 
@@ -160,6 +161,11 @@ def activity(name: str) -> str:
 
 def worker(name: str) -> str:
     return f"mc:worker:{name}"
+
+
+def of_worker(kind: Callable[[str], str], name: bytes) -> bytes:
+    """The key of a worker whose name stands in the index: anybody can have written it, so it may be no text."""
+    return kind("").encode() + name
 
 
 def inventory(digest: str) -> str:

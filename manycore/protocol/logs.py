@@ -17,6 +17,7 @@ import redis
 
 from manycore.protocol import keys
 from manycore.protocol.account import Told
+from manycore.protocol.junk import UNREADABLE, moment, whole
 from manycore.protocol.script import Script
 
 SCRIPT = Script(__package__, "logs")
@@ -116,9 +117,9 @@ class LogReader:
         """Those of an entry. What cannot be read, somebody else wrote: it is left out."""
         try:
             told = json.loads(fields[b"l"])
-            run, number, worker, attempt = str(told["r"]), int(told["s"]), str(told["w"]), int(told["n"])
+            run, number, worker, attempt = str(told["r"]), whole(told["s"]), str(told["w"]), whole(told["n"])
             pieces = [_piece(raw) for raw in told["p"]]
-        except (LookupError, TypeError, ValueError, OverflowError, RecursionError):
+        except UNREADABLE:
             return
         if number <= self._seen.get(run, 0):
             return
@@ -133,12 +134,12 @@ def _piece(raw: Sequence[Any]) -> Piece:
     level, logger = (*more, "", "")[:2]
     if stream not in STREAMS:
         raise ValueError(stream)
-    return Piece(None if index is None else int(index), float(time), stream, str(text), str(level), str(logger))
+    return Piece(None if index is None else whole(index), moment(time), stream, str(text), str(level), str(logger))
 
 
 def _lost_before(fields: dict[bytes, bytes]) -> int:
     """How many bytes of the log had been written before this entry."""
     try:
-        return int(fields[b"b"]) - len(fields[b"l"])
-    except (LookupError, ValueError):
+        return whole(fields[b"b"]) - len(fields[b"l"])
+    except UNREADABLE:
         return 0

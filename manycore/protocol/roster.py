@@ -17,6 +17,7 @@ from manycore.errors import SigningKeyMismatch, SigningKeyUnknown
 from manycore.protocol import keys, python
 from manycore.protocol.broker import AWAY
 from manycore.protocol.edition import Edition
+from manycore.protocol.junk import UNREADABLE, whole
 from manycore.protocol.python import Python
 from manycore.protocol.signing import Keyring
 
@@ -156,7 +157,7 @@ def live_workers(client: redis.Redis) -> list[Worker]:
     found: Any = sorted(client.zrange(keys.WORKERS, 0, -1))
     pipe = client.pipeline(transaction=False)
     for name in found:
-        pipe.hgetall(keys.worker("").encode() + name)
+        pipe.hgetall(keys.of_worker(keys.worker, name))
     records = zip(found, pipe.execute(raise_on_error=False), strict=True)
     return [worker for name, record in records if record and (worker := _read(name, record)) is not None]
 
@@ -165,13 +166,13 @@ def _read(name: bytes, record: Any) -> Worker | None:
     """One worker; None for a record of another version, or of nobody of ours: it must keep no client out."""
     try:
         return _parse(name, record)
-    except (KeyError, ValueError, TypeError, AttributeError) as exc:
-        logger.warning("The record of the worker %.100r cannot be read (%r); it is left out", name, exc)
+    except UNREADABLE as exc:
+        logger.warning("The record of the worker %.100r cannot be read (%.300r); it is left out", name, exc)
         return None
 
 
 def _parse(name: bytes, fields: dict[bytes, bytes]) -> Worker:
-    slots, tasks = int(fields[b"slots"]), json.loads(fields[b"tasks"])
+    slots, tasks = whole(fields[b"slots"]), json.loads(fields[b"tasks"])
     if not 0 < slots <= MAX_SLOTS:
         raise ValueError(f"{slots} slots")
     return Worker(
@@ -185,14 +186,14 @@ def _parse(name: bytes, fields: dict[bytes, bytes]) -> Worker:
         {module: Edition(*held) for module, held in json.loads(fields[b"editions"]).items()},
         name.decode(errors="replace"),
         fields.get(b"inventory", b"").decode(),
-        int(fields.get(b"busy", 0)),
-        {str(what): int(count) for what, count in json.loads(fields.get(b"counts", b"{}")).items()},
+        whole(fields.get(b"busy", 0)),
+        {str(what): whole(count) for what, count in json.loads(fields.get(b"counts", b"{}")).items()},
         _room(json.loads(fields.get(b"objects", b"null"))),
     )
 
 
 def _room(found: Any) -> Room | None:
-    return None if found is None else Room(str(found[0]), int(found[1]), int(found[2]))
+    return None if found is None else Room(str(found[0]), whole(found[1]), whole(found[2]))
 
 
 def _texts(found: Iterable[Any]) -> tuple[str, ...]:

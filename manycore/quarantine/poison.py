@@ -16,6 +16,7 @@ from redis import Redis
 
 from manycore.errors import MessageRefused
 from manycore.protocol import keys, signing
+from manycore.protocol.junk import UNREADABLE, moment, whole
 from manycore.protocol.message import Chunk, open_chunk, seal_chunk
 from manycore.protocol.signing import Keyring
 
@@ -117,8 +118,8 @@ class Held(NamedTuple):
         """What nobody of ours wrote is of no age: it is the first to leave."""
         try:
             when, size, queue, *cause = json.loads(text)
-            return cls(float(when), int(size), str(queue), *map(str, cause[:1]))
-        except (ValueError, TypeError):
+            return cls(moment(when), whole(size), str(queue), *map(str, cause[:1]))
+        except UNREADABLE:
             return cls(0.0, 0, "")
 
 
@@ -180,7 +181,7 @@ class PoisonItems:
 
 
 def item_id(batch: str, index: int) -> str:
-    return blake2b(f"{batch} {index}".encode(), digest_size=6).hexdigest()
+    return blake2b(f"{batch} {index}".encode(errors="surrogatepass"), digest_size=6).hexdigest()
 
 
 def surplus(held: Mapping[str, Held], now: float) -> list[str]:

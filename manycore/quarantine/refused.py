@@ -13,13 +13,12 @@ from typing import Any
 from redis import Redis
 
 from manycore.protocol import keys
+from manycore.protocol.junk import LATEST
 
 MAX_ENTRIES = 1000
 SAMPLE_BYTES = 512
 TEXT_BYTES = 256
 MAX_DIGITS = 19
-LATEST = 253_402_300_000.0
-"""Near the end of the year 9999, the last that a date can have."""
 MAX_ENTRY_BYTES = SAMPLE_BYTES + 3 * TEXT_BYTES + 128
 KINDS = {
     "limit is": "too large",

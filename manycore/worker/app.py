@@ -29,7 +29,7 @@ from manycore.worker.child.world import allow_children
 from manycore.worker.context import WorkerApp, WorkerContext, worker_context
 from manycore.worker.packages import have_extra
 from manycore.worker.parent import desk, transport
-from manycore.worker.parent.drain import DrainStep
+from manycore.worker.parent.drain import DrainStep, HeldStep
 from manycore.worker.parent.events import EventsStep
 from manycore.worker.parent.heartbeat import HeartbeatStep
 from manycore.worker.parent.leases import LeaseStep
@@ -71,7 +71,8 @@ def create_worker_app(settings: Settings | None = None) -> WorkerApp:
         worker_send_task_events=True,
     )
     app.context = WorkerContext(app, settings, keyring)
-    app.steps["consumer"] |= {DrainStep, EventsStep, HeartbeatStep, LeaseStep, ReaperStep, ReconnectStep}
+    app.steps["worker"].add(DrainStep)
+    app.steps["consumer"] |= {EventsStep, HeartbeatStep, HeldStep, LeaseStep, ReaperStep, ReconnectStep}
     app.steps["consumer"] |= {TerminateStep, WatchStep}
     have_extra(settings)
     if settings.allow_functions:

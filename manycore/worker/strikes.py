@@ -16,6 +16,7 @@ from redis import Redis
 
 from manycore.errors import ItemTimeout, ManycoreError, WorkerCrashed
 from manycore.protocol import keys
+from manycore.protocol.junk import UNREADABLE
 from manycore.protocol.message import Chunk
 from manycore.protocol.script import Script
 from manycore.worker.blackbox import SETUP, Reading, step_field
@@ -118,5 +119,5 @@ def _strike(fields: dict[bytes, bytes], subject: bytes) -> Strike | None:
     try:
         facts = json.loads(fields[subject])
         return Strike(deaths, str(facts["cause"]), str(facts["trace"]))
-    except (LookupError, ValueError, TypeError):
+    except UNREADABLE:
         return None

@@ -12,6 +12,7 @@ from manycore.protocol.activity import activities
 from manycore.protocol.broker import PRIORITY_SUFFIXES
 from manycore.protocol.clock import ServerClock
 from manycore.protocol.envelope import SENT
+from manycore.protocol.junk import UNREADABLE, moment
 
 
 class Queues:
@@ -53,6 +54,6 @@ class Queues:
 def sent_at(message: bytes | None) -> float | None:
     """When a message was sent (epoch seconds), as its header says; plain Celery's does not."""
     try:
-        return float(json.loads(message or b"")["headers"][SENT])
-    except (ValueError, KeyError, TypeError, RecursionError):
+        return moment(json.loads(message or b"")["headers"][SENT])
+    except UNREADABLE:
         return None

@@ -52,6 +52,34 @@ def test_a_batch_without_a_name_is_listed_with_what_came_of_it(cluster: Cluster)
     assert found.points[-1][1] == 200
 
 
+def complain(text: str) -> None:
+    raise KeyError(text) if text.isascii() else ValueError(text)
+
+
+def test_an_error_with_half_of_a_surrogate_pair_counts_like_others(cluster: Cluster) -> None:
+    """As the name of a file has it that is no text. Of the items beside it nothing was told either."""
+    batch = cluster.batch(complain, ["caf\udce9", "plain"])
+    batch.gather(return_exceptions=True)
+    found = ended(cluster, batch.id)
+    assert (found.done, found.failed) == (2, 2)
+    assert r"caf\udce9" in found.errors["ValueError"][1]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\ud83d\ude00", r"\ud83d\ude00"),
+        ('\\"\udfff\\"', '\\"' + r"\udfff" + '\\"'),
+        ("\U0001f600é\0", "\U0001f600é\0"),
+    ],
+)
+def test_any_text_can_be_told(client: redis.Redis, text: str, shown: str) -> None:
+    tell(client, "texts", {"set": {"call": text}, "counts": {"failed": 1}, "errors": {text: (1, text)}})
+    told = found(client, "texts")
+    assert (told.call, told.errors[shown][1]) == (shown, shown)
+    account.remove(client, "texts")
+
+
 def test_it_counts_while_it_runs(cluster: Cluster) -> None:
     batch = cluster.batch(busy, [0.05] * 100)
     wait_until(lambda: any(a.id == batch.id and 0 < a.done < 100 for a in cluster.batches()), "some items are counted")

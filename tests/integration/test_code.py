@@ -14,7 +14,7 @@ import pytest
 
 from manycore import Cluster, Code
 from manycore.client.edits import MANY_FILES, MANY_LOOKS
-from manycore.errors import FunctionsNotAllowed, NotUnpicklable
+from manycore.errors import FunctionsNotAllowed, NotUnpicklable, WorkerCrashed
 from tests.integration.conftest import Server
 from tests.programs import PRINTS, PROGRAMS, run, two_clients, write
 
@@ -93,6 +93,21 @@ def test_an_edit_is_seen_by_the_next_of_many_calls(
     for answer in (0, 11, 222):
         (tmp_path / "project/helper_0.py").write_text(f"ANSWER = {answer}\n")
         assert {cluster.submit(function).result(timeout=20) for _ in range(3 * MANY_LOOKS)} == {answer}
+
+
+def test_what_a_cleaner_took_of_the_code_is_there_again(
+    start_worker: StartWorker, connect: Callable[..., Cluster], module: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    """The folder stays, without its files: every process that began later ended its items in ModuleNotFoundError."""
+    start_worker(slots=1)
+    cluster = connect()
+    version = module("import os\ndef f(n):\n    return n or os.kill(os.getpid(), 9)\n")
+    assert cluster.submit(version.f, 1).result(timeout=20) == 1
+    (file,) = tmp_path.glob("manycore-worker-*/code/*/edited.py")
+    file.unlink()
+    with pytest.raises(WorkerCrashed):
+        cluster.submit(version.f, 0).result(timeout=20)
+    assert cluster.submit(version.f, 2).result(timeout=20) == 2
 
 
 def test_a_batch_under_way_goes_on_with_its_own_code(

@@ -16,12 +16,14 @@ import redis
 
 from manycore import Batch, Cluster
 from manycore.errors import ManycoreError, WorkerCrashed
+from manycore.metrics.collector import ClusterCollector
 from manycore.protocol import keys
 from manycore.protocol.store import Store
 from manycore.quarantine import Quarantine
 from tests.functions import hold_while, leave, square
 from tests.integration.conftest import Server, serving, workers_of
 from tests.probe import Probe
+from tests.strange import NONE_OF_OURS
 from tests.waiting import wait_until
 
 Plant = Callable[[Any, str], object]
@@ -197,6 +199,34 @@ def test_junk_that_concerns_all_is_got_over(
         quarantine.purge()
     batch.delete()
     scene.goes_on()
+
+
+@pytest.mark.parametrize("text", [*NONE_OF_OURS, b"[" * 100_000], ids=lambda text: text[:9].decode())
+def test_numbers_that_none_of_us_writes_keep_nobody_out(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, text: bytes
+) -> None:
+    """In an account, in the index of the quarantine and in the record of a worker: who reads all goes on."""
+    client, name = scene.client, uuid4().hex
+    record = client.hgetall(next(client.scan_iter("mc:worker:test0*")))
+    pipe = client.pipeline()
+    pipe.hset(keys.account(name), mapping=dict.fromkeys((b"started", b"total", b"s:" + text, b"at:" + text), text))
+    pipe.zadd(keys.ACCOUNTS, {keys.account(name): 1e10})
+    pipe.hset(keys.QUARANTINE_ITEMS, name, b'[1, %s, "cpu"]' % text)
+    pipe.hset(keys.worker(name), mapping=record | {b"objects": b'["home", %s, 1]' % text, b"busy": text})
+    pipe.zadd(keys.WORKERS, {name: 1e10})
+    pipe.execute()
+    monkeypatch.setenv("MANYCORE_KEY", scene.server.key)
+    try:
+        with Cluster(scene.server.url) as cluster, Quarantine(scene.server.url) as quarantine:
+            assert cluster.submit(square, 3).result(timeout=20) == 9
+            assert name in {batch.id for batch in cluster.batches()}
+            assert isinstance(quarantine.newest(), list)
+        told = {metric.name for metric in ClusterCollector(client).collect()}
+        assert "manycore_redis_round_trip_seconds" in told, "the last one, so all were told"
+        scene.goes_on()
+    finally:
+        client.unlink(keys.account(name), keys.worker(name), keys.QUARANTINE_ITEMS)
+        client.zrem(keys.WORKERS, name), client.zrem(keys.ACCOUNTS, keys.account(name))
 
 
 def test_what_is_of_the_right_type_is_not_taken_away(scene: Scene) -> None:

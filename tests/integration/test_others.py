@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from manycore import Cluster
 from manycore.protocol import keys
+from manycore.protocol.activity import activities
 from manycore.protocol.broker import connect
 from manycore.protocol.settings import Settings
 from manycore.worker.noticeboard import Noticeboard
 from manycore.worker.parent.others import MOST_ASKED, SURE, Others
 from tests.integration.conftest import Server
+from tests.waiting import wait_until
 
 ME = b"me@here"
+NO_TEXT = b"\xff"
 
 
 @pytest.fixture
 def store(server: Server) -> Iterator[Any]:
     store = connect(Settings(url=server.url, key=server.key))
     yield store
-    store.delete(*(keys.worker(f"other{number}") for number in range(3)))
+    store.delete(keys.worker("other0"), keys.of_worker(keys.worker, NO_TEXT))
     store.close()
 
 
@@ -80,6 +84,25 @@ def test_a_key_of_another_type_is_no_worker(others: Others, board: Noticeboard, 
     for _ in range(SURE):
         others.look([ME, b"other0"])
     assert not board.has_others
+
+
+def test_a_name_that_is_no_text_is_one_like_others(others: Others, board: Noticeboard, store: Any) -> None:
+    """It may stand in the index: then no worker would start, and nobody could look."""
+    board.say_others(False)
+    store.hset(keys.of_worker(keys.worker, NO_TEXT), "queues", json.dumps(["cpu"]))
+    others.look([NO_TEXT, ME])
+    assert board.has_others
+
+
+def test_with_such_a_name_in_the_index_a_worker_starts_and_all_can_look(
+    store: Any, start_worker: Callable[..., Any], connect: Callable[..., Cluster]
+) -> None:
+    store.zadd(keys.WORKERS, {NO_TEXT: 1e18})
+    store.set(keys.of_worker(keys.activity, NO_TEXT), "?", ex=60)
+    worker = start_worker()
+    assert connect().submit(abs, -1).result(timeout=20) == 1
+    wait_until(lambda: [told.slots for told in activities(store)] == [1], "it is told of")
+    assert worker.poll() is None
 
 
 def test_of_many_none_is_asked(others: Others, board: Noticeboard) -> None:

@@ -17,7 +17,7 @@ import redis
 from manycore import Cluster
 from manycore.errors import ConnectionFailed, ServerFull
 from manycore.plain import celery_app
-from tests.functions import busy, square
+from tests.functions import busy, sleeps, square
 from tests.integration.conftest import Server
 from tests.probe import Probe
 from tests.waiting import wait_until
@@ -251,3 +251,31 @@ def test_a_worker_that_starts_on_a_full_server_waits_for_room(
 
 def log_of_worker(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.glob("*.log"))
+
+
+@contextmanager
+def killed(server: Server) -> Iterator[None]:
+    server.process.kill()
+    server.process.wait()
+    yield
+
+
+@pytest.mark.parametrize("away", [killed, stopped])
+@pytest.mark.parametrize("runs", [True, False])
+def test_a_worker_that_is_told_to_stop_meanwhile_keeps_its_time(
+    server: Server, start_worker: StartWorker, connect: Connect, tmp_path: Path, away: Any, runs: bool
+) -> None:
+    """What runs may take for ever, and so may the server. A lost connection stops Celery's consumer: that is no end."""
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    worker, log = start_worker(stop_seconds="0.5"), next(tmp_path.glob("test0*.log"))
+    cluster = connect()
+    assert cluster.submit(abs, -1).result(timeout=20) == 1
+    if runs:
+        cluster.submit(sleeps, str(begun), 600)
+        wait_until(lambda: list(begun.iterdir()), "it runs")
+    with away(server):
+        if away is killed:
+            wait_until(lambda: "Trying again" in log.read_text(), "the worker has lost its connection")
+        worker.send_signal(signal.SIGTERM)
+        worker.wait(timeout=15)

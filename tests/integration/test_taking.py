@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from celery import Celery
 
+from manycore import Cluster
 from manycore.plain import celery_app
 from manycore.protocol import keys
 from manycore.protocol.broker import UNACKED, UNACKED_INDEX
@@ -108,7 +109,7 @@ def test_half_of_what_waits_is_taken_at_once_and_each_message_is_recorded(server
 
     def take(most: int, tag: str) -> Any:
         names = [UNACKED, UNACKED_INDEX, *lists, bell]
-        return TAKE.run(client, names, [tag, 60, most, *['"q"'] * len(lists)])
+        return TAKE.run(client, names, [tag, 60, most, "", *['"q"'] * len(lists)])
 
     client.lpush("q", *range(9))
     client.lpush("q:low", "low")
@@ -127,6 +128,46 @@ def test_half_of_what_waits_is_taken_at_once_and_each_message_is_recorded(server
     assert not client.exists(bell)
     client.lpush("q", *["m" * 600_000] * 8)
     assert len(take(8, "h")) == 2 * 2, "no further one once they are large together"
+
+
+def test_what_is_for_others_stays_where_it_is_and_what_is_behind_it_is_taken(server: Server) -> None:
+    client: Any = server.client()
+    lists, bell = ["q", "q:low"], keys.bell("q")
+    theirs, late = '{"headers":{"task":"theirs"}}', '{"headers": {"task": "late"}}'
+    marks = '"task":"theirs"\n"task": "late"'
+
+    def take(most: int, tag: str) -> Any:
+        names = [UNACKED, UNACKED_INDEX, *lists, bell]
+        return TAKE.run(client, names, [tag, 60, most, marks, *['"q"'] * len(lists)])
+
+    client.lpush("q", theirs, late, "1", theirs, "2", "2", late)
+    client.lpush("q:low", theirs, "low")
+    assert take(1, "a") == [b"q", b"1"]
+    assert take(2, "b") == [b"q", b"2", b"q", b"2"]
+    assert client.zcard(bell) == 1
+    assert take(8, "c") == [b"q:low", b"low"]
+    client.delete(bell)
+    assert take(8, "e") == []
+    assert client.zcard(bell) == 1, "another worker is woken"
+    assert [message.decode() for message in client.lrange("q", 0, -1)] == [late, theirs, late, theirs]
+    assert client.hlen(UNACKED) == 4
+    client.delete(*lists)
+    assert take(8, "f") is None
+
+
+def test_a_worker_gets_at_what_is_behind_the_tasks_of_others(
+    server: Server, start_worker: StartWorker, connect: Callable[..., Cluster], app: Celery, tmp_path: Path
+) -> None:
+    """A machine that has joined without the tasks of the others; they are busy, and their messages wait."""
+    start_worker(tasks="tests.functions")
+    calls = [app.send_task("tests.functions.long_task", (str(tmp_path), 600), queue="cpu") for _ in range(8)]
+    wait_until((tmp_path / "0").exists, "one runs")
+    start_worker(slots=2)
+    cluster = connect()
+    for number in range(8):
+        assert cluster.submit(abs, -number).result(timeout=20) == number
+    assert [call.state for call in calls] == ["PENDING"] * 8
+    assert (tmp_path / "0").read_text() == "x", "the others wait for whom they are for"
 
 
 @pytest.mark.parametrize("options", FLEETS.values(), ids=FLEETS.keys())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from manycore.protocol import keys
 from manycore.worker.parent import heartbeat
-from manycore.worker.parent.heartbeat import HeartbeatStep
+from manycore.worker.parent.heartbeat import Heartbeat, HeartbeatStep
 
 
 @pytest.mark.parametrize("is_private", [True, False])
@@ -33,3 +34,17 @@ def test_stock_is_taken_for_clients_that_may_have_other_packages(
     )
     assert HeartbeatStep(consumer).begin(consumer)[0] == keys.HEARTBEAT_SECONDS
     assert done == (["beat"] if is_private else ["beat", "stock"])
+
+
+def test_a_beat_that_fails_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """The first is a step of the worker's start: what it raises would end that, with exit code 0."""
+    context: Any = SimpleNamespace(
+        app=SimpleNamespace(tasks={}),
+        keyring=SimpleNamespace(ids=["id"]),
+        settings=SimpleNamespace(allow_functions=True),
+        clock=SimpleNamespace(now=lambda: 1 / 0),
+    )
+    with caplog.at_level(logging.ERROR):
+        Heartbeat(context, "w0", 1, []).beat()
+    assert "The heartbeat failed" in caplog.text
+    assert "ZeroDivisionError" in caplog.text

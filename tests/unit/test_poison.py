@@ -14,6 +14,7 @@ from manycore.protocol.message import Chunk, ItemOptions
 from manycore.protocol.signing import Keyring, generate_key
 from manycore.quarantine import poison
 from manycore.quarantine.poison import Held, Poison, item_id, surplus
+from tests.strange import NONE_OF_OURS
 
 KEYRING = Keyring.parse("k" * 32)
 NOW = 1e9
@@ -39,7 +40,14 @@ def test_all_stay_while_there_is_room() -> None:
     assert surplus({str(n): Held(NOW - n, 10, "cpu") for n in range(poison.MAX_ITEMS)}, NOW) == []
 
 
-@pytest.mark.parametrize("text", [b"", b"[]", b"{", b"[1]", b'["x", 1, "cpu"]', b"\xff", b"null", b"[1, null, 2]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(b"", b"[]", b"{", b"[1]", b'["x", 1, "cpu"]', b"\xff", b"null", b"[1, null, 2]", b"[" * 100_000),
+        *(b'[1, %s, "cpu"]' % number for number in NONE_OF_OURS),
+        *(b'[%s, 1, "cpu"]' % number for number in NONE_OF_OURS),
+    ],
+)
 def test_what_nobody_of_ours_wrote_is_the_first_to_leave(text: bytes) -> None:
     assert surplus({"x": Held.parse(text)}, NOW) == ["x"]
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib
+import os
+import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -200,6 +203,58 @@ def test_one_that_is_in_use_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     user.path("a", lambda: {"m.py": b"0123456789"})
     CodeStore(tmp_path / "code").path("b", lambda: {"m.py": b"0123456789"})
     assert (tmp_path / "code" / "a" / "m.py").exists()
+
+
+def emptied(folder: Path) -> None:
+    shutil.rmtree(folder / "a" / "package")
+    (folder / "a" / "m.py").unlink()
+
+
+TAKEN: dict[str, Callable[[Path], object]] = {
+    "a part": lambda folder: (folder / "a" / "package" / "n.py").unlink(),
+    "its files": emptied,
+    "the folder": lambda folder: shutil.rmtree(folder / "a"),
+    "the list": lambda folder: (folder / "a.list").unlink(),
+    "all": shutil.rmtree,
+}
+
+
+@pytest.mark.parametrize("who", ["another process", "the same"])
+@pytest.mark.parametrize("what", TAKEN)
+def test_what_a_cleaner_took_is_made_again(tmp_path: Path, what: str, who: str) -> None:
+    """As cleaners of /tmp do: they take what is old file by file, and leave the rest."""
+    files = {"m.py": b"M = 1\n", "package/n.py": b"N = 1\n"}
+    first, folder = CodeStore(tmp_path / "code"), tmp_path / "code"
+    first.path("a", lambda: files)
+    TAKEN[what](folder)
+    store = first if who == "the same" else CodeStore(folder)
+    for fetch in (lambda: files, none):
+        place = store.path("a", fetch)
+        assert {name: (place / name).read_bytes() for name in files} == files
+    assert sorted(entry.name for entry in folder.iterdir()) == ["a", "a.list", "lock"]
+    assert is_locked(folder / "a")
+
+
+def test_compiled_files_come_and_go(tmp_path: Path) -> None:
+    place = CodeStore(tmp_path / "code").path("a", lambda: {"m.py": b""})
+    (place / "__pycache__").mkdir()
+    (place / "__pycache__" / "m.pyc").touch()
+    store = CodeStore(tmp_path / "code")
+    store.path("a", none)
+    shutil.rmtree(place / "__pycache__")
+    store.path("a", none)
+
+
+def is_locked(folder: Path) -> bool:
+    """As systemd's cleaner asks before it looks into one."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def test_what_could_not_be_fetched_leaves_nothing(tmp_path: Path) -> None:

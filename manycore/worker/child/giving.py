@@ -37,4 +37,4 @@ def give(context: WorkerContext, line: Line, run: ChunkRun, part: Chunk, *, unle
         return pipe.execute()[0]
 
     other: bytes | None = knowing(context.redis, step, GIVE)
-    return None if other is None else other.decode()
+    return None if other is None else other.decode(errors="replace")

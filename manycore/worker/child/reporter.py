@@ -117,7 +117,7 @@ class Reporter:
             claims.queue(pipe, position, run.unseen(position))
         (other, cancelled, waiting, others), *rest = account.execute(pipe, told)[asked:]
         refused = int(rest[0]) if rest else 0
-        return News(None if last else cancelled, bool(waiting), other.decode(), refused, others=others)
+        return News(None if last else cancelled, bool(waiting), other.decode(errors="replace"), refused, others=others)
 
     def _finished(
         self, run: ChunkRun, report: Report | None, log: Sequence[bytes], resume: Resume, blocks: Sequence[bytes]
@@ -139,7 +139,7 @@ class Reporter:
             pipe.push()
             told += self._accountant.count(pipe, run, report, last=True)
         other, acknowledged = account.execute(pipe, told)[place]
-        return News(None, False, other.decode(), acknowledged=bool(acknowledged))
+        return News(None, False, other.decode(errors="replace"), acknowledged=bool(acknowledged))
 
     def _told(self, pipe: Any, chunk: Chunk, log: Sequence[bytes]) -> list[Told]:
         """Queue what items wrote. Before the outcomes: who has one finds all of its item."""

@@ -15,6 +15,7 @@ from kombu.transport import virtual
 
 from manycore.errors import MessageRefused
 from manycore.protocol import channel, keys
+from manycore.protocol.junk import UNREADABLE
 from manycore.protocol.message import batch_of
 from manycore.protocol.script import Script
 
@@ -104,7 +105,7 @@ class QoS(kombu_redis.QoS):
         try:
             super().restore_by_tag(tag, client, leftmost)  # type: ignore[no-untyped-call]
             self.channel.context.counts["leases_expired"] += self._sweeping
-        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as exc:
+        except UNREADABLE as exc:
             self._put_aside(tag, client, exc)
 
     def _put_aside(self, tag: Any, client: Any, exc: Exception) -> None:

@@ -77,6 +77,8 @@ class Heartbeat:
             self._beat(self._context.clock.now())
         except RedisError as exc:
             logger.warning("The heartbeat did not reach Redis: %s", exc)
+        except Exception:  # a boundary: the first beat is a step of the worker's start, which would end with it
+            logger.exception("The heartbeat failed")
 
     def leave(self) -> None:
         """Say that this worker takes no more work."""

@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 
 from manycore.protocol import keys
+from manycore.protocol.junk import UNREADABLE
 from manycore.worker.context import WorkerContext
 
 MOST_ASKED = 8
@@ -23,27 +24,27 @@ class Others:
 
     def __init__(self, context: WorkerContext, name: str, queues: Sequence[str]) -> None:
         self._context = context
-        self._name = name
+        self._name = name.encode()
         self._queues = set(queues)
         self._alone = 0
 
     def look(self, names: Sequence[bytes]) -> None:
         """See whose these names of workers are, of which `MOST_ASKED + 1` are enough. Raises redis-py's errors."""
-        others = [name.decode() for name in names if name.decode() != self._name]
+        others = [name for name in names if name != self._name]
         self._alone = 0 if self._meet(others) else self._alone + 1
         if self._alone in (0, SURE):
             self._context.noticeboard.say_others(not self._alone)
 
-    def _meet(self, others: Sequence[str]) -> bool:
+    def _meet(self, others: Sequence[bytes]) -> bool:
         if not others or len(others) >= MOST_ASKED:
             return bool(others)
         pipe = self._context.redis.pipeline(transaction=False)
         for name in others:
-            pipe.hget(keys.worker(name), "queues")
+            pipe.hget(keys.of_worker(keys.worker, name), "queues")
         return any(self._shares(found) for found in pipe.execute() if found is not None)
 
     def _shares(self, queues: bytes) -> bool:
         try:
             return not self._queues.isdisjoint(json.loads(queues))
-        except (ValueError, TypeError, RecursionError):  # what no worker has written
+        except UNREADABLE:
             return True

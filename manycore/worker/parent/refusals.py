@@ -20,6 +20,7 @@ from redis import RedisError
 
 from manycore.errors import ManycoreError, MessageRefused
 from manycore.protocol import keys
+from manycore.protocol.junk import UNREADABLE
 from manycore.protocol.message import Chunk, open_chunk
 from manycore.quarantine.refused import RefusedMessages
 from manycore.worker.context import WorkerContext
@@ -75,9 +76,9 @@ def _claims(raw: bytes, max_message_bytes: int) -> tuple[Any, bytes]:
     if len(raw) > 2 * max_message_bytes:
         return "", b""
     claimed_id, body = "", b""
-    with suppress(ValueError, TypeError, LookupError, RecursionError):
+    with suppress(*UNREADABLE):
         found = json.loads(raw)
-        with suppress(ValueError, TypeError, LookupError):
+        with suppress(*UNREADABLE):
             claimed_id = found["headers"]["id"]
         body = b64decode(found["body"])
     return claimed_id, body

@@ -12,13 +12,14 @@ from celery.worker import strategy as celery_strategy
 
 from manycore.errors import ManycoreError, MessageRefused
 from manycore.protocol.clock import ServerClock
+from manycore.protocol.junk import UNREADABLE
 from manycore.protocol.serializer import Delivery
 from manycore.protocol.signing import CONTENT_TYPE
 from manycore.worker.context import worker_context
 from manycore.worker.parent.refusals import refuse_message
 
 logger = logging.getLogger(__name__)
-MISSHAPEN = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, InvalidTaskError)
+MISSHAPEN = (*UNREADABLE, InvalidTaskError)
 """What Celery raises for a message that it cannot make a request of: the message's fault, not the connection's."""
 _EMBEDDED: dict[str, Any] = {
     "callbacks": (list, tuple),

@@ -71,6 +71,8 @@ class Channel(channel.Channel):
     QoS = QoS
     Message = TaskMessage
     _refused_since = inf
+    _marks = ""
+    """What the messages have that are for others, see `Elsewhere`."""
 
     @cached_property
     def _askings(self) -> dict[tuple[tuple[str, ...], float, int], Form | None]:
@@ -95,7 +97,10 @@ class Channel(channel.Channel):
         kombu's own would take a message that nobody has recorded, until its answer arrives.
         """
         self._queues = tuple(self._queue_cycle.consume(len(self.active_queues)))
-        self._most = self._credit()
+        self._most, marks = self._credit(), self.elsewhere.marks()
+        if marks != self._marks:
+            self._marks = marks
+            self._askings.clear()
         asking = self._asking(self._queues, timeout or self.brpop_timeout, self._most)
         self._tag = token_hex(16) if asking else ""
         if asking is None:
@@ -126,7 +131,8 @@ class Channel(channel.Channel):
     def _whence(self, queues: Sequence[str], tag: str, most: int) -> tuple[list[str], list[Any]]:
         lists = [(f"{queue}{suffix}", dumps(queue)) for suffix in PRIORITY_SUFFIXES for queue in queues]
         names = [*(name for name, _ in lists), *map(keys.bell, queues)]
-        return [UNACKED, UNACKED_INDEX, *names], [tag, keys.BELL_TTL_SECONDS, most, *(queue for _, queue in lists)]
+        args = [tag, keys.BELL_TTL_SECONDS, most, self._marks]
+        return [UNACKED, UNACKED_INDEX, *names], [*args, *(queue for _, queue in lists)]
 
     def _brpop_read(self, **options: Any) -> bool:
         if not self._tag:
@@ -134,6 +140,8 @@ class Channel(channel.Channel):
         try:
             found = self._found()
             if not found:
+                if found is not None:  # there are some, all for others, for one of whom the bell was rung again
+                    sleep(RECONNECT_SECONDS)
                 raise Empty
             self._take_all(found[::2], found[1::2])
             return True

@@ -47,7 +47,12 @@ def put(cluster: Cluster) -> object:
     return cluster.put(b"some")
 
 
-STEPS: list[Callable[[Cluster], object]] = [submitted, mapped, pulled, called_back, cancelled, put]
+STEPS = [
+    submitted,
+    called_back,
+    put,
+    *(pytest.param(step, marks=pytest.mark.slow) for step in (mapped, pulled, cancelled)),
+]
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -269,6 +269,7 @@ def _connect(url: str | None, workers: int | None, code: Code | None, initialize
     """The session for an address, or for a new local cluster. Heavy imports happen while that one starts."""
     local = None if url else _start_local(workers)
     try:
+        from manycore.client import batch, results, spans  # noqa: F401 - or the first call of each would pay for it
         from manycore.client.session import Session
         from manycore.protocol.settings import load_settings
 

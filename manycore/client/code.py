@@ -18,7 +18,7 @@ from typing import Any
 from manycore.client.datafiles import find_data
 from manycore.client.edits import FRESH_SECONDS, Edits, Files
 from manycore.client.found import Found
-from manycore.client.modules import find_modules
+from manycore.client.modules import find_modules, renewed
 from manycore.errors import CodeTooLarge, SettingsError
 from manycore.protocol import archive
 from manycore.protocol.archive import Archive
@@ -111,7 +111,7 @@ class CodeShipper:
             if not names <= self._mentioned:
                 self._mentioned |= names
                 self._looked_at = float("-inf")
-                self._found = replace(self._found, process=()) if self._found is not None else None
+                self._found = replace(self._found, process=None) if self._found is not None else None
 
     def _is_fresh(self) -> bool:
         found = self._found
@@ -123,7 +123,9 @@ class CodeShipper:
         from manycore.client.outsiders import send_by_value
 
         known = self._found
-        if not code.include and known is not None and known.holds() and not self._edits.in_any_of(known.files):
+        now = renewed(known) if known is not None and not code.include else None
+        if now is not None and not self._edits.in_any_of(now.files):
+            self._found = now
             return
         found = find_modules(code.exclude, self._mentioned)
         send_by_value()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,32 +21,52 @@ Stamp = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
+class Process:
+    """What is imported, and from where more would be. By their ids: modules that are gone are not kept."""
+
+    modules: dict[str, int]
+    path: tuple[str, ...]
+    finders: int
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """Files to send: the path in the archive -> the file here, with its stamp; and the folders that they come from."""
 
     files: dict[str, tuple[str, Stamp]] = field(default_factory=dict)
     roots: frozenset[str] = frozenset()
     folders: dict[str, int] = field(default_factory=dict)
-    process: tuple[object, ...] = ()
+    process: Process | None = None
 
     def with_data(self, data: dict[str, tuple[str, Stamp]]) -> Found:
         return replace(self, files=self.files | data) if data else self
 
-    def holds(self) -> bool:
-        """Whether another look would find the same files."""
-        return self.process == process_now() and all(
-            moment_of(folder) == moment for folder, moment in self.folders.items()
-        )
+    def as_of(self, now: Process, stays: Callable[[str], bool]) -> Found | None:
+        """The same, if another look would find the same files; `stays` says of a module that is new that it is none of
+        them."""
+        if self.process is None or any(moment_of(folder) != moment for folder, moment in self.folders.items()):
+            return None
+        if now == self.process:
+            return self
+        before = self.process.modules
+        changed = [name for name, _ in now.modules.items() - before.items()]
+        is_same = (now.path, now.finders) == (
+            self.process.path,
+            self.process.finders,
+        ) and before.keys() <= now.modules.keys()
+        if not is_same or any(name in before or not stays(name) for name in changed):
+            return None
+        return replace(self, process=now)
 
     def read(self) -> dict[str, bytes]:
         """The files' contents; one that went away meanwhile is left out."""
         return {path: content for path, (file, _) in self.files.items() if (content := read(file)) is not None}
 
 
-def process_now() -> tuple[object, ...]:
-    """What is imported, and from where more would be. By their ids: modules that are gone are not kept."""
+def process_now() -> Process:
     modules = sys.modules.copy()
-    return tuple(modules), tuple(map(id, modules.values())), tuple(map(str, sys.path)), len(sys.meta_path)
+    ids = dict(zip(modules, map(id, modules.values()), strict=True))
+    return Process(ids, tuple(map(str, sys.path)), len(sys.meta_path))
 
 
 def stamp_of(file: str) -> Stamp | None:

@@ -43,6 +43,24 @@ def find_modules(exclude: Iterable[str] = (), mentioned: Iterable[str] = ()) -> 
     return Found(search.files, frozenset(search.roots), folders, process)
 
 
+def renewed(found: Found) -> Found | None:
+    """The same look as of now; None if it must be made anew.
+
+    To import what is installed changes nothing: a program does so long after its first call, and a whole look takes
+    milliseconds.
+    """
+    return found.as_of(process_now(), _is_known_elsewhere)
+
+
+def _is_known_elsewhere(name: str) -> bool:
+    """Whether a module is ours, Python's own or installed: no look finds it, and nothing in it goes by value."""
+    module = sys.modules.get(name)
+    file = file_of(module)
+    if file is None:  # a namespace, or built in: a look passes it over
+        return isinstance(module, ModuleType) and vars(module).get("__spec__") is not None
+    return is_installed(file) or name.partition(".")[0] == "manycore"
+
+
 class _Search:
     """One look: which files there are, by the paths under which they are imported."""
 

@@ -1,7 +1,7 @@
 """How long the items of a function took lately, batch by batch: a small one that is short goes as one message.
 
 A hint, no more. Who is wrong about it loses little: a worker gives away half of what it has after some milliseconds,
-but for an item that holds the GIL in C code. So one short batch is no sign yet, several in a row are.
+but for an item that holds the GIL in C code. So one short batch is no sign yet, two in a row are.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from manycore.client.locks import Rank, RankedLock
 from manycore.protocol.parcel import Program
 
 MAX_KNOWN = 256
-ENOUGH = 3
+ENOUGH = 2
 """So many short batches in a row are a sign."""
 FEW_ITEMS = 200
 """What each item costs beside its own time counts too, with more of them."""

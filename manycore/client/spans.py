@@ -14,14 +14,11 @@ from manycore.protocol.tracing import Carried
 class BatchSpan:
     """A sink that hands everything on, and ends the span with the batch. Only where OpenTelemetry is in use."""
 
-    def __init__(self, sink: Sink, name: str, batch: str) -> None:
-        from opentelemetry import trace
-
+    def __init__(self, sink: Sink, span: Any, trace: Any) -> None:
         self._sink = sink
-        self._trace: Any = trace
-        attributes = {"manycore.batch": batch, "code.function.name": name}
-        self._span: Any = trace.get_tracer(tracing.NAME).start_span(f"batch {name}", attributes=attributes)
-        with trace.use_span(self._span):
+        self._trace = trace
+        self._span = span
+        with trace.use_span(span):
             self.carried: Carried = tracing.carried()
         self._items = self._failed = 0
 
@@ -54,5 +51,11 @@ def watched(sink: Sink, name: str, batch: str) -> tuple[Sink, Carried]:
     """The sink of a batch, and the trace context of its items: those of a new span where there can be one."""
     if not tracing.in_use():
         return sink, ()
-    span = BatchSpan(sink, name, batch)
-    return span, span.carried
+    from opentelemetry import trace
+
+    attributes = {"manycore.batch": batch, "code.function.name": name}
+    span = trace.get_tracer(tracing.NAME).start_span(f"batch {name}", attributes=attributes)
+    if not (span.is_recording() or span.get_span_context().is_valid):
+        return sink, tracing.carried()  # nobody makes spans: redis-py imports OpenTelemetry wherever it is installed
+    watching = BatchSpan(sink, span, trace)
+    return watching, watching.carried

@@ -16,7 +16,7 @@ import pytest
 from manycore.client import code as client_code
 from manycore.client.code import Code, CodeShipper
 from manycore.client.found import Found
-from manycore.client.modules import find_modules
+from manycore.client.modules import find_modules, renewed
 from manycore.errors import CodeTooLarge, SettingsError
 from manycore.protocol import archive, moments
 from manycore.protocol.archive import open_archive
@@ -128,11 +128,11 @@ def test_what_changes_in_the_moment_of_a_look_is_looked_at_again(
     write(project, tm_one="def f(): import tm_later")
     importlib.import_module("tm_one")
     look = find_modules()
-    assert not look.holds()
+    assert renewed(look) is None
     moment = os.stat(project)
     write(project, tm_later="")
     os.utime(project, ns=(moment.st_atime_ns, moment.st_mtime_ns))
-    assert not look.holds()
+    assert renewed(look) is None
 
 
 def test_code_can_be_off() -> None:
@@ -160,3 +160,19 @@ def test_too_much_code_names_the_largest_files(project: Path, monkeypatch: pytes
     importlib.import_module("tm_small")
     with pytest.raises(CodeTooLarge, match=r"The largest: "):
         CodeShipper(KEYRING, Code()).current()
+
+
+@pytest.mark.parametrize("name", ["tabnanny", "click.shell_completion", "manycore.fleet"])
+def test_to_import_what_is_installed_is_no_reason_to_look_again(
+    project: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A whole look takes milliseconds, and a program goes on importing long after its first call."""
+    monkeypatch.setattr(moments, "JUST_NOW_NS", -1)
+    importlib.import_module(name)  # and what that imports
+    monkeypatch.delitem(sys.modules, name)
+    shipper = CodeShipper(KEYRING, Code())
+    shipper.current()
+    monkeypatch.setattr(client_code, "find_modules", lambda *_: pytest.fail("it looks again"))
+    importlib.import_module(name)
+    shipper.current()
+    shipper.current(briefly=True)

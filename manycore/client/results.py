@@ -61,7 +61,8 @@ class MapResults(Iterator[T_co]):
             yield part
 
     def _go_on(self, read: Iterator[T_co]) -> bool:
-        """Once `read` was read to its end: whether there is more, which is in `_part` then."""
+        """Once `read` was read to its end: whether there is more, which is in `_part` then. Raises `ForkedCluster`."""
+        self._reading.check_owner()  # first: a child closes nothing, whose locks may be held for ever there
         try:
             with self._turn:
                 if self._reading.over or self._part is not read:  # another thread has gone on
@@ -113,9 +114,7 @@ class OrderedReading:
     _advancing: threading.Lock = field(default_factory=threading.Lock)
 
     def next_part(self) -> Iterator[Any] | None:
-        """The values that come next, once all before them were read; None at the end. Raises what ended the batch, or
-        `ForkedCluster`."""
-        self.check_owner()
+        """The values that come next, once all before them were read; None at the end. Raises what ended the batch."""
         self.lane.window.has_reader = True
         if self._given:
             self.advance(self._given)

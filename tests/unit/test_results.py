@@ -185,6 +185,21 @@ class Thing:
 
 @pytest.mark.parametrize("wake_each", [False, True])
 @pytest.mark.parametrize("errors", [{}, {2: KeyError("k")}])
+def test_who_may_not_read_closes_nothing(wake_each: bool, errors: dict[int, BaseException]) -> None:
+    mapped = Map(wake_each=wake_each)
+    mapped.inbox.deliver([Arrival(0, ["a", "b", "c"], errors)])
+
+    def forked() -> None:
+        raise LookupError
+
+    mapped.results._reading.check_owner = forked
+    with pytest.raises(LookupError):
+        next(mapped.results)
+    assert not mapped.cancelled
+
+
+@pytest.mark.parametrize("wake_each", [False, True])
+@pytest.mark.parametrize("errors", [{}, {2: KeyError("k")}])
 def test_what_was_read_is_held_no_more(wake_each: bool, errors: dict[int, BaseException]) -> None:
     mapped = Map(wake_each=wake_each)
     arrival = Arrival(0, [Thing(), Thing(), Thing()], errors)  # held by whoever delivered it

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from time import monotonic
+from typing import Any, cast
 
 import redis
 
@@ -153,14 +154,17 @@ class Tidier:
 
     def _set_flags(self) -> None:
         for batch, flag in list(self._flags.items()):
-            pipe = self._redis.pipeline(transaction=False)
-            pipe.hset(keys.batch(batch), "cancelled", flag)
-            pipe.expire(keys.batch(batch), self._settings.batch_ttl_seconds)
-            pipe.execute()
+            self._note(batch, "cancelled", flag)
             del self._flags[batch]
         for batch in list(self._unmarked):
-            self._redis.hset(keys.batch(batch), "deleted", 1)
+            self._note(batch, "deleted", b"1")
             self._unmarked.discard(batch)
+
+    def _note(self, batch: str, field: str, value: bytes) -> None:
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.hset(keys.batch(batch), field, value)
+        pipe.expire(keys.batch(batch), self._settings.batch_ttl_seconds)
+        pipe.execute()
 
     def _look_for_the_last(self) -> None:
         """Delete the cancelled batches of which no message is left, as seen twice."""
@@ -171,13 +175,18 @@ class Tidier:
             if len(items) or not self._draining[batch]:
                 self._draining[batch] = not len(items)
                 continue
-            del self._draining[batch]
-            if batch in self._forgotten and not self._redis.hexists(keys.batch(batch), "deleted"):
-                self._forgotten.discard(batch)  # another client has begun it anew
-                continue
-            self._record(batch).erase(self._redis)
-            self._over.add(batch)
-            if batch in self._forgotten:
-                account.remove(self._redis, batch)
-                self._forgotten.discard(batch)
-            self.deleted(batch)
+            if not self._has_begun_anew(batch):
+                self._record(batch).erase(self._redis)
+                self._over.add(batch)
+                if batch in self._forgotten:
+                    account.remove(self._redis, batch)
+                self.deleted(batch)
+            self._forgotten.discard(batch)
+            del self._draining[batch]  # last: what the server does not take now is tried again
+
+    def _has_begun_anew(self, batch: str) -> bool:
+        """Whether another client has begun a batch again that was deleted here."""
+        if batch not in self._forgotten:
+            return False
+        function, deleted = cast(Any, self._redis.hmget(keys.batch(batch), "function", "deleted"))
+        return function is not None and deleted is None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dis
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from types import CodeType, FrameType
 from typing import Any
@@ -13,33 +14,55 @@ HEARD_AFTER = ("RESUME", "CALL", "JUMP_BACKWARD")
 WATCHED = ("manycore/", "threading.py", "concurrent/futures/", "queue.py")
 
 
-def interrupted(step: Callable[[], object], at: int) -> bool:
-    """Call `step`, and raise `KeyboardInterrupt` at its moment number `at`; False if it has fewer."""
-    moments = 0
-    last: dict[FrameType, int] = {}
+class Striker:
+    """Traces, and raises `error` once: at the moment of this number (the first is 0) in the files that are watched."""
 
-    def trace(frame: FrameType, event: str, _: Any) -> Any:
-        nonlocal moments
-        if not any(part in frame.f_code.co_filename for part in WATCHED):
+    def __init__(self, at: int, error: type[BaseException], watched: Sequence[str]) -> None:
+        self.left = at
+        self._error = error
+        self._watched = watched
+        self._last: dict[FrameType, int] = {}
+
+    @property
+    def has_struck(self) -> bool:
+        return self.left < 0
+
+    @contextmanager
+    def tracing(self) -> Iterator[None]:
+        before = sys.gettrace()
+        sys.settrace(None if self.has_struck else self._trace)
+        try:
+            yield
+        finally:
+            sys.settrace(before)
+            self._last.clear()  # frames, and what they hold
+
+    def _trace(self, frame: FrameType, event: str, _: Any) -> Any:
+        if not any(part in frame.f_code.co_filename for part in self._watched):
             return None
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
         if event == "opcode":
-            before, last[frame] = last.get(frame), frame.f_lasti
-            if before is not None and frame.f_lasti in _heard_after(frame.f_code).get(before, ()):
-                moments += 1
-                if moments > at:
-                    raise KeyboardInterrupt
-        return trace
+            before, self._last[frame] = self._last.get(frame), frame.f_lasti
+            # The first that is traced of a function comes after its start.
+            if before is None or frame.f_lasti in _heard_after(frame.f_code).get(before, ()):
+                self.left -= 1
+                if self.has_struck:
+                    raise self._error
+        return self._trace
 
-    sys.settrace(trace)
+
+def interrupted(step: Callable[[], object], at: int) -> bool:
+    """Call `step`, and raise `KeyboardInterrupt` at its moment number `at`; False if it has fewer."""
+    striker = Striker(at, KeyboardInterrupt, WATCHED)
     try:
-        step()
+        with striker.tracing():
+            step()
     except KeyboardInterrupt:
         pass
-    finally:
-        sys.settrace(None)
-        last.clear()  # frames, and what they hold
-    return moments > at
+    except RuntimeError as exc:
+        if not isinstance(exc.__context__, KeyboardInterrupt):  # what `threading` makes of one in its own wait
+            raise
+    return striker.has_struck
 
 
 @cache

@@ -65,13 +65,20 @@ class Probe:
     @property
     def threads(self) -> set[int | None]:
         """The client's own threads, by identifier."""
-        session = self._session
-        return {owner._thread.ident for owner in (session.dispatcher, session.reader, session.housekeeper)}
+        return {owner._thread.ident for owner in self._owners}
 
     @property
     def threads_live(self) -> bool:
+        return all(owner.alive for owner in self._owners)
+
+    @property
+    def threads_ended(self) -> bool:
+        return not any(owner.alive for owner in self._owners)
+
+    @property
+    def _owners(self) -> tuple[Any, ...]:
         session = self._session
-        return all(owner.alive for owner in (session.dispatcher, session.reader, session.housekeeper))
+        return session.dispatcher, session.reader, session.housekeeper
 
     @property
     def draining(self) -> set[str]:
@@ -81,11 +88,6 @@ class Probe:
     def free_objects(self) -> None:
         """Free now what nobody refers to."""
         self._session.objects.tidy()
-
-    @property
-    def threads_alive(self) -> bool:
-        session = self._session
-        return any(owner.alive for owner in (session.dispatcher, session.reader, session.housekeeper))
 
     def another_client(self) -> Cluster:
         """One more client of the same local cluster, as another program would be."""

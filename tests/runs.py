@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from manycore.protocol.message import Chunk, ItemOptions
 from manycore.worker.blackbox import BlackBox
+from manycore.worker.child import run as module
 from manycore.worker.child.run import ChunkRun
 from manycore.worker.child.turn import Call, Turn
+
+
+@contextmanager
+def small_groups() -> Iterator[None]:
+    """Two items of a map are timed each, then three at once, however long they take up to a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "GAUGED", 2)
+        patch.setattr(module, "GROUP", 3)
+        patch.setattr(module, "SHORT_SECONDS", 1.0)
+        yield
 
 
 def chunk_of(

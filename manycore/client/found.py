@@ -44,17 +44,14 @@ class Found:
     def as_of(self, now: Process, stays: Callable[[str], bool]) -> Found | None:
         """The same, if another look would find the same files; `stays` says of a module that is new that it is none of
         them."""
-        if self.process is None or any(moment_of(folder) != moment for folder, moment in self.folders.items()):
+        then = self.process
+        if then is None or any(moment_of(folder) != moment for folder, moment in self.folders.items()):
             return None
-        if now == self.process:
+        if now == then:
             return self
-        before = self.process.modules
-        changed = [name for name, _ in now.modules.items() - before.items()]
-        is_same = (now.path, now.finders) == (
-            self.process.path,
-            self.process.finders,
-        ) and before.keys() <= now.modules.keys()
-        if not is_same or any(name in before or not stays(name) for name in changed):
+        before, after = then.modules, now.modules
+        is_only_more = before.items() <= after.items() and (now.path, now.finders) == (then.path, then.finders)
+        if not is_only_more or not all(map(stays, after.keys() - before.keys())):
             return None
         return replace(self, process=now)
 

@@ -58,7 +58,7 @@ def _is_known_elsewhere(name: str) -> bool:
     file = file_of(module)
     if file is None:  # a namespace, or built in: a look passes it over
         return isinstance(module, ModuleType) and vars(module).get("__spec__") is not None
-    return is_installed(file) or name.partition(".")[0] == "manycore"
+    return is_everywhere(name, file)
 
 
 class _Search:
@@ -221,6 +221,11 @@ def is_installed(file: str) -> bool:
     """Whether a module's file belongs to Python itself or to a package that pip has installed."""
     parts = file.split(os.sep)
     return "site-packages" in parts or "dist-packages" in parts or file.startswith(_installed_folders())
+
+
+def is_everywhere(name: str, file: str) -> bool:
+    """Whether each worker can import this module by its name: it is installed, or ours."""
+    return is_installed(file) or name.partition(".")[0] == "manycore"
 
 
 @cache

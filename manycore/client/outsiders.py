@@ -11,7 +11,7 @@ from types import ModuleType
 
 import cloudpickle
 
-from manycore.client.modules import file_of, is_installed
+from manycore.client.modules import file_of, is_everywhere
 from manycore.protocol.archive import STANDARD, can_hold, path_of
 
 _PROGRAM = "__mp_main__"
@@ -33,7 +33,7 @@ def _is_outsider(name: str, module: ModuleType) -> bool:
     if file is None:
         nameless = _is_made_by_hand(module) and _is_made_by_hand(sys.modules.get(top))
         return top not in STANDARD and nameless and _has_run_python(module)
-    if is_installed(file) or top == "manycore":
+    if is_everywhere(name, file):
         return False
     return top in STANDARD or file.endswith(_SOURCELESS) or not can_hold(path_of(name))
 

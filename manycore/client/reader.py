@@ -62,7 +62,7 @@ class Reader:
         """What was read and is not taken in yet; the first is being taken in."""
         self._relieved: list[threading.Thread] = []
         self._stood_at: tuple[Rebuilding, int] | None = None
-        self._shift, self._thread = self._next_shift(lambda shift: self._run(shift))
+        self._shift, self._thread = self._next_shift(self._run)
 
     def _next_shift(self, run: Callable[[Shift], None]) -> tuple[Shift, threading.Thread]:
         shift = Shift()

@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 from manycore.errors import ManycoreError, MessageRefused
 from manycore.protocol import keys, signing
+from manycore.protocol.junk import UNREADABLE
+from manycore.protocol.pickling import reason_of
 from manycore.protocol.requirements import world_of
 from manycore.protocol.retry import Backoff
 from manycore.protocol.signing import Keyring
@@ -214,8 +216,8 @@ def open_chunk(keyring: Keyring, message: bytes, *, max_bytes: int | None = None
         form, retries, timeout = head.pop("options")
         options = ItemOptions(form, retries, Backoff(*head.pop("backoff")), timeout, head.pop("trace", ()))
         return Chunk(options=options, **{name: head[name] for name in _CHUNK_FIELDS if name in head}), payload
-    except (LookupError, TypeError, ValueError, AttributeError, ManycoreError) as exc:
-        raise MessageRefused(f"it is no chunk of this version: {type(exc).__name__}: {exc}") from exc
+    except (*UNREADABLE, ManycoreError) as exc:
+        raise MessageRefused(f"it is no chunk of this version: {reason_of(exc)}") from exc
 
 
 def seal_block(keyring: Keyring, block: Block, values: bytes) -> bytes:

@@ -16,6 +16,7 @@ from struct import Struct
 from typing import Any, NamedTuple
 
 from manycore.errors import MessageRefused, SettingsError
+from manycore.protocol.pickling import reason_of
 
 MAGIC = b"mc1"
 CONTENT_TYPE, RESULT_TYPE = "application/x-manycore", "application/x-manycore-result"
@@ -93,7 +94,7 @@ class Keyring:
         try:
             header = pickle.loads(signed[4 : 4 + length])
         except Exception as exc:  # it holds what is not here, as a number of NumPy's
-            raise MessageRefused(f"its header cannot be read here: {type(exc).__name__}: {exc}") from exc
+            raise MessageRefused(f"its header cannot be read here: {reason_of(exc)}") from exc
         return Opened(header, signed[4 + length :])
 
     def _digest(self, identity: bytes, kind: bytes, *parts: bytes | memoryview) -> bytes:

@@ -95,7 +95,7 @@ def test_a_client_can_be_closed_after_an_interrupt_of_its_end_at_any_moment(
         waits.append(begun(cluster))
         reached = interrupted(partial(cluster.shutdown, cancel_futures=cancel), at)
         cluster.shutdown()
-        wait_until(lambda: not Probe(cluster).threads_alive, f"all has ended after an interrupt at moment {at}")  # noqa: B023
+        wait_until(lambda: Probe(cluster).threads_ended, f"all has ended after an interrupt at moment {at}")  # noqa: B023
         if not reached:
             break
     assert at > 20

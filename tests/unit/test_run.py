@@ -19,16 +19,12 @@ from manycore.worker.child import run as module
 from manycore.worker.child.run import ChunkRun
 from manycore.worker.child.tally import Report
 from manycore.worker.child.turn import Doomed
-from tests.runs import guarded, run_of
+from tests.runs import guarded, run_of, small_groups
 
 
 @pytest.fixture(scope="module", autouse=True)
 def groups() -> Iterator[None]:
-    """Small ones: two items of a map are timed each, then three at once, however long they take up to a second."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "GAUGED", 2)
-        patch.setattr(module, "GROUP", 3)
-        patch.setattr(module, "SHORT_SECONDS", 1.0)
+    with small_groups():
         yield
 
 

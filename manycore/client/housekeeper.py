@@ -30,7 +30,7 @@ from manycore.protocol.roster import Roster
 from manycore.protocol.settings import Settings
 
 logger = logging.getLogger(__name__)
-LOOK_SECONDS = 0.25
+LOOK_SECONDS = 0.5
 IDLE_SECONDS = 1.0
 """How often it looks around with batches under way, and without."""
 LINGER_SECONDS = 0.05

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from time import monotonic
 from typing import Any, cast
+from weakref import ReferenceType, ref
 
 import redis
 
@@ -26,6 +28,10 @@ from manycore.protocol.wire import Wire
 
 logger = logging.getLogger(__name__)
 Entries = list[tuple[bytes, Fields]]
+TRIM_SECONDS = 1.0
+TRIM_BYTES = 256 * 1024
+"""What was read leaves the server after so long, or when it is so much: to trim a stream is a command, and its answer
+wakes the reader once more."""
 
 
 class OutcomeStream:
@@ -36,6 +42,9 @@ class OutcomeStream:
         self._keyring = keyring
         self._due: list[Command] = []
         """Commands that tidy up: for whoever speaks to the server next."""
+        self._untrimmed: dict[ReferenceType[Lane], None] = {}
+        self._untrimmed_bytes = 0
+        self._trimmed_at = monotonic()
         self.refused = 0
 
     def replay(self, lane: Lane, *, again: bool = False) -> None:
@@ -78,6 +87,7 @@ class OutcomeStream:
 
     def tidy(self, client: redis.Redis) -> None:
         """Delete what was taken in and nobody needs any more. A crash before it leaves that to its TTL."""
+        self._trim()
         if self._due:
             due = self._due[:]
             pipe: Any = client.pipeline(transaction=False)
@@ -88,12 +98,15 @@ class OutcomeStream:
 
     def tidy_and(self, command: Command, wire: Wire) -> Any:
         """The same, and one command more in the same round trip: the answer to that."""
+        if self._untrimmed_bytes > TRIM_BYTES or monotonic() - self._trimmed_at > TRIM_SECONDS:
+            self._trim()
         due = self._due[:]
         reply = wire.execute([*due, command])[-1]
         del self._due[: len(due)]
         return reply
 
     def _accept(self, lane: Lane, fields: Fields, beside: list[str], shift: Shift) -> list[Sent]:
+        self._untrimmed_bytes += sum(map(len, fields.values()))
         entry = read_entry(self._redis, self._keyring, lane.id, fields)
         if isinstance(entry, Rejected):
             return lane.reject(entry.chunk, entry.error)
@@ -114,7 +127,15 @@ class OutcomeStream:
         if gone:
             self._due.append(("DEL", *gone))
         if lane.ephemeral:
-            self._due.append(("XTRIM", keys.outcomes(lane.id), "MINID", _after(lane.last_read)))
+            self._untrimmed[ref(lane)] = None
+
+    def _trim(self) -> None:
+        """What was read of these streams is due to leave them; one whose lane is over leaves as a whole (`tidy`)."""
+        self._trimmed_at, self._untrimmed_bytes = monotonic(), 0
+        while self._untrimmed:
+            lane = self._untrimmed.popitem()[0]()
+            if lane is not None and not lane.over:
+                self._due.append(("XTRIM", keys.outcomes(lane.id), "MINID", _after(lane.last_read)))
 
 
 def fresh(lane: Lane, entries: Entries) -> deque[Fields | Rebuilding]:

@@ -25,7 +25,10 @@ dir {folder}
 save ""
 appendonly no
 maxmemory-policy noeviction
+hz 2
 """
+"""Twice a second, not ten times, it looks for clients that have waited long enough, and for keys beyond their time: the
+ten were a quarter of what an idle cluster takes. Who is answered by then is answered at once as ever."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,9 @@ asks each time whether that still lives, and a pipeline is an object of its own.
 
 from __future__ import annotations
 
+import socket
+import struct
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
@@ -16,6 +19,8 @@ import redis
 from manycore.protocol.store import Store, is_junk
 
 Command = tuple[Any, ...]
+TIMEVAL = struct.Struct("ll")
+"""How the kernel takes a time, socket(7)."""
 
 
 class Line:
@@ -30,6 +35,7 @@ class Line:
         """Whether this connection has answered before: lost then, it was lost, perhaps, while nobody used it."""
         self._connected = connected or partial(pool.connection_class, **pool.connection_kwargs)
         self._connection: Any = None
+        self._is_connected = False
         self._owed = 0
         """Answers that nobody has read."""
 
@@ -42,8 +48,8 @@ class Line:
     def send(self, commands: Sequence[Command]) -> None:
         """Raises redis-py's errors when the connection is lost."""
         try:
-            if self._connection is None:
-                self._connection = self._connected()
+            if not self._is_connected:
+                self._connect()
             self._connection.send_packed_command(self._connection.pack_commands(commands))
         except BaseException:
             self.drop()
@@ -70,7 +76,7 @@ class Line:
 
     def drop(self) -> None:
         """Use this connection no more."""
-        self._owed, self.is_proven = 0, False
+        self._owed, self.is_proven, self._is_connected = 0, False, False
         if self._connection is not None:
             self._connection.disconnect()
 
@@ -82,6 +88,28 @@ class Line:
             is_stale = True
         if is_stale:
             self.drop()
+
+    def _connect(self) -> None:
+        if self._connection is None:
+            self._connection = self._connected()
+        self._connection.connect()
+        wait_in_kernel(self._connection)
+        self._is_connected = True
+
+
+def wait_in_kernel(connection: Any) -> None:
+    """Let the kernel end what takes longer than this connection allows; redis-py then raises `ConnectionError`.
+
+    Python asks, with a poll of its own, before each step on a socket that has a time limit. A thread beside an item
+    lets go of the GIL for it, and to get that back costs both of them more than the step.
+    """
+    stream = connection._sock
+    seconds = stream.gettimeout() if type(stream) is socket.socket else None  # not one of TLS
+    if seconds and sys.platform == "linux":
+        limit = TIMEVAL.pack(int(seconds), int(seconds % 1 * 1e6))
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        stream.settimeout(None)
 
 
 class Round:

@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from os import urandom
 from time import thread_time
 from typing import Any
 
@@ -15,6 +16,7 @@ import redis
 from celery.events import EventReceiver
 
 from manycore import Cluster
+from manycore.client.stream import TRIM_BYTES
 from manycore.plain import celery_app
 from manycore.protocol import keys
 from tests.integration.conftest import Server
@@ -41,7 +43,6 @@ BUSY: dict[str, float] = {
     "xadd": 1,  # the outcome
     "expire": 3,
     "xread": 1,
-    "xtrim": 1,
     "hdel": 2,
     "zrem": 1,
     "publish": 0.5,  # events, several at a time
@@ -181,3 +182,12 @@ def test_flower_still_sees_each_event_in_order(
         finally:
             receiver.should_stop = True
             listening.join(10)
+
+
+def test_what_was_read_leaves_the_server_within_seconds_or_where_it_is_much(server: Server, counted: Cluster) -> None:
+    client, stream, size = server.client(), Probe(counted).submit_stream, 10_000
+    wait_until(lambda: client.xlen(stream) == 0, "nothing is left of what the fixture has called")
+    for _ in range(4 * TRIM_BYTES // size):
+        assert len(counted.submit(urandom, size).result(timeout=20)) == size
+        assert int(client.xlen(stream)) * size < 2 * TRIM_BYTES
+    wait_until(lambda: client.xlen(stream) == 0, "nothing that was read is left")

@@ -61,6 +61,12 @@ def test_no_connection_of_ours_reads_the_metadata_of_redis_py() -> None:
     assert channel._connparams()["driver_info"] is None
 
 
+def test_a_connection_of_redis_py_says_what_its_socket_is() -> None:
+    """`protocol.line` leaves the time limits of one that is connected to the kernel."""
+    connection: Any = connect(load_settings(url="unix:///nowhere")).connection_pool.make_connection()
+    assert connection._sock is None
+
+
 def test_the_embedded_server_is_where_we_look_for_it() -> None:
     assert Path(server_binary()).is_file()
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,10 @@ class Watchman:
         self._ttl = context.settings.batch_ttl_seconds
         self._auditor = Auditor(context.redis, context.keyring)
         self._wards: dict[str, Ward] = {}
+
+    def is_wanted(self) -> bool:
+        """Whether there is anything to look after. Raises redis-py's errors when the server is away."""
+        return bool(self._wards) or bool(self._redis.exists(keys.DETACHED))
 
     def look(self) -> None:
         """Make one round. Raises redis-py's errors when the server is away or full."""
@@ -140,22 +144,30 @@ class Watchman:
             ward.custody.answer(range(sent.start, sent.stop))
 
 
+@contextmanager
+def _riding_out() -> Iterator[None]:
+    """Leave it to the next round, where the server is away."""
+    try:
+        yield
+    except RedisError as exc:
+        logger.warning("Detached batches could not be looked after: %s", exc)
+
+
 class WatchStep(PeriodicStep):
-    """Makes a round every `audit_seconds`, on a thread: the event loop has leases to renew meanwhile."""
+    """Makes a round every `audit_seconds`, on a thread: the event loop has leases to renew meanwhile. None is begun
+    where no batch was handed over, which is the rule."""
 
     def begin(self, consumer: Any) -> tuple[float, Callable[[], object]]:
         context = worker_context(consumer.app)
         watchman, making = Watchman(context, consumer.hostname), threading.Lock()
 
         def make_round() -> None:
-            with making:
-                try:
-                    watchman.look()
-                except RedisError as exc:
-                    logger.warning("Detached batches could not be looked after: %s", exc)
+            with making, _riding_out():
+                watchman.look()
 
         def begin_round() -> None:
-            if not making.locked():
-                threading.Thread(target=make_round, name="manycore-watch", daemon=True).start()
+            with _riding_out():
+                if not making.locked() and watchman.is_wanted():
+                    threading.Thread(target=make_round, name="manycore-watch", daemon=True).start()
 
         return context.settings.audit_seconds, begin_round

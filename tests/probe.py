@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -109,6 +110,21 @@ class Probe:
         known = {"keyring": session._keyring, "publisher": session._publisher}
         context: Any = SimpleNamespace(redis=session.redis, settings=session.settings, **known)
         return Watchman(context, "probe")
+
+    @contextmanager
+    def busy_housekeeper(self) -> Iterator[None]:
+        """The housekeeper does nothing, until somebody waits for it."""
+        keeper, asked = self._session.housekeeper, threading.Event()
+        caught_up = keeper.caught_up
+        keeper.later(asked.wait)
+        with pytest.MonkeyPatch.context() as patch:
+
+            def ask() -> bool:
+                asked.set()
+                return caught_up()
+
+            patch.setattr(keeper, "caught_up", ask)
+            yield
 
     @contextmanager
     def sending_code(self, archive: Archive) -> Iterator[None]:

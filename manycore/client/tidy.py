@@ -73,7 +73,16 @@ class Tidier:
             self._told.add(lane.id)
 
     def spare(self, batch: str) -> None:
-        """A named batch begins again: what its earlier run here has left to do must not meet it."""
+        """A named batch begins again: what its earlier run here has left to do must not meet it.
+
+        A flag that is not set yet is set first, for that run to be told from this one: messages of it still come up,
+        and find their payloads gone. Where the server is away, the payloads stay, and so does what comes up.
+        """
+        if batch in self._flags:
+            try:
+                self._set_flags()
+            except redis.RedisError:
+                self._gone = {key for key in self._gone if not key.startswith(keys.payload(batch, ""))}
         self._flags.pop(batch, None)
         self._told.discard(batch)
         self._draining.pop(batch, None)

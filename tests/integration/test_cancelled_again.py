@@ -13,6 +13,7 @@ from manycore.protocol.signing import Keyring
 from tests.functions import square
 from tests.integration.conftest import Server
 from tests.lanes import block_of
+from tests.probe import Probe
 from tests.waiting import wait_until
 
 
@@ -50,3 +51,18 @@ def test_what_an_earlier_run_has_done_stays_done_and_what_it_says_late_of_the_re
     start_worker()
     assert second.gather() == [n * n for n in range(12)]
     assert mark != client.hget("mc:batch:again", "mark").decode()
+
+
+def test_a_batch_that_is_cancelled_and_begun_again_at_once_is_told_from_its_first_run(
+    server: Server, start_worker: Callable[..., Any], connect: Callable[..., Cluster]
+) -> None:
+    """Its workers were not even told of the first one's end."""
+    client: Any = server.client()
+    cluster = connect(audit_seconds="0.2")
+    first = cluster.batch(square, range(40), id="again")
+    wait_until(lambda: client.hexists("mc:batch:again", "total"), "all of it is sent")
+    with Probe(cluster).busy_housekeeper():
+        first.cancel()
+        second = cluster.batch(square, range(40), id="again")
+    start_worker()
+    assert second.gather() == [n * n for n in range(40)]

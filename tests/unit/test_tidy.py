@@ -1,4 +1,4 @@
-"""`Tidier`: what the server does not take now is tried again, whichever step it was."""
+"""`Tidier`: what the server does not take now is tried again, whichever step it was, or left undone."""
 
 from __future__ import annotations
 
@@ -71,3 +71,21 @@ def test_one_that_another_client_has_begun_anew_is_left_alone(monkeypatch: pytes
     for _ in range(3):
         tidier._look_for_the_last()
     assert server.done == ["ask"]
+
+
+def test_where_the_server_is_away_as_a_batch_begins_again_what_waits_of_it_keeps_its_arguments() -> None:
+    """It cannot be told from what comes now: so it is left to run."""
+    deleted: list[str] = []
+
+    def lost(**_: object) -> None:
+        raise redis.ConnectionError
+
+    server: Any = SimpleNamespace(pipeline=lost, unlink=lambda *names: deleted.extend(names))
+    other: Any = SimpleNamespace(forget=lambda _: None)
+    tidier = Tidier(server, other, other, other, other, SETTINGS)
+    for batch in ("a", "b"):
+        lane: Any = SimpleNamespace(id=batch, ephemeral=False)
+        tidier.flag(lane, keys.GIVEN_UP, [SimpleNamespace(payload_token="t")])  # type: ignore[list-item]
+    tidier.spare("b")
+    tidier._delete()
+    assert deleted == [keys.payload("a", "t")]

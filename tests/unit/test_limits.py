@@ -91,6 +91,17 @@ def test_one_arming_serves_the_items_that_follow_soon(trace: BinaryIO, monkeypat
     assert armed == [3.0, 3.0, 6.0]
 
 
+@pytest.mark.parametrize(("took", "stays"), [(0.0, True), (30.0, True), (30.9, False), (600.0, False)])
+def test_a_limit_that_is_over_as_an_item_ends_does_not_strike_at_the_next_one(
+    took: float, stays: bool, trace: BinaryIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process was frozen: the watchdog and the item go on at the same moment."""
+    began = limits.monotonic()
+    with time_limit(30, trace):
+        monkeypatch.setattr(limits, "monotonic", lambda: began + took)
+    assert (hard_limit._strikes_at > 0) is stays
+
+
 STUBBORN = """
 import sys
 from manycore.errors import ItemTimeout

@@ -45,6 +45,12 @@ class HardLimit:
             faulthandler.dump_traceback_later(latest, exit=True, file=trace)
             self._strikes_at = monotonic() + latest
 
+    def settle(self) -> None:
+        """An item has ended. If its limit is over, that strikes now, under the item's note, or never: a process that was
+        frozen finds out late, and would be ended as the next item runs."""
+        if self._strikes_at - monotonic() < SLACK_SECONDS:
+            self.disarm()
+
     def disarm(self) -> None:
         """No item runs now."""
         if self._strikes_at > 0:
@@ -96,6 +102,7 @@ def _bound_process(seconds: float, trace: BinaryIO) -> Iterator[None]:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
     finally:  # apart: until the timer is off, the alarm can still strike in the `finally` above
+        hard_limit.settle()
         # None: a handler that C code had put there, which cannot be put back from here
         signal.signal(signal.SIGALRM, signal.SIG_DFL if previous is None else previous)
 

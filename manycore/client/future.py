@@ -124,21 +124,36 @@ class Future(ThreadFuture[T]):
 
         If this is done already, `fn` is called at once, by the caller.
         """
-        super().add_done_callback(fn if self.done() else _deferred(fn))
-
-
-def _deferred(fn: Callable[[ThreadFuture[T]], object]) -> Callable[[ThreadFuture[T]], object]:
-    if getattr(fn, "__module__", None) == asyncio.wrap_future.__module__:
-        return lambda future: _tell_loop(fn, future)
-    return lambda future: CALLBACKS.hand(fn, future)
+        if getattr(fn, "__module__", None) == asyncio.wrap_future.__module__:
+            super().add_done_callback(lambda future: _tell_loop(fn, future))
+        elif self.done():
+            super().add_done_callback(fn)
+        else:
+            super().add_done_callback(lambda future: CALLBACKS.hand(fn, future))
 
 
 def _tell_loop(fn: Callable[[ThreadFuture[T]], object], future: ThreadFuture[T]) -> None:
     """Wake an event loop, on the thread that has the outcome: asyncio's callback does no more, and somebody awaits."""
     try:
-        fn(future)
+        fn(_awaitable(future))
     except BaseException:  # a loop of another make
         logger.exception("exception calling callback for %r", future)
+
+
+def _awaitable(future: ThreadFuture[T]) -> ThreadFuture[T]:
+    """This future; in the place of one that holds a `StopIteration`, one that asyncio can copy.
+
+    It refuses that: before Python 3.12.3 in a callback of its own, so that whoever awaits would wait for ever. And
+    one of a derived class would be the result of the `await`, not its error.
+    """
+    error = None if future.cancelled() else future.exception()
+    if not issubclass(type(error), StopIteration):
+        return future
+    told = RuntimeError("the call raised StopIteration")
+    told.__cause__ = error
+    other: ThreadFuture[T] = ThreadFuture()
+    other.set_exception(told)
+    return other
 
 
 def settle(future: ThreadFuture[Any], error: BaseException | None, value: Any = None) -> None:

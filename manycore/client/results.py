@@ -179,10 +179,20 @@ class OneByOne(Iterator[Any]):
         offset = next(self._offsets)
         if offset in self._errors:
             self._reading.end()
-            raise self._errors[offset]
+            raise _at_its_place(self._errors[offset])
         value, self._values[offset] = self._values[offset], None  # not held here: it may be large
         self._reading.advance(self._start + offset + 1)
         return value
+
+
+def _at_its_place(error: BaseException) -> BaseException:
+    """What an iterator raises for the error of an item: a `StopIteration` would say that there is nothing more, and who
+    reads would miss the rest. As a generator, and so the standard library's `map`, it says `RuntimeError` instead."""
+    if not issubclass(type(error), StopIteration):
+        return error
+    told = RuntimeError("an item raised StopIteration")
+    told.__cause__ = error
+    return told
 
 
 def _letting_go(values: Sequence[Any]) -> Iterator[Any]:

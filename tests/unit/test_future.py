@@ -55,6 +55,27 @@ def test_an_awaited_error_is_raised() -> None:
         asyncio.run(awaited(future))
 
 
+class End(StopIteration): ...
+
+
+@pytest.mark.parametrize("error", [StopIteration(1), End(2)])
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_an_awaited_stop_iteration_is_an_error(error: StopIteration, when: str) -> None:
+    future = Future[int]()
+
+    async def main() -> None:
+        if when == "meanwhile":
+            asyncio.get_running_loop().call_soon(settle, future, error)
+        await asyncio.wait_for(asyncio.wrap_future(future), 20)
+
+    if when == "before":
+        settle(future, error)
+    with pytest.raises(RuntimeError, match="StopIteration") as caught:
+        asyncio.run(main())
+    assert caught.value.__cause__ is error
+    assert future.exception() is error
+
+
 def test_an_awaited_cancellation_is_one() -> None:
     future = Future[int]()
     future.cancel()

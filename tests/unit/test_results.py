@@ -69,6 +69,14 @@ def test_an_error_is_raised_at_its_place_and_ends_the_iteration() -> None:
         next(mapped.results)
 
 
+def test_an_item_that_raises_stop_iteration_does_not_look_like_the_end() -> None:
+    mapped, error = Map(), StopIteration(7)
+    mapped.inbox.deliver([Arrival(0, ["a", None, "c"], {1: error})])
+    with pytest.raises(RuntimeError, match="StopIteration") as caught:
+        list(mapped.results)
+    assert caught.value.__cause__ is error
+
+
 def test_a_reader_with_a_buffer_makes_room_item_by_item() -> None:
     mapped = Map(wake_each=True)
     mapped.inbox.deliver([Arrival(0, ["a", "b"])])

@@ -199,6 +199,16 @@ def test_the_world_of_an_item_is_ordinary(cluster: Cluster) -> None:
     assert cluster.submit(ordinary, 0).result(timeout=30)[:2] == (7, True)
 
 
+def beside(_: Any, method: str) -> int:
+    with ProcessPoolExecutor(1, multiprocessing.get_context(method)) as pool:
+        return pool.submit(abs, -7).result(timeout=20)
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_an_item_starts_processes_by_each_method(cluster: Cluster, method: str) -> None:
+    assert cluster.submit(beside, 0, method).result(timeout=30) == 7
+
+
 @pytest.mark.parametrize("timeout", [float("inf"), float("nan"), 1e12, 0, -1])
 def test_a_time_limit_that_no_timer_holds_is_refused(cluster: Cluster, timeout: float) -> None:
     with pytest.raises(SettingsError, match="up to a year"):

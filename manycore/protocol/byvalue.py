@@ -19,6 +19,9 @@ from manycore.protocol import classes, packing, snippet, wrappers
 from manycore.protocol.python import here
 
 _PROGRAM = "__main__"
+_FILE = 10
+"""The place of the file's name in what makes code. cloudpickle 3.1.3 leaves it out, and with it, in a worker's
+tracebacks and warnings, where they come from."""
 
 
 _OURS = {
@@ -69,7 +72,7 @@ def _code(code: CodeType) -> Any:
     if source is not None:
         return snippet.compiled, tuple(source)
     _, parts = _CLOUDPICKLES[CodeType](code)
-    return snippet.byte_code, (here(), *parts)
+    return snippet.byte_code, (here(), *parts[:_FILE], code.co_filename, *parts[_FILE + 1 :])
 
 
 def _cached(cached: Any) -> Any:

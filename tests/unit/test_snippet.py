@@ -111,6 +111,15 @@ def test_byte_code_of_another_python_is_refused_and_not_run(monkeypatch: pytest.
         packing.rebuilt(other)
 
 
+def test_byte_code_says_which_file_it_is_of_whatever_cloudpickle_makes_of_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    table, code = cloudpickle.Pickler.dispatch_table.maps[0], compile("1", "a.py", "eval")
+    make, parts = table[CodeType](code)
+    parts = tuple("<dynamic-code>" if part == "a.py" else part for part in parts)
+    monkeypatch.setitem(table, CodeType, lambda _: (make, parts))
+    rebuilt = pickle.loads(pickled(code, ByValue))
+    assert (rebuilt, rebuilt.co_filename) == (code, "a.py")
+
+
 def test_a_class_that_comes_back_is_the_own_one_as_it_is_now() -> None:
     held = pickling.dumps(script.Counter())
     script.Counter.total = 5

@@ -20,7 +20,7 @@ from manycore.client.callbacks import CALLBACKS
 from manycore.client.checks import check_count, check_options, check_url, check_workers
 from manycore.client.future import Future
 from manycore.client.halt import NEVER, Halt
-from manycore.fleet import check_fleet
+from manycore.fleet import DEFAULT_QUEUE, check_fleet
 from manycore.protocol.retry import DEFAULT_BACKOFF, Backoff, backoff_of
 
 if TYPE_CHECKING:
@@ -238,7 +238,6 @@ class Cluster(Executor):
         """Take no more work; with `wait`, return when what is out is done and a local cluster has ended.
 
         With `wait`, the callbacks of futures have run too; called from one of them, it does not wait for those.
-
         `cancel_futures` gives up what has not been sent, and the rest of every `map` and `batch`. Ctrl-C while
         waiting gives up everything and ends at once.
         """
@@ -260,6 +259,11 @@ class Cluster(Executor):
         CALLBACKS.given_up = True
         with CALLBACKS.until_interrupted():
             self._session.close()
+
+    @property
+    def _max_workers(self) -> int:
+        """How many calls run at a time: of this name in the standard library's pools, where Dask and others read it."""
+        return self._session.roster.slots(DEFAULT_QUEUE)
 
     def __repr__(self) -> str:
         return f"<Cluster at {self._session.place}>"

@@ -30,6 +30,12 @@ def test_submit_map_and_shutdown(make: Callable[[], Executor]) -> None:
         assert list(executor.map(square, range(10), timeout=30)) == [n * n for n in range(10)]
 
 
+def test_who_asks_learns_how_many_calls_run_at_a_time(make: Callable[[], Executor]) -> None:
+    """Dask and others do, by a name that is not public."""
+    with make() as executor:
+        assert getattr(executor, "_max_workers", None) == 2
+
+
 def test_leaving_the_block_waits_for_what_was_submitted(make: Callable[[], Executor]) -> None:
     with make() as executor:
         futures = [executor.submit(busy, 0.05) for _ in range(10)]

@@ -1,4 +1,4 @@
-"""Classes by value: what cloudpickle makes of them, but for three things.
+"""Classes by value: what cloudpickle makes of them, but for three things, and enums (`enums`).
 
 A class that comes back to the process which defined it stays as it is there: results never reset what it has become.
 One with `__slots__` has them at the other end too. And for another minor version of Python, what the standard library
@@ -17,6 +17,8 @@ from enum import Enum
 from types import FunctionType
 from typing import Any, ClassVar, TypeAlias
 from weakref import WeakSet
+
+from manycore.protocol import enums
 
 _GENERATED = frozenset({"<string>", dataclasses.__file__, collections.__file__, typing.__file__})
 """Where the standard library compiles the methods that it generates, and where those are that it adds."""
@@ -50,7 +52,11 @@ def apart(kind: type, reduced: tuple[Any, ...], *, portable: bool) -> tuple[Any,
     portable = portable or kind in _portable
     if portable:
         members, recipe = _without_generated(kind, members)
-    return maker, arguments, (setter, (members, slots), portable, recipe), *nothing, _fill
+    state: Any = (members, slots)
+    if issubclass(kind, Enum):
+        arguments = enums.made(kind, arguments, members)
+        setter, state = enums.fill, enums.state(kind, setter, state)
+    return maker, arguments, (setter, state, portable, recipe), *nothing, _fill
 
 
 def _fill(kind: type, state: tuple[Callable[..., Any], Any, bool, Recipe | None]) -> None:

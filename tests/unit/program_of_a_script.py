@@ -132,8 +132,44 @@ class Colour(enum.Enum):
 
 
 class Access(enum.Flag):
+    NONE = 0
     READ = 1
     WRITE = 2
+    BOTH = READ | WRITE
+
+
+class Planet(enum.Enum):
+    EARTH = (6, 2)
+    TERRA = EARTH
+    MARS = (5, 1)
+
+    def __init__(self, mass: int, radius: int) -> None:
+        self.density = mass / radius
+
+
+class Labelled(enum.Enum):
+    def __new__(cls, value: Any, label: str) -> Any:
+        member = object.__new__(cls)
+        member._value_ = value
+        member.label = label  # type: ignore[attr-defined]
+        return member
+
+
+class Numbered(Labelled):
+    ONE = 1, "one"
+
+
+class Coded(bytes, enum.Enum):
+    B = "b", 98
+
+    def __new__(cls, value: str, code: int) -> Any:
+        member = bytes.__new__(cls, [code])
+        member._value_ = value
+        return member
+
+
+class Operation(enum.Enum):
+    PLUS = enum.member(lambda x: x + 1)
 
 
 class Abstract(ABC):
@@ -180,6 +216,27 @@ def shaped(number: int, shape: Shape = ONE, *, factor: int = FACTOR) -> int:
     return number * shape.sides * factor
 
 
+def members() -> list[Any]:
+    """What enums have given their members, and what those are called."""
+    planet: Any = Planet
+    numbered: Any = Numbered
+    coded: Any = Coded
+    return [
+        planet.EARTH.density,
+        planet((5, 1)).name,
+        planet["TERRA"].name,
+        list(planet.__members__),
+        Access["NONE"],
+        Access["BOTH"],
+        list(Access),
+        numbered.ONE.label,
+        numbered(1),
+        bytes(coded.B),
+        coded("b") == b"b",
+        Operation.PLUS.value(1),
+    ]
+
+
 def everything(number: int) -> list[Any]:
     """Values of its own types, and plain ones."""
     match number:
@@ -204,6 +261,7 @@ def everything(number: int) -> list[Any]:
         Colour.RED.nice(),
         Colour.BLUE,
         Access.READ | Access.WRITE,
+        *members(),
         Concrete().value(),
         Box(number),
         Refused("no"),

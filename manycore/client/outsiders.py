@@ -1,7 +1,7 @@
 """Modules that no worker can import under their name: what is in them goes by value, as that of `__main__` does.
 
-Made by hand, loaded from byte code alone, under a name that is a path or one of Python's own, or the program itself in
-a process that `multiprocessing` has spawned.
+Made by hand, loaded from byte code alone, under a name that is a path or one of Python's own, or the program itself
+where `runpy.run_path` runs it, or in a process that `multiprocessing` has spawned.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def _is_outsider(name: str, module: ModuleType) -> bool:
         return top not in STANDARD and nameless and _has_run_python(module)
     if is_everywhere(name, file):
         return False
-    return top in STANDARD or file.endswith(_SOURCELESS) or not can_hold(path_of(name))
+    is_a_program = name.startswith("<")  # runpy.run_path calls it so; imported, it would run once more
+    return is_a_program or top in STANDARD or file.endswith(_SOURCELESS) or not can_hold(path_of(name))
 
 
 def _is_made_by_hand(module: object) -> bool:

@@ -50,7 +50,7 @@ def travels(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> bool:
         return False
 
 
-@pytest.mark.parametrize("name", ["antigravity", "/a/path/as/a/name", "__mp_main__"])
+@pytest.mark.parametrize("name", ["antigravity", "/a/path/as/a/name", "__mp_main__", "<run_path>"])
 def test_under_a_name_that_cannot_be(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert travels(load(name, tmp_path / "x.py", monkeypatch), monkeypatch)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from manycore.cli.terminal import age, at_url, cut, example, in_words
+from manycore.cli.terminal import age, at_url, cut, example, in_words, say_table
 
 if TYPE_CHECKING:
     from manycore.protocol.account import Account
@@ -60,8 +60,7 @@ def _look(url: str | None, limit: int) -> tuple[Sequence[Account], set[str], flo
 
 
 def _print_table(rows: Sequence[dict[str, Any]], now: float) -> None:
-    from rich.console import Console  # here, because only a table needs rich
-    from rich.table import Table
+    from rich.table import Table  # here, because only a table needs rich
     from rich.text import Text
 
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
@@ -82,4 +81,4 @@ def _print_table(rows: Sequence[dict[str, Any]], now: float) -> None:
             age(now - row["started"]),
         )
         table.add_row(*(text if isinstance(text, Text) else Text(text) for text in texts))
-    Console(highlight=False).print(table)
+    say_table(table)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from manycore.cli.terminal import age, at_url, count, cut, example, in_words, printable, say
+from manycore.cli.terminal import age, at_url, count, cut, example, in_words, printable, say, say_table
 
 if TYPE_CHECKING:
     from manycore.client.outcome import Outcome
@@ -158,8 +158,7 @@ def _outcome(outcome: Outcome) -> str:
 
 
 def _print_table(entries: Sequence[Entry], now: float) -> None:
-    from rich.console import Console  # here, because only a table needs rich
-    from rich.table import Table
+    from rich.table import Table  # here, because only a table needs rich
     from rich.text import Text
 
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
@@ -170,7 +169,7 @@ def _print_table(entries: Sequence[Entry], now: float) -> None:
     for entry in entries:
         queue, reason = cut(entry.queue, MAX_VALUE), cut(entry.reason, MAX_REASON)
         table.add_row(*map(Text, (entry.id, age(now - entry.when), entry.kind, queue, reason)))
-    Console(highlight=False).print(table)
+    say_table(table)
 
 
 def _facts(entry: Entry, now: float) -> Iterator[tuple[str, str]]:

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 F = TypeVar("F", bound=Callable[..., Any])
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
@@ -55,6 +58,16 @@ def cut(text: str, most: int) -> str:
 
 def say(line: str) -> None:
     click.echo(printable(line))
+
+
+def say_table(table: Table) -> None:
+    """Print a table as all other text: where the locale is plain ASCII, rich alone would fail."""
+    from rich.console import Console  # here, because only a table needs rich
+
+    console = Console(highlight=False)
+    with console.capture() as shown:
+        console.print(table)
+    click.echo(shown.get(), nl=False)
 
 
 def printable(text: str) -> str:

@@ -39,7 +39,12 @@ TOLD = ("URL", "URL_FILE", "KEY", "KEY_FILE", "CA_FILE")
 )
 @click.option("--url", metavar="ADDRESS", help="The server.  [default: MANYCORE_URL, MANYCORE_URL_FILE]")
 @click.option("--join", "token", metavar="TOKEN", help="What `join-token` printed; `-`: on standard input; @FILE.")
-@click.option("--loglevel", default="WARNING", help="Least severe level to log.")
+@click.option(
+    "--loglevel",
+    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], case_sensitive=False),
+    default="WARNING",
+    help="Least severe level to log.",
+)
 def worker(
     fleet: str,
     slots: int | None,

@@ -91,7 +91,11 @@ class Batch:
         return results
 
     def as_completed(self) -> Iterator[Outcome]:
-        """Give outcomes as they arrive, each item once; failed ones carry their error instead of raising it."""
+        """Give outcomes as they arrive, each item once; failed ones carry their error instead of raising it.
+
+        Of a batch without an id that nobody holds any more, after a `break`, no more of a lazy input is pulled.
+        """
+        self._lane.window.has_reader = True
         seen = 0
         with self._bar() as bar:
             while (arrival := self._await_arrival(seen, bar)) is not None:

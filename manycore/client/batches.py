@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import TypeVar
 
@@ -12,6 +13,7 @@ import redis
 
 from manycore.client.checks import check_count, check_id_type
 from manycore.client.dispatcher import Dispatcher
+from manycore.client.dropped import Dropped
 from manycore.client.halt import Halt
 from manycore.client.housekeeper import Housekeeper, mark_complete
 from manycore.client.inputs import Input
@@ -87,7 +89,6 @@ class Batches:
 
         `give` makes of it what its caller gets.
         """
-        lane: Lane
 
         def limit() -> int:
             return lane.window.consumed + (feed.buffersize or 0)
@@ -109,7 +110,10 @@ class Batches:
             if not lane.over:  # what an earlier run has left may have halted it
                 self._opener.open(lane)
                 source.start()
-            return give(lane)
+            given = give(lane)
+            if not (ordered or record):
+                lane.reader = Dropped(given, self._housekeeper.later, partial(self.let_go, lane))
+            return given
         except BaseException as exc:  # Ctrl-C: nobody has it to read, or to cancel
             error = exc
             shielded(lambda: lane.fail(error))
@@ -192,13 +196,13 @@ class Batches:
             self._housekeeper.later(lambda: self._tidier.flag(lane, flag))
 
     def let_go(self, lane: Lane) -> None:
-        """End a `map` that may not be read any further, as the standard library does.
+        """End a `map` that may not be read any further, as the standard library does, or a batch that cannot.
 
         One that nobody has begun to read is worked through, and so is an input in memory; the results stay readable.
         What is pulled as it is read, or held back by a `buffersize`, would never end: no more of it is taken.
         """
-        in_memory = isinstance(lane.source, ReadySource)
-        if not lane.source.held_back and (in_memory or not lane.window.has_reader):
+        is_read_lazily = lane.window.has_reader and not isinstance(lane.source, ReadySource)
+        if not (lane.source.held_back or is_read_lazily):
             lane.window.stop_holding()
         else:
             lane.source.cut_off(RuntimeError(AFTER_SHUTDOWN))

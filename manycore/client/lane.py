@@ -63,7 +63,7 @@ class Lane:
         self._outbox = Outbox()
         self._started = monotonic()
         self._ended_at: float | None = None
-        self.reader: object = None  # what watches over who reads in order
+        self.reader: object = None  # what watches over who reads
         self.unsent = False  # whether an item could not be sent, and others cannot know of it
         self._bytes_per_item, self._in_hand, self._taking, self._leaving = 0.0, 0, False, False
 

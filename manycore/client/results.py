@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 from time import monotonic
 from typing import Any, TypeVar
 
+from manycore.client.dropped import Dropped
 from manycore.client.lane import Lane
 from manycore.client.passage import Arrival
 from manycore.client.sinks import OrderedInbox
@@ -32,7 +32,7 @@ class MapResults(Iterator[T_co]):
         self._part: Iterator[T_co] = iter(())
         self._turn = threading.Lock()
         """Of the one who waits for the next part."""
-        reading.lane.reader = _Reader(self, later, reading.drop)
+        reading.lane.reader = Dropped(self, later, reading.drop)
 
     def __iter__(self) -> Iterator[T_co]:
         """Reads at C speed: every item comes here. Whoever reads on elsewhere goes on where this one is."""
@@ -76,26 +76,6 @@ class MapResults(Iterator[T_co]):
             raise
         self.close()
         return False
-
-
-class _Reader(weakref.ref[Any]):
-    """Once its `MapResults` is gone, `later` gets this, which then calls `drop`.
-
-    Not a `__del__`: that is Python's, so Ctrl-C may come in it, and nobody would ever know that it was called. The
-    garbage collector does so anywhere, under any lock: `later` only enqueues.
-    """
-
-    __slots__ = ("_drop",)
-
-    def __new__(cls, results: MapResults[Any], later: Callable[[Any], object], _drop: Callable[[], None]) -> _Reader:
-        return super().__new__(cls, results, later)
-
-    def __init__(self, results: MapResults[Any], later: Callable[[Any], object], drop: Callable[[], None]) -> None:
-        super().__init__(results, later)  # type: ignore[call-arg]
-        self._drop = drop
-
-    def __call__(self) -> None:
-        self._drop()
 
 
 @dataclass(slots=True)

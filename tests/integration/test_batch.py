@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +139,21 @@ def test_an_input_that_has_to_be_pulled(cluster: Cluster) -> None:
     batch = cluster.batch(square, (n for n in range(5000)))
     assert batch.gather() == [n * n for n in range(5000)]
     assert batch.progress.total == 5000
+
+
+def test_of_one_that_is_left_in_the_midst_no_more_is_pulled() -> None:
+    """Nobody can gather it any more: its end, which an endless one has not, would be waited for."""
+    numbers = count()
+    with Cluster(workers=1) as cluster:
+        for outcome in cluster.batch(square, numbers).as_completed():
+            if outcome.index >= 5:
+                break
+    pulled = next(numbers)
+    assert pulled >= 5
+    assert next(numbers) == pulled + 1, "nobody pulls"
+
+
+def test_one_that_nobody_has_begun_to_gather_runs_although_nobody_holds_it(tmp_path: Path) -> None:
+    with Cluster(workers=1) as cluster:
+        cluster.batch(Path.touch, (tmp_path / str(number) for number in range(100)))
+    assert len(list(tmp_path.iterdir())) == 100

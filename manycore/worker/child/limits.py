@@ -46,8 +46,8 @@ class HardLimit:
             self._strikes_at = monotonic() + latest
 
     def settle(self) -> None:
-        """An item has ended. If its limit is over, that strikes now, under the item's note, or never: a process that was
-        frozen finds out late, and would be ended as the next item runs."""
+        """An item has ended. If its limit is over, that strikes now, under the item's note, or never: a process that
+        was frozen finds out late, and would be ended as the next item runs."""
         if self._strikes_at - monotonic() < SLACK_SECONDS:
             self.disarm()
 

@@ -41,7 +41,22 @@ class _Fields:
         self._error = error
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return from_fields, (type(self._error), *_builtin(type(self._error)).__reduce__(self._error)[1:])
+        error = self._error
+        _, args, *fields = _builtin(type(error)).__reduce__(error)
+        if is_a(error, BaseExceptionGroup):
+            args = args[0], [_member(each) for each in error.exceptions]
+        return from_fields, (type(error), args, *fields)
+
+
+def _member(error: BaseException) -> object:
+    """One of a group's, in a form that survives the way: one that does not is no reason to lose all of them."""
+    with suppress(BaseException):
+        _checked(error, error, MAX_ERROR_BYTES)
+        return error
+    with suppress(BaseException):
+        _checked(error, _Fields(error), MAX_ERROR_BYTES)
+        return _Fields(error)
+    return RemoteError(class_name(error), text_of(error), "see the worker's traceback")
 
 
 def from_fields(kind: type[BaseException], args: tuple[Any, ...], fields: dict[str, Any] | None = None) -> Any:

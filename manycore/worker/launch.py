@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -38,6 +39,7 @@ def launch(
     options: Sequence[str] = (),
 ) -> None:
     """Run a worker until it is stopped. Raises `click.ClickException` when `make_app` says why it cannot start."""
+    _open_streams()
     for variable in BLAS_VARIABLES:
         # One thread for each slot: slots times BLAS threads would oversubscribe the cores. The user's value wins.
         os.environ.setdefault(variable, "1")
@@ -73,6 +75,16 @@ def launch(
         _run_command(app, [*(f"--{option}={value}" for option, value in own.items()), *options], quiet=as_json)
     else:
         _run(app, pool=pool, slots=slots, queue=queue, name=name, loglevel=loglevel, quiet=as_json)
+
+
+def _open_streams() -> None:
+    """Give this process the standard streams that its starter has closed (`worker 2>&-`): billiard flushes them, and a
+    connection that got the number of one would be written to."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
 
 
 def _run(app: Celery, *, pool: str, slots: int, queue: str, name: str, loglevel: str, quiet: bool) -> None:

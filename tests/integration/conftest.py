@@ -143,17 +143,19 @@ def start_worker(server: Server, tmp_path: Path) -> Iterator[Callable[..., subpr
 def workers_of(server: Server, home: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Starts workers of `server`; `options` are the command's, the keywords settings (`tasks="..."`).
 
-    `ahead` puts a worker's clock off by so many seconds.
+    `ahead` puts a worker's clock off by so many seconds; `closed` are those of its standard streams that it has not.
     """
     started: list[subprocess.Popen[bytes]] = []
 
     def start(
-        *options: str, slots: int = 1, wait: bool = True, ahead: float = 0.0, **settings: str
+        *options: str, slots: int = 1, wait: bool = True, ahead: float = 0.0, closed: str = "", **settings: str
     ) -> subprocess.Popen[bytes]:
         chosen = {"url": server.url, "key": server.key, "run_folder": str(home), "objects_folder": str(home)} | settings
         env = os.environ | {f"MANYCORE_{name.upper()}": value for name, value in chosen.items()}
         name = f"test{len(started)}@{secrets.token_hex(3)}"
         command = [sys.executable, "-m", "manycore.worker", "--slots", str(slots), "--name", name, *options]
+        if closed:
+            command = ["sh", "-c", f'exec "$@" {closed}', "sh", *command]
         env |= {"PYTHONPATH": str(ROOT)} | (clock_apart(home / f"{name}.clock", ahead) if ahead else {})
         log = (home / f"{name}.log").open("wb")
         process = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)

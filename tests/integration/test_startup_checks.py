@@ -1,4 +1,4 @@
-"""A worker of the stack that cannot do its work says why, in one line, and does not start."""
+"""A worker that cannot do its work says why, in one line, and does not start; what it can do without, it does."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from manycore import Cluster
 from manycore.protocol.signing import generate_key
 from tests.integration.conftest import ROOT, Server
 from tests.waiting import wait_until
@@ -81,3 +83,11 @@ def test_a_wrong_password(server: Server) -> None:
 
 def test_a_task_module_that_cannot_be_imported(server: Server) -> None:
     assert "MANYCORE_TASKS names 'no.such'" in start(url=server.url, key=server.key, tasks="no.such")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_worker_starts_although_its_starter_has_closed_the_standard_streams(
+    closed: str, start_worker: Callable[..., Any], connect: Callable[..., Cluster]
+) -> None:
+    start_worker(closed=closed)
+    assert connect().submit(print, "written where nobody reads").result(timeout=20) is None

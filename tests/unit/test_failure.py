@@ -98,6 +98,18 @@ def test_an_error_that_its_class_would_not_make_again_arrives_as_itself(error: B
     assert (arrived.args, str(arrived), vars(arrived)) == (error.args, str(error), vars(error))
 
 
+def test_each_error_of_a_group_arrives_as_well_as_it_can() -> None:
+    inner = ExceptionGroup("inner", [Holds(threading.Lock())])
+    arrived = travelled(ExceptionGroup("all", [RequiredArguments(3, "bad"), KeyError("k"), inner]))
+    assert isinstance(arrived, ExceptionGroup)
+    first, second, third = arrived.exceptions
+    assert (type(first), vars(first)) == (RequiredArguments, vars(RequiredArguments(3, "bad")))
+    assert (type(second), second.args) == (KeyError, ("k",))
+    assert isinstance(third, ExceptionGroup)
+    assert [type(each) for each in third.exceptions] == [RemoteError]
+    assert arrived.message == "all"
+
+
 def test_an_error_of_a_local_class_arrives_by_value() -> None:
     class Local(ValueError):
         pass

@@ -10,12 +10,13 @@ import pickle
 import secrets
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from time import sleep
 from typing import Any
 
 import redis
 
-from manycore.errors import MessageRefused, ObjectStoreFull, PayloadTooLarge, SettingsError
+from manycore.errors import MessageRefused, ObjectGone, ObjectStoreFull, PayloadTooLarge, SettingsError
 from manycore.protocol import keys, pieces, refs
 from manycore.protocol.flat import Flat, restored
 from manycore.protocol.home import LOCK, Home, default_place, sweep
@@ -55,9 +56,10 @@ class WorkerObjects:
         kept, value = self._last
         if kept == name:
             return value
-        if home != self.home.id:
-            self._bring(name, size)
-        value = restored(self._view(name, size, private=private))
+        if home == self.home.id:
+            value = restored(self._view(name, size, private=private))
+        else:
+            value = self._brought(name, size, private=private)
         if type(value) in (bytes, str) and size <= KEPT_BYTES:
             self._last = name, value
         return value
@@ -117,14 +119,34 @@ class WorkerObjects:
                 self._views[name] = view
         return view
 
-    def _bring(self, name: str, size: int) -> None:
+    def _brought(self, name: str, size: int, *, private: bool) -> Any:
+        try:
+            return restored(self._bring(name, size, private=private))
+        except ObjectStoreFull:
+            if not private or size > self._settings.max_item_bytes:
+                raise
+        # Nobody asked for shared memory: without room there, it comes as any other argument does.
+        return restored(self._held(name, size), copied=True)
+
+    def _held(self, name: str, size: int) -> memoryview:
+        """In this process's own memory, until the end of the chunk."""
+        view = self._views.get(name)
+        if view is None:
+            view = memoryview(self._patience.ride_out(lambda: b"".join(self._fetch(name, size))))
+            with self._lock:
+                self._views[name] = view
+        return view
+
+    def _bring(self, name: str, size: int, *, private: bool) -> memoryview:
         """Have an object on this host. Who comes while another process fetches it waits for that one."""
         if self.home.has(name):
-            return
-        with self.home.alone():
+            with suppress(ObjectGone):  # another process has just made room for what it brings
+                return self._view(name, size, private=private)
+        with self.home.alone():  # until it is mapped: nobody makes room meanwhile
             if not self.home.has(name):
                 self.home.drop_least_used(size)
                 self._patience.ride_out(lambda: self.home.write(name, _Fetched(self._fetch(name, size), size)))
+            return self._view(name, size, private=private)
 
     def _fetch(self, name: str, size: int) -> Iterator[bytes]:
         return pieces.fetch(self._connect(), self._keyring, name, size)

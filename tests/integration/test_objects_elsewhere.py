@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ import pytest
 import redis
 
 from manycore import Cluster
-from manycore.errors import MessageRefused, ObjectGone
+from manycore.errors import MessageRefused, ObjectGone, ObjectStoreFull
 from manycore.protocol import keys, pieces
 from manycore.protocol.flat import flatten
+from manycore.protocol.settings import Settings
 from manycore.protocol.signing import Keyring
+from manycore.worker.objects import WorkerObjects
 from tests.integration.conftest import Server
 from tests.waiting import wait_until
 
@@ -141,6 +144,46 @@ def test_one_object_cannot_pass_for_another(server: Server) -> None:
         list(pieces.fetch(client, ring, "b" * 32, flat.size))
     with pytest.raises(MessageRefused):
         list(pieces.fetch(client, ring, "a" * 32, flat.size + 1))
+
+
+def test_who_makes_room_takes_an_object_from_nobody(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another process brings to a host may push an object out just before it is mapped."""
+    ring, flat = Keyring.parse(server.key), flatten(np.zeros(MIB), "It", 1)
+    pieces.store(server.client(), ring, "a" * 32, flat, 60)
+    objects = WorkerObjects(Settings(objects_folder=tmp_path), ring, server.client)
+    home, has, alone = objects.home, objects.home.has, objects.home.alone
+
+    def has_still(name: str) -> bool:
+        found = has(name)
+        if found:
+            home.drop(name)
+            monkeypatch.setattr(home, "has", has)
+        return found
+
+    @contextmanager
+    def alone_until_then() -> Iterator[None]:
+        with alone():
+            yield
+        home.drop("a" * 32)
+
+    for name, step in (("alone", alone_until_then), ("alone", alone), ("has", has_still)):
+        monkeypatch.setattr(home, name, step)
+        assert objects.value("another", "a" * 32, flat.size, private=False).nbytes == 8 * MIB
+        objects.end_chunk()
+    home.remove()
+
+
+def test_what_is_shared_unasked_needs_no_room_on_a_host(
+    server: Server, start_worker: Callable[..., object], connect: Callable[..., Cluster], big: Any
+) -> None:
+    start_worker(objects_bytes=str(5 * MIB))
+    cluster = connect()
+    rows = cluster.batch(sum_and_process, [(big, n) for n in range(3)], star=True).gather()
+    assert {row[:2] for row in rows} == {(big.sum(), True)}
+    with pytest.raises(ObjectStoreFull):  # but who puts says how it is to be kept
+        cluster.submit(sum_and_process, cluster.put(big)).result(timeout=20)
 
 
 def test_a_killed_client_leaves_nothing_that_lasts(server: Server) -> None:

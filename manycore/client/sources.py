@@ -83,6 +83,8 @@ class ReadySource:
         held = self._items
         items = held[self._at : self._at + most] if isinstance(held, SLICED) else list(islice(held, most))
         self._at += len(items)
+        if self._at == self._length:
+            self._items = ()  # whoever has read a map, or holds a batch, need not hold its input
         self.first_call = self.first_call or (self.program.call(self._options.form, items[0]) if items else "")
         return self.program, self._options, items
 

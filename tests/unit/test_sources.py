@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count
@@ -48,6 +49,16 @@ def test_an_input_in_memory_is_cut_completely(total: int, chunksize: int | None,
     assert all(cuts)
     assert source.exhausted()
     assert source.total == total
+
+
+@pytest.mark.parametrize("kind", [list, deque])
+def test_an_input_that_was_taken_is_not_held(kind: Callable[[Any], Any]) -> None:
+    items = [threading.Event() for _ in range(10)]
+    source, held = ready_source(kind(items), chunksize=4), weakref.ref(items[0])
+    items.clear()
+    drained(source)
+    assert held() is None
+    assert source.exhausted()
 
 
 def test_a_given_chunksize_is_kept() -> None:

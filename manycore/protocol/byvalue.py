@@ -8,6 +8,7 @@ from __future__ import annotations
 import copyreg
 import dataclasses
 import functools
+import io
 import pickle
 from collections import ChainMap
 from types import CodeType, FunctionType
@@ -15,7 +16,7 @@ from typing import Any, ClassVar, ForwardRef, NewType
 
 import cloudpickle
 
-from manycore.protocol import classes, packing, snippet, wrappers
+from manycore.protocol import classes, packing, refs, snippet, wrappers
 from manycore.protocol.python import here
 
 _PROGRAM = "__main__"
@@ -48,7 +49,7 @@ class ByValue(cloudpickle.Pickler):
         if kind is FunctionType:
             if wrappers.is_dispatcher(obj) and not importable(obj):
                 return wrappers.dispatcher_apart(obj)
-            return super().reducer_override(obj)
+            return self._with_refs(obj) or super().reducer_override(obj)
         if issubclass(kind, type):
             reduced = super().reducer_override(obj)
             by_value = reduced is not NotImplemented and len(reduced) == 6
@@ -56,6 +57,16 @@ class ByValue(cloudpickle.Pickler):
         if kind.__module__ == _PROGRAM and kind not in copyreg.dispatch_table:
             return _no_name(obj.__reduce_ex__(5))
         return NotImplemented  # cloudpickle too leaves other objects to themselves
+
+    def _with_refs(self, function: FunctionType) -> Any:
+        """A function among arguments, as a pickle of its own if it refers to a `Ref`: there it stays one."""
+        if not refs.become_objects():
+            return None
+        own = io.BytesIO()
+        with refs.noted(as_objects=False) as found:
+            type(self)(own, protocol=5).dump(function)
+        refs.note(found)
+        return (pickle.loads, (own.getvalue(),)) if found else None
 
 
 class Portable(ByValue):

@@ -1,7 +1,7 @@
 """What stands for a large object while it is pickled, and becomes the object where it is unpickled.
 
 1. `Ref` is what a caller holds. Among arguments it travels as the object itself: rebuilding them puts it in place.
-   Elsewhere (a closure, a pickle of the caller's own) it stays a `Ref`, and `get` gives the object.
+   Elsewhere (in a function, in a pickle of the caller's own) it stays a `Ref`, and `get` gives the object.
 2. Results that are large come back in the same way, without a `Ref` that anybody sees.
 
 Where the bytes are is for a `Plane`, which a client or a worker registers here. This module holds no bytes.
@@ -93,6 +93,17 @@ def noted(*, as_objects: bool) -> Iterator[list[Ref[Any]]]:
         yield found
     finally:
         _pickled.refs, _pickled.as_objects = before
+
+
+def become_objects() -> bool:
+    """Whether what this thread pickles may hold a `Ref` that becomes its object."""
+    return _pickled.as_objects and bool(_known)
+
+
+def note(found: list[Ref[Any]]) -> None:
+    """Note what was found in a pickle that stands in the one that this thread makes."""
+    if _pickled.refs is not None:
+        _pickled.refs += found
 
 
 def serve(home: str, plane: Plane) -> None:

@@ -90,6 +90,21 @@ def test_a_ref_in_a_closure_stays_a_ref(cluster: Cluster, big: Any) -> None:
     assert cluster.batch(lambda n: float(ref.get()[n]), range(5)).gather() == [0.0, 1.0, 2.0, 3.0, 4.0]
 
 
+def test_a_ref_in_a_function_that_is_an_argument_stays_a_ref(cluster: Cluster, big: Any) -> None:
+    """But one beside it becomes its object, and its object is held as any other is."""
+
+    def call_with(ref: Ref[Any]) -> tuple[Any, Ref[Any]]:
+        return lambda array: float(array[3]) + ref.get()[4], ref
+
+    first, rows = call_with(cluster.put(big)), [call_with(cluster.put(big + n)) for n in (1, 2)]
+    assert cluster.submit(lambda call, array: call(array), *first).result(timeout=20) == 7.0
+    batch = cluster.batch(lambda call, array: call(array), rows, star=True)
+    del first, rows
+    assert batch.gather() == [9.0, 11.0]
+    small = cluster.put(3.0)
+    assert cluster.submit(lambda *, call: call(), call=lambda: small.get()).result(timeout=20) == 3.0
+
+
 def test_a_batch_keeps_what_it_was_passed(cluster: Cluster, big: Any) -> None:
     batch = cluster.batch(lambda n, held: float(held[n]), range(40), kwargs={"held": cluster.put(big)})
     later = cluster.submit(lambda held: float(held[3]), cluster.put(big + 1))

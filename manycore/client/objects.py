@@ -74,10 +74,12 @@ class Objects:
             flat = flatten(value, "The object", PUT_ASIDE_BYTES)
         digest = flat.digest()
         known = self._by_content.get(digest)
-        if known is not None:
+        if known is not None and self._is_there(known.name):
             return known
-        name = secrets.token_hex(16)
+        name = known.name if known is not None else secrets.token_hex(16)
         self._await_room(lambda: self._keep(name, flat))
+        if known is not None:
+            return known  # it was lost, as with a server that began anew: all refs to it have it again
         ref = self._by_content[digest] = self._owned(name, flat.size, digest)
         self._inside[ref] = tuple(inside)
         return ref
@@ -209,13 +211,18 @@ class Objects:
             return None
         return self._owned(name, flat.size, "", private=True)
 
+    def _is_there(self, name: str) -> bool:
+        if self.home is not None:
+            return self.home.has(name)
+        return self._patience.ride_out(lambda: pieces.are_there(self._redis, name))
+
     def _keep(self, name: str, flat: Flat) -> None:
         if self.home is not None:
             if self._released:
                 self.tidy()
             self.home.write(name, flat)
             return
-        ttl = keys.OBJECT_TTL_SECONDS
+        ttl = self._settings.batch_ttl_seconds if name in self._lasting else keys.OBJECT_TTL_SECONDS
         self._patience.ride_out(lambda: pieces.store(self._redis, self._keyring, name, flat, ttl))
 
     def _owned(self, name: str, size: int, digest: str, *, private: bool = False) -> Ref[Any]:

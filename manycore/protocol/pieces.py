@@ -35,6 +35,11 @@ def store(client: redis.Redis, keyring: Keyring, name: str, flat: Flat, ttl_seco
     client.hset(key, LIST.decode(), keyring.seal(signing.OBJECT, (name, flat.size, digests)))
 
 
+def are_there(client: redis.Redis, name: str) -> bool:
+    """Whether an object was written whole, and not lost since. Raises redis-py's errors."""
+    return bool(client.hexists(keys.object_pieces(name), LIST.decode()))
+
+
 def fetch(client: redis.Redis, keyring: Keyring, name: str, size: int) -> Iterator[bytes]:
     """The pieces of an object of `size` bytes, each checked.
 

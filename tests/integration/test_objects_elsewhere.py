@@ -122,6 +122,16 @@ def test_what_was_lost_says_so(
     assert cluster.submit(abs, -1).result(timeout=20) == 1
 
 
+def test_what_was_lost_can_be_put_again(server: Server, connect: Callable[..., Cluster], big: Any) -> None:
+    cluster = connect()
+    ref = cluster.put(big)
+    server.client().flushdb()
+    with pytest.raises(ObjectGone):
+        ref.get()
+    assert (cluster.put(big).get() == big).all()
+    assert (ref.get() == big).all()
+
+
 @pytest.mark.parametrize("field", ["0", "list"])
 def test_what_was_changed_on_its_way_is_refused(server: Server, field: str) -> None:
     client, ring = server.client(), Keyring.parse(server.key)

@@ -25,18 +25,22 @@ from time import time
 from typing import NamedTuple, Protocol
 
 from manycore.errors import MessageRefused, ObjectGone, ObjectStoreFull, SettingsError
+from manycore.protocol.room import default_bytes
 
 SHARED_MEMORY = Path("/dev/shm")
 LOCK = ".alive"
 DRAFT = ".draft-"
-SHARE_OF_MEMORY = 2
-"""By default, objects take at most this part (half) of the memory or file system that they live in."""
 SPARED_SECONDS = 60.0
 """How old a folder, or a draft, without an owner must be: its owner may be just about to take the lock."""
 MADV_POPULATE_READ = 22
 """Of Linux 5.14 and later, madvise(2): it maps all pages at once, at a third of what a fault for each of them costs."""
 MAPPED_AT_ONCE_BYTES = 16 * 1024 * 1024
 """Of a private mapping, which is one item's alone, and of which the item may want little."""
+SMALL_BYTES = 64 * 1024
+UNCOUNTED = 256
+"""So many small files are written at most before all are counted anew: to count takes as long as there are many."""
+SPARED_SHARE = 16
+"""Of the room that is left, the part that uncounted ones may take."""
 _NAME = re.compile(r"[A-Za-z0-9_:-][A-Za-z0-9_:.-]{0,199}")
 
 
@@ -63,6 +67,7 @@ class Home:
         self.path = path
         self._folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         self.max_bytes = max_bytes or default_bytes(path)
+        self._uncounted = 0
         found = os.fstat(self._folder)
         if found.st_uid != os.geteuid() or found.st_mode & 0o077:
             os.close(self._folder)
@@ -208,9 +213,13 @@ class Home:
             os.close(descriptor)
 
     def _check_room(self, size: int) -> None:
+        if size <= SMALL_BYTES and self._uncounted > 0:
+            self._uncounted -= 1
+            return
         used = self.used_bytes()
         if used + size > self.max_bytes:
             raise ObjectStoreFull(str(self.path), size, used, self.max_bytes)
+        self._uncounted = min(UNCOUNTED, (self.max_bytes - used - size) // (SPARED_SHARE * SMALL_BYTES))
 
     def _files(self) -> list[_Entry]:
         return [entry for entry in self._entries() if not entry.name.startswith(".")]
@@ -229,12 +238,6 @@ def default_place() -> Path:
     """Shared memory, or the folder for temporary files where there is none."""
     usable = SHARED_MEMORY.is_dir() and os.access(SHARED_MEMORY, os.W_OK | os.X_OK)
     return SHARED_MEMORY if usable else Path(tempfile.gettempdir())
-
-
-def default_bytes(path: Path) -> int:
-    """How much of the place at `path` objects may take, unless a setting says it: half of it, and of our memory."""
-    held = os.statvfs(path)
-    return min(held.f_blocks * held.f_frsize, *_memory_limits()) // SHARE_OF_MEMORY
 
 
 def sweep(place: Path | None = None) -> None:
@@ -267,14 +270,6 @@ def _locked_file(name: str, folder: int) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _memory_limits() -> Iterator[int]:
-    """Of this process's control group, version 2 or 1, and of the machine."""
-    yield os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        with suppress(OSError, ValueError):
-            yield int(Path(file).read_text())
 
 
 def _checked(name: str) -> str:

@@ -135,6 +135,28 @@ def test_more_than_there_is_room_for_is_refused_and_leaves_nothing(tmp_path: Pat
     assert files_in(home) == ["a", "b"]
 
 
+def test_many_small_files_are_not_counted_with_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Home.make("test", tmp_path, 1 << 30)
+    counts, used_bytes = [], home.used_bytes
+
+    def counted() -> int:
+        counts.append(used_bytes())
+        return counts[-1]
+
+    monkeypatch.setattr(home, "used_bytes", counted)
+    for number in range(300):
+        home.write(str(number), CONTENT)
+    assert counts == [0, 257 * CONTENT.size]
+
+
+def test_where_little_is_left_each_is_counted(tmp_path: Path) -> None:
+    home = Home.make("test", tmp_path, 1000 * CONTENT.size)
+    for number in range(1000):
+        home.write(str(number), CONTENT)
+    with pytest.raises(ObjectStoreFull):
+        home.write("more", CONTENT)
+
+
 def test_a_full_disk_is_a_full_home(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_room(*_: object) -> int:
         raise OSError(28, "No space left on device")

@@ -13,6 +13,7 @@ import secrets
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary, finalize
@@ -140,7 +141,10 @@ class Objects:
 
     def tidy(self) -> None:
         """Free what nobody refers to any more. Raises redis-py's errors, and then does it the next time."""
-        names = [self._released.popleft() for _ in range(len(self._released))]
+        names: list[str] = []
+        with suppress(IndexError):  # all of them, or another thread has just taken the others
+            while True:
+                names.append(self._released.popleft())
         gone = [name for name in names if name not in self._lasting]
         self._names.difference_update(names)
         try:

@@ -121,12 +121,15 @@ class WorkerObjects:
 
     def _brought(self, name: str, size: int, *, private: bool) -> Any:
         try:
-            return restored(self._bring(name, size, private=private))
+            view = self._bring(name, size, private=private)
+        except FileNotFoundError:  # a cleaner has taken the home: systemd does, when its user logs out
+            return restored(self._held(name, size), copied=private)
         except ObjectStoreFull:
             if not private or size > self._settings.max_item_bytes:
                 raise
-        # Nobody asked for shared memory: without room there, it comes as any other argument does.
-        return restored(self._held(name, size), copied=True)
+            # Nobody asked for shared memory: without room there, it comes as any other argument does.
+            return restored(self._held(name, size), copied=True)
+        return restored(view)
 
     def _held(self, name: str, size: int) -> memoryview:
         """In this process's own memory, until the end of the chunk."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -194,6 +195,19 @@ def test_what_is_shared_unasked_needs_no_room_on_a_host(
     assert {row[:2] for row in rows} == {(big.sum(), True)}
     with pytest.raises(ObjectStoreFull):  # but who puts says how it is to be kept
         cluster.submit(sum_and_process, cluster.put(big)).result(timeout=20)
+
+
+def test_a_host_whose_home_was_taken_away_goes_on(
+    start_worker: Callable[..., object], connect: Callable[..., Cluster], big: Any, tmp_path: Path
+) -> None:
+    start_worker()
+    cluster = connect()
+    ref = cluster.put(big)
+    assert cluster.submit(sum_and_process, ref).result(timeout=20)[0] == big.sum()
+    (home,) = tmp_path.glob("manycore-*-worker-*")
+    shutil.rmtree(home)
+    assert cluster.submit(sum_and_process, ref).result(timeout=20)[:2] == (big.sum(), False)
+    assert {row[:2] for row in cluster.map(sum_and_process, [big] * 3)} == {(big.sum(), True)}
 
 
 def test_a_killed_client_leaves_nothing_that_lasts(server: Server) -> None:

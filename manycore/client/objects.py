@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary, finalize
 
 import redis
 
-from manycore.errors import ManycoreError, ObjectStoreFull, ServerFull
+from manycore.errors import ManycoreError, ObjectStoreFull, ServerFull, SettingsError
 from manycore.protocol import keys, pieces, refs
 from manycore.protocol.flat import Flat, flatten, restored
 from manycore.protocol.home import Home
@@ -70,7 +70,8 @@ class Objects:
         refs.serve(self._place, self)
 
     def put(self, value: Any) -> Ref[Any]:
-        """Keep an object until nobody refers to it. Raises `NotPicklable`, `ObjectStoreFull`, or `ServerFull`."""
+        """Keep an object until nobody refers to it. Raises `NotPicklable`, `ObjectStoreFull`, `ServerFull`, or
+        `SettingsError` where somebody has taken its place away."""
         with refs.noted(as_objects=False) as inside:
             flat = flatten(value, "The object", PUT_ASIDE_BYTES)
         digest = flat.digest()
@@ -78,7 +79,13 @@ class Objects:
         if known is not None and self._is_there(known.name):
             return known
         name = known.name if known is not None else secrets.token_hex(16)
-        self._await_room(lambda: self._keep(name, flat))
+        try:
+            self._await_room(lambda: self._keep(name, flat))
+        except FileNotFoundError as exc:
+            raise SettingsError(
+                f"{self.home and self.home.path}, where large objects lie, was taken away (systemd does so when its "
+                "user logs out: RemoveIPC). Set MANYCORE_OBJECTS_FOLDER to a folder that stays, and begin again."
+            ) from exc
         if known is not None:
             return known  # it was lost, as with a server that began anew: all refs to it have it again
         ref = self._by_content[digest] = self._owned(name, flat.size, digest)

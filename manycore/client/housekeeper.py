@@ -128,14 +128,17 @@ class Housekeeper:
 
     def _run(self) -> None:
         while not self._closed or not self._jobs.empty():
-            try:
-                self._do_next()
-                if monotonic() >= self._next_look and not self._closed:
-                    self._look()
-            except (*AWAY, FULL):
-                logger.debug("What is to be looked after waits for the server", exc_info=True)
-            except BaseException:  # the boundary of the thread: one duty that fails must not end the others
-                logger.exception("A duty of the housekeeper failed")
+            self._try(self._do_next)
+            if monotonic() >= self._next_look and not self._closed:
+                self._try(self._look)  # whatever became of the other: who waits for a server that is gone must learn it
+
+    def _try(self, duty: Callable[[], None]) -> None:
+        try:
+            duty()
+        except (*AWAY, FULL):
+            logger.debug("What is to be looked after waits for the server", exc_info=True)
+        except BaseException:  # the boundary of the thread: one duty that fails must not end the others
+            logger.exception("A duty of the housekeeper failed")
 
     def _linger(self) -> None:
         self._settles_at = monotonic() + LINGER_SECONDS

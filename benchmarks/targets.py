@@ -74,8 +74,8 @@ TARGETS = (
     Target("cold start", at_most=0.6),
     Target("client memory", at_most=150),
     Target("cost of safety", at_least=0.97),
-    Target("CPU, idle", at_most=480),  # the server's share is a third of it
-    Target("CPU, open batch", at_most=850),
+    Target("CPU, idle", at_most=360),  # the worker takes most of it, with its heartbeats
+    Target("CPU, open batch", at_most=550),
 )
 
 

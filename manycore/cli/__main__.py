@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from manycore import __version__
 from manycore.cli.batches import batches
 from manycore.cli.env import env
 from manycore.cli.exporter import exporter
@@ -15,6 +16,7 @@ from manycore.cli.worker import worker
 
 
 @click.group(context_settings={"show_default": True})
+@click.version_option(__version__, package_name="manycore")
 def main() -> None:
     """Run CPU-bound Python on every core."""
 

@@ -114,7 +114,7 @@ def stubborn():
             while True: sum(range(100))
         except ItemTimeout:
             pass
-with open(sys.argv[1], "wb") as trace, limits.time_limit(0.5, trace):
+with open(sys.argv[1], "wb") as trace, limits.time_limit(2.0, trace):
     stubborn()
 """
 

@@ -158,7 +158,7 @@ class Cluster(Executor):
 
         `id` names the batch (letters, digits, `_`, `:`, `-`), which lets it outlive this process: the same call with
         the same id, after any crash, runs only what is missing, and `attach` gathers it elsewhere. With another
-        function, arguments or input (a generator's is not known) it raises `BatchChanged`, or `on_change="accept"`s it.
+        function, arguments or input (a generator's is not known) it raises `BatchChanged` unless `on_change="accept"`.
 
         Raises `SettingsError` for an option that cannot work; what `submit` says of the function holds here too, but
         is raised at once.

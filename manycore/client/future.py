@@ -147,13 +147,21 @@ def _awaitable(future: ThreadFuture[T]) -> ThreadFuture[T]:
     one of a derived class would be the result of the `await`, not its error.
     """
     error = None if future.cancelled() else future.exception()
-    if not issubclass(type(error), StopIteration):
+    if error is None or (told := raisable(error)) is error:
         return future
-    told = RuntimeError("the call raised StopIteration")
-    told.__cause__ = error
     other: ThreadFuture[T] = ThreadFuture()
     other.set_exception(told)
     return other
+
+
+def raisable(error: BaseException) -> BaseException:
+    """What an iterator, or a coroutine, raises for the error of an item: a `StopIteration` would say that there is
+    nothing more. As a generator, and so the standard library's `map`, it says `RuntimeError` instead."""
+    if not issubclass(type(error), StopIteration):
+        return error
+    told = RuntimeError("an item raised StopIteration")
+    told.__cause__ = error
+    return told
 
 
 def settle(future: ThreadFuture[Any], error: BaseException | None, value: Any = None) -> None:

@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from manycore.client.dropped import Dropped
+from manycore.client.future import raisable
 from manycore.client.lane import Lane
 from manycore.client.passage import Arrival
 from manycore.client.sinks import OrderedInbox
@@ -159,20 +160,10 @@ class OneByOne(Iterator[Any]):
         offset = next(self._offsets)
         if offset in self._errors:
             self._reading.end()
-            raise _at_its_place(self._errors[offset])
+            raise raisable(self._errors[offset])
         value, self._values[offset] = self._values[offset], None  # not held here: it may be large
         self._reading.advance(self._start + offset + 1)
         return value
-
-
-def _at_its_place(error: BaseException) -> BaseException:
-    """What an iterator raises for the error of an item: a `StopIteration` would say that there is nothing more, and who
-    reads would miss the rest. As a generator, and so the standard library's `map`, it says `RuntimeError` instead."""
-    if not issubclass(type(error), StopIteration):
-        return error
-    told = RuntimeError("an item raised StopIteration")
-    told.__cause__ = error
-    return told
 
 
 def _letting_go(values: Sequence[Any]) -> Iterator[Any]:

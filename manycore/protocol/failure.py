@@ -24,14 +24,18 @@ MAX_ERROR_BYTES = 64 * 1024 * 1024
 
 def dump_error(error: BaseException, traceback_text: str = "", max_bytes: int = MAX_ERROR_BYTES) -> bytes:
     """Pickle an item's exception with its traceback as text. What does not survive the way becomes a `RemoteError`."""
+    return pickle.dumps((_blob(error, max_bytes), traceback_text), protocol=5)
+
+
+def _blob(error: BaseException, max_bytes: int) -> bytes:
+    """An error in the first form that survives the way: as itself, by its fields, in words."""
     try:
-        blob = _checked(error, error, max_bytes)
+        return _checked(error, error, max_bytes)
     except BaseException as exc:  # a user's exception class may raise anything here
         try:
-            blob = _checked(error, _Fields(error), max_bytes)
+            return _checked(error, _Fields(error), max_bytes)
         except BaseException:
-            blob = pickle.dumps(RemoteError(class_name(error), text_of(error), _why(exc)), protocol=5)
-    return pickle.dumps((blob, traceback_text), protocol=5)
+            return pickle.dumps(RemoteError(class_name(error), text_of(error), _why(exc)), protocol=5)
 
 
 class _Fields:
@@ -43,20 +47,16 @@ class _Fields:
     def __reduce__(self) -> tuple[Any, ...]:
         error = self._error
         _, args, *fields = _builtin(type(error)).__reduce__(error)
-        if is_a(error, BaseExceptionGroup):
-            args = args[0], [_member(each) for each in error.exceptions]
-        return from_fields, (type(error), args, *fields)
+        if not is_a(error, BaseExceptionGroup):
+            return from_fields, (type(error), args, *fields)
+        # One that does not survive the way is no reason to lose all of them.
+        blobs = [_blob(each, MAX_ERROR_BYTES) for each in error.exceptions]
+        return group_of, (type(error), args[0], blobs, *fields)
 
 
-def _member(error: BaseException) -> object:
-    """One of a group's, in a form that survives the way: one that does not is no reason to lose all of them."""
-    with suppress(BaseException):
-        _checked(error, error, MAX_ERROR_BYTES)
-        return error
-    with suppress(BaseException):
-        _checked(error, _Fields(error), MAX_ERROR_BYTES)
-        return _Fields(error)
-    return RemoteError(class_name(error), text_of(error), "see the worker's traceback")
+def group_of(kind: type[BaseException], message: str, blobs: list[bytes], fields: dict[str, Any] | None = None) -> Any:
+    """A group of errors, each a pickle of its own."""
+    return from_fields(kind, (message, [pickle.loads(blob) for blob in blobs]), fields)
 
 
 def from_fields(kind: type[BaseException], args: tuple[Any, ...], fields: dict[str, Any] | None = None) -> Any:

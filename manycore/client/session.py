@@ -100,7 +100,7 @@ class Session:
         self.objects = Objects(home, self.redis, self._keyring, settings, self._control)
         self.roster = Roster(self.redis, self._keyring, expected_slots=local.slots if local else None)
         self.roster.workers()
-        self._publisher = Publisher(self.redis, self._keyring, Wire(self.redis))
+        self._publisher = Publisher(self.redis, self._keyring, Wire(self.redis), ttl_seconds=settings.batch_ttl_seconds)
 
     def _compose(self, code: Code | None) -> None:
         settings, keyring = self.settings, self._keyring

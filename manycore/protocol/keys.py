@@ -9,6 +9,8 @@
 | `mc:<id>:chunks`     | hash   | client           | chunks of a named batch, to send again from; batch TTL     |
 | `mc:<id>:resume`     | hash   | worker children  | chunk id -> where a redelivery resumes; until its message  |
 |                      |        |                  | is acknowledged, or batch TTL                              |
+| `mc:<id>:stay:<program>` | list | worker children | the deliveries of slots that wait for a call; seconds      |
+| `mc:<id>:next:<tag>` | list   | client           | the call that such a slot was handed; seconds              |
 | `mc:<id>:strikes`    | hash   | worker           | item -> how often and how it killed its worker, and where  |
 |                      |        |                  | a suspect runs now (`strike.lua`); batch TTL               |
 | `mc:plain:<task id>` | hash   | workers          | execution of a plain Celery call -> how it ended; batch TTL |
@@ -114,6 +116,14 @@ def strikes(batch_id: str) -> str:
     return f"mc:{_segment(batch_id)}:strikes"
 
 
+def stay(batch_id: str, program: str) -> str:
+    return f"mc:{_segment(batch_id)}:stay:{program}"
+
+
+def handed(batch_id: str, tag: str = "") -> str:
+    return f"mc:{_segment(batch_id)}:next:{tag}"
+
+
 def log(batch_id: str) -> str:
     return f"mc:{_segment(batch_id)}:log"
 
@@ -176,6 +186,7 @@ _TYPES = {
     **dict.fromkeys((ACCOUNTS, LOGS, WORKERS, DETACHED, "bell"), b"zset"),
     **dict.fromkeys(("out", "log", QUARANTINE), b"stream"),
     "holders": b"set",
+    **dict.fromkeys(("stay", "next"), b"list"),
     **dict.fromkeys((WATCH, "activity", "inventory", "ref", "told", "quarantine", "in", "val"), b"string"),
     **dict.fromkeys(("account", "batch", "worker", "plain", "chunks", "resume", "strikes"), b"hash"),
     **dict.fromkeys((QUARANTINE_COUNTS, QUARANTINE_ITEMS), b"hash"),

@@ -8,6 +8,7 @@ from redis import Redis
 
 from manycore.protocol import bell, envelope
 from manycore.protocol.broker import LATER
+from manycore.protocol.handing import can_be_handed, hand
 from manycore.protocol.message import Chunk, seal_chunk
 from manycore.protocol.signing import Keyring
 from manycore.protocol.wire import Wire
@@ -16,10 +17,12 @@ from manycore.protocol.wire import Wire
 class Publisher:
     """For any number of threads, as its client is; over a `wire`, if it has one of its own."""
 
-    def __init__(self, client: Redis, keyring: Keyring, wire: Wire | None = None) -> None:
+    def __init__(self, client: Redis, keyring: Keyring, wire: Wire | None = None, *, ttl_seconds: int = 0) -> None:
+        """What is told of a call that was handed to a slot lives `ttl_seconds`, if it ever is."""
         self._redis = client
         self._keyring = keyring
         self._wire = wire
+        self._ttl = ttl_seconds
 
     def message(
         self, chunk: Chunk, payload: bytes | memoryview, *, queue: str, shadow: str | None, not_before: float = 0.0
@@ -48,7 +51,9 @@ class Publisher:
         for (chunk, payload), when in zip(chunks, times, strict=True):
             messages.append(self.message(chunk, payload, queue=queue, shadow=shadow, not_before=when))
         place = queue + LATER * later
-        if messages and self._wire is not None:
+        if self._wire is not None and len(chunks) == 1 and not (later or not_before) and can_be_handed(chunks[0][0]):
+            hand(self._wire, chunks[0][0], messages[0], queue, self._ttl)
+        elif messages and self._wire is not None:
             self._wire.execute([("LPUSH", place, *messages), ("EVAL", *bell.rung(queue))])
         elif messages:
             pipe = self._redis.pipeline(transaction=False)

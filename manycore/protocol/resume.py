@@ -8,9 +8,18 @@ before it begins: the next run counts whatever the last one may have begun.
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, replace
 
 from manycore.protocol.message import Chunk
+
+STEPS = FUNCTION, INITIALIZER = "function", "initializer"
+"""What is counted under its function's digest where it kills, as it comes before the items."""
+
+
+def new_run(chunk: Chunk) -> str:
+    """The name of one run of a chunk: no other run of any chunk of its batch has it."""
+    return f"{chunk.id.rpartition('.')[2]}/{secrets.token_hex(4)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from struct import Struct
 from tempfile import TemporaryFile
 from typing import BinaryIO
 
+from manycore.protocol import resume
 from manycore.protocol.message import Chunk, batch_of
 
 _SIZE = 4096
@@ -25,7 +26,6 @@ _FACTS_AT = 8
 _TEXT_AT = _FACTS_AT + _FACTS.size
 NOBODY, FUNCTION, SETUP = -1, -2, -3
 """Notes that are no position: nothing of the chunk runs; its function is being rebuilt; its initializer runs."""
-INITIALIZER = "initializer"
 MAX_TRACE_BYTES = 16_384
 
 
@@ -47,7 +47,7 @@ class Reading:
         if subject.isdigit():
             return cls(chunk, int(subject), run)
         step, _, digest = subject.partition(" ")
-        return cls(chunk, SETUP if step == INITIALIZER else FUNCTION, run, function=digest)
+        return cls(chunk, SETUP if step == resume.INITIALIZER else FUNCTION, run, function=digest)
 
     @property
     def batch(self) -> str:
@@ -68,7 +68,7 @@ class Reading:
 
 def step_field(step: int, digest: str) -> str:
     """Where the deaths of a step before the items are counted, `FUNCTION` or `SETUP`, of the function `digest`."""
-    return f"{INITIALIZER if step == SETUP else 'function'} {digest}"
+    return f"{resume.INITIALIZER if step == SETUP else resume.FUNCTION} {digest}"
 
 
 class BlackBox:

@@ -8,7 +8,6 @@ goes on in both cases.
 from __future__ import annotations
 
 import json
-import secrets
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,11 +100,6 @@ def absolved(fields: dict[bytes, bytes], run: str) -> bool:
 def named(fields: dict[bytes, bytes], run: str) -> bool:
     """Whether it is known of this run on what its death is to be blamed, if on anything."""
     return f"named {run}".encode() in fields
-
-
-def new_run(chunk: Chunk) -> str:
-    """The name of one run of a chunk: no other run of any chunk of its batch has it."""
-    return f"{chunk.id.rpartition('.')[2]}/{secrets.token_hex(4)}"
 
 
 def owner_of(run: str) -> str:

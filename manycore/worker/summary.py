@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Any, Literal
 
+OPEN, ACKNOWLEDGED, KEPT = range(3)
+"""What becomes of a delivery with the last outcomes: it is to be acknowledged still, it was, or its slot stays with it.
+"""
 REFUSED = "refused: "
-ACKNOWLEDGED = " "
+DONE = " "
 """How the summary ends of a chunk whose message its child has acknowledged. All that Celery tells a parent of a call
 that went well is this text."""
 _COUNT = re.compile(r"(\d+) (ok|failed|cancelled)")
@@ -20,7 +23,7 @@ class Summary(str):
     @classmethod
     def of(cls, text: str, *, acknowledged: bool) -> Summary:
         """Of a chunk whose message is acknowledged already, or not."""
-        return cls(text.rstrip() + ACKNOWLEDGED * acknowledged)
+        return cls(text.rstrip() + DONE * acknowledged)
 
     def __repr__(self) -> str:
         return str(self)
@@ -28,7 +31,7 @@ class Summary(str):
 
 def is_acknowledged(text: str) -> bool:
     """Whether this text, quoted or not, is the summary of such a chunk."""
-    return text.strip("'\"").endswith(ACKNOWLEDGED)
+    return text.strip("'\"").endswith(DONE)
 
 
 def ending(text: str) -> Literal["task-succeeded", "task-failed", "task-revoked"]:
@@ -39,3 +42,10 @@ def ending(text: str) -> Literal["task-succeeded", "task-failed", "task-revoked"
     if counts.get("failed"):
         return "task-failed"
     return "task-revoked" if counts.get("cancelled") and not counts.get("ok") else "task-succeeded"
+
+
+def as_it_ended(summary: str, fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Celery's event for a chunk that came to this, and what it says."""
+    type = ending(summary)
+    more = {"exception": summary, "traceback": ""} if type == "task-failed" else {}
+    return type, fields | more | {"result": summary}

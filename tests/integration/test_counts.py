@@ -28,7 +28,9 @@ BUSY: dict[str, float] = {
     "lpush": 1,  # the message
     "eval": 1,  # the bell
     "bzpopmin": 1,
-    **dict.fromkeys(["lindex", "rpop", "exists"], 1),  # the taking
+    "rpop": 1,  # the taking
+    "exists": 2,  # likewise, and whether the delivery is of another call by now
+    "lindex": 2,  # likewise, and whether a slot stays for it
     "hset": 3,  # it is recorded; its chunk begins; the batch's account
     "evalsha": 4,  # the chunk is taken, begins, ends with its acknowledgement, and is told in the account
     "zadd": 2,

@@ -15,9 +15,11 @@ from manycore.protocol.store import Store
 from manycore.worker.child.reporter import FINISH
 from tests.integration.conftest import Server
 from tests.probe import Probe
+from tests.waiting import wait_until
 
 RESUME, STREAM = keys.resume("b"), keys.outcomes("b")
-NAMES = [RESUME, STREAM, UNACKED, UNACKED_INDEX]
+HANDED, STAY, QUEUE = keys.handed("b", "mine"), keys.stay("b", "cpu:t:"), "cpu"
+NAMES = [RESUME, STREAM, UNACKED, UNACKED_INDEX, HANDED]
 
 
 @pytest.fixture
@@ -27,11 +29,15 @@ def client(server: Server) -> Iterator[redis.Redis]:
     client.zadd(UNACKED_INDEX, {"mine": 1})
     client.hset(RESUME, "b.1", "0,0,1,0,1,1/ab,")
     yield client
-    client.delete(*NAMES)
+    client.delete(*NAMES, STAY, QUEUE)
 
 
-def finish(client: redis.Redis, tag: str, run: str = "1/ab") -> list[bytes | int]:
-    done: list[bytes | int] = FINISH.run(client, NAMES, ["b.1", run, f"0,1,1,0,1,{run},", 60, 60, tag, b"outcome"])
+def finish(
+    client: redis.Redis, tag: str, run: str = "1/ab", *, stay: bool = False, previous: str = ""
+) -> list[bytes | int]:
+    names = [*NAMES, STAY, QUEUE] if stay else NAMES
+    args = ["b.1", run, f"0,1,1,0,1,{run},", 60, 60, tag, previous, 60, b"outcome"]
+    done: list[bytes | int] = FINISH.run(client, names, args)
     return done
 
 
@@ -57,6 +63,50 @@ def test_who_lost_the_chunk_to_another_run_leaves_it_that(client: redis.Redis) -
     assert client.xlen(STREAM) == 1, "the caller keeps the first"
 
 
+def test_a_slot_stays_with_its_delivery_which_comes_again_for_nothing(client: redis.Redis) -> None:
+    assert finish(client, "mine", stay=True) == [b"", 2]
+    assert client.lrange(STAY, 0, -1) == [b"mine"]
+    assert client.ttl(STAY) > 0
+    assert client.hget(RESUME, "b.1") == b"0,1,1,0,1,1/ab,", "nothing is left to run"
+    assert client.hexists(UNACKED, "mine")
+    assert client.zscore(UNACKED_INDEX, "mine") == 1
+
+
+def test_asked_twice_a_slot_stays_once(client: redis.Redis) -> None:
+    assert finish(client, "mine", stay=True) == finish(client, "mine", stay=True) == [b"", 2]
+    assert client.lrange(STAY, 0, -1) == [b"mine"]
+
+
+def test_a_slot_does_not_stay_while_a_message_waits(client: redis.Redis) -> None:
+    client.lpush(QUEUE, "message")
+    assert finish(client, "mine", stay=True) == [b"", 1]
+    assert not client.exists(STAY, UNACKED, RESUME)
+
+
+def test_who_lost_the_delivery_does_not_stay(client: redis.Redis) -> None:
+    assert finish(client, "lost", stay=True) == [b"", 0]
+    assert not client.exists(STAY)
+
+
+@pytest.mark.parametrize("stay", [True, False])
+def test_asked_again_it_leaves_alone_what_its_slot_was_handed_since(client: redis.Redis, stay: bool) -> None:
+    """Its answer got lost, and the next call has come: the delivery is of that one."""
+    assert finish(client, "mine", stay=True) == [b"", 2]
+    client.delete(STAY)
+    client.rpush(HANDED, "next call")
+    assert finish(client, "mine", stay=stay) == [b"", 2]
+    assert client.hexists(UNACKED, "mine")
+    assert not client.exists(STAY)
+
+
+def test_what_a_delivery_was_of_before_is_forgotten_with_the_next(client: redis.Redis) -> None:
+    client.hset(RESUME, "b.0", "0,1,1,0,1,0/aa,")
+    assert finish(client, "mine", stay=True, previous="b.0") == [b"", 2]
+    assert client.hkeys(RESUME) == [b"b.1"]
+    assert finish(client, "mine", previous="b.0") == [b"", 1]
+    assert not client.exists(RESUME)
+
+
 def test_a_full_server_takes_nothing_of_it(client: redis.Redis) -> None:
     client.config_set("maxmemory", "1")
     try:
@@ -70,10 +120,11 @@ def test_a_full_server_takes_nothing_of_it(client: redis.Redis) -> None:
 
 
 def test_a_chunk_leaves_no_delivery_when_its_outcome_is_there(cluster: Cluster) -> None:
-    """And its worker takes the next ones: it knows of the end itself."""
+    """And its worker takes the next ones: it knows of the end itself. A slot may stay with it for a moment."""
     for value in range(20):
         assert cluster.submit(abs, -value).result(timeout=20) == value
-        assert Probe(cluster).redis.hlen(UNACKED) == 0
+        assert Probe(cluster).redis.hlen(UNACKED) <= 1
+    wait_until(lambda: Probe(cluster).redis.hlen(UNACKED) == 0, "the slot leaves")
 
 
 def line_of(server: Server) -> Line:

@@ -14,7 +14,7 @@ from manycore import Cluster
 from manycore.protocol import keys
 from manycore.protocol.line import Line
 from manycore.protocol.message import LOST, Chunk, ItemOptions, new_chunk_id
-from manycore.protocol.resume import Resume
+from manycore.protocol.resume import Resume, new_run
 from manycore.protocol.script import knowing
 from manycore.worker import strikes
 from manycore.worker.blackbox import NOBODY, Reading
@@ -24,7 +24,7 @@ from manycore.worker.child.reporter import REPORT
 from manycore.worker.child.run import ChunkRun
 from manycore.worker.child.start import Start, fetch, settled
 from manycore.worker.child.turn import Doomed, Postponed
-from manycore.worker.strikes import STRIKE, Strike, new_run
+from manycore.worker.strikes import STRIKE, Strike
 from tests.integration.conftest import ROOT
 from tests.probe import Probe
 

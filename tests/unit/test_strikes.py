@@ -8,6 +8,7 @@ import pytest
 
 from manycore.errors import ItemTimeout, WorkerCrashed
 from manycore.protocol.message import Chunk, ItemOptions
+from manycore.protocol.resume import new_run
 from manycore.worker import strikes
 from manycore.worker.strikes import Strike
 
@@ -61,6 +62,6 @@ def test_what_is_under_way_is_read_too() -> None:
 
 def test_a_run_names_its_chunk() -> None:
     chunk = chunk_of()
-    one, other = strikes.new_run(chunk), strikes.new_run(chunk)
+    one, other = new_run(chunk), new_run(chunk)
     assert one != other
     assert strikes.owner_of(one) == strikes.owner_of(other) == "c"

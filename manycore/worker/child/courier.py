@@ -99,7 +99,7 @@ class Courier:
                 run.release_all()
                 return False
             self._current = None
-            run.acknowledged = self._flush(run, last=True).acknowledged
+            run.fate = self._flush(run, last=True).fate
             return True
 
     def _claim(self, run: ChunkRun, position: int) -> None:

@@ -8,20 +8,33 @@
 -- KEYS[2]  mc:<batch>:out          stream
 -- KEYS[3]  manycore-unacked        hash: delivery tag -> message
 -- KEYS[4]  manycore-unacked-index  zset: delivery tag -> lease
--- ARGV     chunk id, run, its field, TTL in seconds, TTL of the stream, delivery tag, then outcomes (signed blocks)
--- Returns  the other run, '' if there is none; and whether the message was acknowledged (1) here.
+-- KEYS[5]  mc:<batch>:next:<tag>    list: what its slot was handed since, if this is asked twice (`protocol/hand.lua`)
+-- KEYS     where the slot is to stay for the next call: the list of those that do, and the lists of its queue. While a
+--          message waits there, it does not stay.
+-- ARGV     chunk id, run, its field, TTL in seconds, TTL of the stream, delivery tag, the chunk that the delivery was of
+--          before this one, TTL of that list, then outcomes (signed blocks)
+-- Returns  the other run, '' if there is none; and what became of the delivery: 1 if it was acknowledged here, 2 if the
+--          slot stays with it. It is still this chunk's then, of which nothing is left.
 
-for i = 7, #ARGV do redis.call('xadd', KEYS[2], '*', 'o', ARGV[i]) end
+for i = 9, #ARGV do redis.call('xadd', KEYS[2], '*', 'o', ARGV[i]) end
 redis.call('expire', KEYS[2], ARGV[5])
 local known = redis.call('hget', KEYS[1], ARGV[1]) or ''
 local other = string.match(known, '^%d+,%d+,%d+,%d+,%d+,([^,]+),')
 if other and other ~= ARGV[2] then return {other, 0} end
-local held = redis.pcall('hdel', KEYS[3], ARGV[6])
+if redis.call('exists', KEYS[5]) == 1 then return {'', 2} end
+local stays = #KEYS > 5 and redis.call('exists', unpack(KEYS, 7)) == 0
+local held = redis.pcall(stays and 'hexists' or 'hdel', KEYS[3], ARGV[6])
 if held == 1 then
-  redis.pcall('zrem', KEYS[4], ARGV[6])
-  redis.call('hdel', KEYS[1], ARGV[1])
-  return {'', 1}
+  if ARGV[7] ~= '' then redis.call('hdel', KEYS[1], ARGV[7]) end
+  if not stays then
+    redis.pcall('zrem', KEYS[4], ARGV[6])
+    redis.call('hdel', KEYS[1], ARGV[1])
+    return {'', 1}
+  end
+  redis.call('lrem', KEYS[6], 0, ARGV[6])
+  redis.call('rpush', KEYS[6], ARGV[6])
+  redis.call('expire', KEYS[6], ARGV[8])
 end
 redis.call('hset', KEYS[1], ARGV[1], ARGV[3])
 redis.call('expire', KEYS[1], ARGV[4])
-return {'', 0}
+return {'', stays and held == 1 and 2 or 0}

@@ -23,7 +23,7 @@ from manycore.worker.child.preliminaries import Preliminaries
 from manycore.worker.child.quarantine import set_aside
 from manycore.worker.child.run import ChunkRun
 from manycore.worker.child.spans import with_spans
-from manycore.worker.child.start import Fetched, Start, fetch, settled
+from manycore.worker.child.start import NOTHING, Fetched, Start, fetch, settled
 from manycore.worker.child.turn import Call, Doomed, Skipped, Turn, bind
 from manycore.worker.context import WorkerContext
 from manycore.worker.functions import Function
@@ -43,15 +43,17 @@ def prepare(
     token: str,
     queue: str,
     shadow: str | None,
+    begun: bool = False,
 ) -> tuple[ChunkRun, Callable[[], Call]]:
     """The run of a delivered chunk and what gives the turn of its items; `own` is the function of a registered task.
 
     `world` is what surrounds the items for as long as they run; the state that their initializer has made goes there.
-    `token` names the run: it is the same when this is tried again, since the server was away. Raises a `ManycoreError`
-    that is the outcome of every item when the chunk cannot run.
+    `token` names the run: it is the same when this is tried again, since the server was away. Was it `begun` as it was
+    handed to this slot, there is nothing to ask. Raises a `ManycoreError` that is the outcome of every item when the
+    chunk cannot run.
     """
     known = context.cached(delivery.chunk.function)
-    fetched = fetch(context, delivery.chunk, token, known=known is not None)
+    fetched = NOTHING if begun and known else fetch(context, delivery.chunk, token, known=known is not None)
     start = Start.of(delivery.chunk, fetched)
     chunk, settings = start.chunk, context.settings
     if not len(chunk):  # only its acknowledgement got lost

@@ -27,8 +27,10 @@ from manycore.worker.child.accountant import Accountant
 from manycore.worker.child.blocks import blocks_of
 from manycore.worker.child.claims import CLAIM
 from manycore.worker.child.run import ChunkRun
+from manycore.worker.child.staying import STAY_TTL_SECONDS, Stay
 from manycore.worker.child.tally import Report
 from manycore.worker.context import WorkerContext
+from manycore.worker.summary import OPEN
 from manycore.worker.writer import OutcomeWriter
 
 REPORT, FINISH = Script(__package__, "report"), Script(__package__, "finish")
@@ -47,8 +49,8 @@ class News:
     refused: int = 0
     others: int = 0
     """How many chunks wait of batches that have not had their share of the slots."""
-    acknowledged: bool = False
-    """Whether the chunk's message was acknowledged with it."""
+    fate: int = OPEN
+    """What became of the chunk's delivery with it."""
 
 
 class Reporter:
@@ -79,8 +81,9 @@ class Reporter:
         stop = run.stop
         resume = run.resume(stop, stop) if last else run.resume(run.tally.reported, run.items.begun + more)
         blocks = list(self._blocks(run, report, last=last))
-        if last and run.tag and sum(map(len, blocks)) <= AT_ONCE_BYTES:
-            return knowing(self._context.redis, lambda: self._finished(run, report, log, resume, blocks), FINISH)
+        stay = run.stay if last and sum(map(len, blocks)) <= AT_ONCE_BYTES else None
+        if stay is not None:
+            return knowing(self._context.redis, lambda: self._finished(run, stay, report, log, resume, blocks), FINISH)
         step = partial(self._reported, run, report, log, resume, position, blocks)
         return knowing(self._context.redis, step, REPORT, CLAIM)
 
@@ -120,7 +123,13 @@ class Reporter:
         return News(None if last else cancelled, bool(waiting), other.decode(errors="replace"), refused, others=others)
 
     def _finished(
-        self, run: ChunkRun, report: Report | None, log: Sequence[bytes], resume: Resume, blocks: Sequence[bytes]
+        self,
+        run: ChunkRun,
+        stay: Stay,
+        report: Report | None,
+        log: Sequence[bytes],
+        resume: Resume,
+        blocks: Sequence[bytes],
     ) -> News:
         """Outcomes, resume point and acknowledgement in one script.
 
@@ -132,14 +141,14 @@ class Reporter:
         if not chunk.is_of_calls:
             told += self._accountant.count(pipe, run, report, last=True)
         place = len(pipe)
-        names = [keys.resume(chunk.batch), keys.outcomes(chunk.batch), UNACKED, UNACKED_INDEX]
-        ttl = self._context.settings.batch_ttl_seconds
-        FINISH.queue(pipe, names, [chunk.id, run.token, str(resume), ttl, self._writer.ttl(chunk), run.tag, *blocks])
+        names = [keys.resume(chunk.batch), keys.outcomes(chunk.batch), UNACKED, UNACKED_INDEX, *stay.names(run)]
+        args = [chunk.id, run.token, str(resume), self._context.settings.batch_ttl_seconds, self._writer.ttl(chunk)]
+        FINISH.queue(pipe, names, [*args, stay.tag, stay.previous, STAY_TTL_SECONDS, *blocks])
         if chunk.is_of_calls:
             pipe.push()
             told += self._accountant.count(pipe, run, report, last=True)
-        other, acknowledged = account.execute(pipe, told)[place]
-        return News(None, False, other.decode(errors="replace"), acknowledged=bool(acknowledged))
+        other, fate = account.execute(pipe, told)[place]
+        return News(None, False, other.decode(errors="replace"), fate=fate)
 
     def _told(self, pipe: Any, chunk: Chunk, log: Sequence[bytes]) -> list[Told]:
         """Queue what items wrote. Before the outcomes: who has one finds all of its item."""

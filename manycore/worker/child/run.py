@@ -36,6 +36,7 @@ from manycore.worker.child.turn import (
 if TYPE_CHECKING:
     from manycore.worker.child.capture import Capture
     from manycore.worker.child.claims import Claims
+    from manycore.worker.child.staying import Stay
 
 SHORT_SECONDS = 4e-6
 """To take the time of an item that is shorter takes a fiftieth of it, or more."""
@@ -94,10 +95,10 @@ class ChunkRun:
         """Written by the courier: how, as the batch's flag says."""
         self.capture: Capture | None = None
         """What its items write, if anybody listens."""
-        self.tag = ""
-        """The delivery that its last report acknowledges; empty if it cannot."""
-        self.acknowledged = False
-        """Written by the courier: whether it was."""
+        self.stay: Stay | None = None
+        """The delivery that its last report acknowledges, if it can, unless its slot stays with it."""
+        self.fate = 0
+        """Written by the courier: what became of that (`summary`)."""
         self.repeated = False
         """Whether the chunk was delivered, or sent, before."""
         self._shared = False

@@ -33,6 +33,10 @@ class Fetched:
     mark: bytes | None = None
 
 
+NOTHING = Fetched(None, None, None, None, {})
+"""Of a batch of which there is nothing to know, and whose function is here."""
+
+
 @dataclass(frozen=True, slots=True)
 class Start:
     """What a run still has to run, and what of that earlier runs may have begun."""

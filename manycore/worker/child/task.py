@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from time import time
 from typing import Any
 
 from celery import Task
@@ -14,6 +15,7 @@ from celery.exceptions import Reject
 from manycore.errors import ConnectionFailed, ManycoreError, MessageRefused
 from manycore.protocol.calls import PlainCall
 from manycore.protocol.message import Chunk
+from manycore.protocol.resume import new_run
 from manycore.protocol.serializer import Delivery
 from manycore.worker.child import copies
 from manycore.worker.child.capture import Capture
@@ -24,10 +26,12 @@ from manycore.worker.child.limits import rest
 from manycore.worker.child.plain import PlainTurn, excepting
 from manycore.worker.child.run import ChunkRun
 from manycore.worker.child.spans import chunk_span
-from manycore.worker.child.turn import Call, NotBegun
+from manycore.worker.child.staying import Stay
+from manycore.worker.child.turn import Call as Turn
+from manycore.worker.child.turn import NotBegun
 from manycore.worker.context import WorkerContext, worker_context
-from manycore.worker.strikes import new_run
-from manycore.worker.summary import REFUSED, Summary
+from manycore.worker.followed import Call, Notes
+from manycore.worker.summary import KEPT, OPEN, REFUSED, Summary
 
 _local = threading.local()
 """One courier for each thread that runs items: a prefork child has one, a worker of threads several."""
@@ -54,13 +58,40 @@ class ManycoreTask(Task):
         )  # as a function: Celery does, after a failure (`link_error`)
 
     def _run_chunk(self, context: WorkerContext, delivery: Delivery) -> Summary:
-        chunk = delivery.chunk
+        """Run the chunk, and the calls that are handed to this slot after it."""
+        first, request = delivery.chunk, self.request  # once: Celery looks for it anew each time
         sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION_LIMIT))  # an item may have lowered it
-        request = self.request  # once: Celery looks for it anew each time
-        self._check_headers(chunk, request.id)
+        self._check_headers(first, request.id)
         delivered = request.delivery_info or {}
         queue = delivered.get("routing_key") or context.app.conf.task_default_queue
-        token, shadow = new_run(chunk), request.shadow
+        stay = Stay(context, first, (request.properties or {}).get("delivery_tag") or "", queue)
+        repeated = bool(delivered.get("redelivered")) or bool(first.suspect)
+        summary, fate = self._run_one(context, delivery, stay, new_run(first), repeated=repeated)
+        notes = Notes(context.folder, first.id)
+        try:
+            while fate == KEPT and (handed := stay.next()) is not None:
+                began, (token, delivery) = time(), handed
+                text, fate = self._run_one(context, delivery, stay, token, handed=True)
+                chunk = delivery.chunk
+                notes.add(Call(chunk.id, chunk.describe(), began, time() - began, text))
+        except (ConnectionFailed, MessageRefused) as exc:
+            raise Reject(exc, requeue=True) from exc  # whatever the delivery is of by now comes again
+        finally:
+            notes.close()
+        return Summary.of(summary, acknowledged=fate != OPEN)
+
+    def _run_one(
+        self,
+        context: WorkerContext,
+        delivery: Delivery,
+        stay: Stay,
+        token: str,
+        *,
+        repeated: bool = False,
+        handed: bool = False,
+    ) -> tuple[str, int]:
+        """Run a chunk. Says what it came to, and what became of its delivery."""
+        chunk, queue, shadow = delivery.chunk, stay.queue, self.request.shadow
         courier = Courier.for_thread(_local, context)
         capture = Capture(chunk, context.box.note, token, context.settings.capture_item_bytes)
         with ears.given_to(capture), chunk_span(chunk, shadow or self.name), ExitStack() as world:
@@ -68,20 +99,22 @@ class ManycoreTask(Task):
             try:
                 courier.riding_out(lambda: world.enter_context(context.importing(chunk)))
                 run, turn = courier.riding_out(
-                    lambda: prepare(context, delivery, self.run, world, token=token, queue=queue, shadow=shadow)
+                    lambda: prepare(
+                        context, delivery, self.run, world, token=token, queue=queue, shadow=shadow, begun=handed
+                    )
                 )
             except ConnectionFailed as exc:
                 raise Reject(exc, requeue=True) from exc  # a server that is away is no outcome of any item
             except ManycoreError as exc:
-                return self._refuse(courier, chunk, exc, capture)
+                return self._refuse(courier, chunk, exc, capture), OPEN
             run.capture = capture
-            run.tag = (request.properties or {}).get("delivery_tag") or ""
-            run.repeated = bool(delivered.get("redelivered")) or bool(chunk.suspect)
+            run.stay = stay if stay.tag else None
+            run.repeated = repeated
             world.callback(context.objects.end_chunk)
             self._execute(context, courier, run, turn)
-        return Summary.of(run.summary(), acknowledged=run.acknowledged)
+        return run.summary(), run.fate
 
-    def _execute(self, context: WorkerContext, courier: Courier, run: ChunkRun, turn: Callable[[], Call]) -> None:
+    def _execute(self, context: WorkerContext, courier: Courier, run: ChunkRun, turn: Callable[[], Turn]) -> None:
         courier.care_for(run)
         finished = False
         while not finished:
@@ -96,19 +129,19 @@ class ManycoreTask(Task):
                 rest()
                 courier.recover(run, exc)
 
-    def _finish(self, context: WorkerContext, courier: Courier, run: ChunkRun, turn: Callable[[], Call]) -> bool:
+    def _finish(self, context: WorkerContext, courier: Courier, run: ChunkRun, turn: Callable[[], Turn]) -> bool:
         try:
             run.execute(turn())
         finally:
             context.box.end()
         return courier.finish(run)
 
-    def _refuse(self, courier: Courier, chunk: Chunk, error: ManycoreError, capture: Capture) -> Summary:
+    def _refuse(self, courier: Courier, chunk: Chunk, error: ManycoreError, capture: Capture) -> str:
         try:
             courier.fail(chunk, error, capture)
         except ConnectionFailed as exc:
             raise Reject(exc, requeue=True) from exc
-        return Summary.of(f"{REFUSED}{error}", acknowledged=False)
+        return f"{REFUSED}{error}"
 
     def _check_headers(self, chunk: Chunk, task_id: str) -> None:
         """Celery's headers are not signed: what they say must be what the chunk says."""

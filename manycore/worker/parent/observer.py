@@ -41,8 +41,10 @@ class Observer:
             return Busy(request.worker_pid, request.name, since)
         chunk = request.delivery.chunk
         reading = blackbox.read(self._context.folder, request.worker_pid)
-        item = reading.index if reading is not None and reading.chunk == chunk.id and reading.index >= 0 else None
-        items = chunk.describe().partition(",")[0]
+        is_its = reading is not None and reading.batch == chunk.batch and reading.index >= 0
+        item = reading.index if reading is not None and is_its else None
+        follows = reading is not None and is_its and reading.chunk != chunk.id  # its slot stayed for another call
+        items = f"item {item}" if follows else chunk.describe().partition(",")[0]
         return Busy(request.worker_pid, request.name, since, chunk.batch, items, item)
 
 

@@ -17,11 +17,12 @@ from celery.worker.request import Request
 from redis import RedisError
 
 from manycore.protocol.serializer import Delivery
-from manycore.worker import blackbox, executions
+from manycore.worker import blackbox, executions, followed
 from manycore.worker.context import worker_context
 from manycore.worker.parent import deaths
 from manycore.worker.parent.backend import NoMemory
-from manycore.worker.summary import ending, is_acknowledged
+from manycore.worker.parent.events import tell_of
+from manycore.worker.summary import as_it_ended, is_acknowledged
 
 logger = logging.getLogger(__name__)
 LOST = (WorkerLostError, SystemExit, KeyboardInterrupt)
@@ -46,7 +47,9 @@ class ChunkRequest(Request):
             failed, text, _ = outcome
             if self.delivery is not None and not failed and is_acknowledged(text):
                 self.message.channel.qos.is_done(self.message.delivery_tag)
-            return succeeded(self, outcome, **kwargs)
+            result = succeeded(self, outcome, **kwargs)
+            self.tell_what_followed()
+            return result
 
         cls.on_success = on_success
 
@@ -70,7 +73,9 @@ class ChunkRequest(Request):
             self._note_death(executions.HARMLESS if _stops() else cause_of(exc))
         elif isinstance(exc, Reject) and exc.requeue:
             self.note_end(executions.HARMLESS)
-        return super().on_failure(exc_info, send_failed_event, return_ok)
+        result = super().on_failure(exc_info, send_failed_event, return_ok)
+        self.tell_what_followed()
+        return result
 
     def cancel(self, *args: Any, **kwargs: Any) -> None:
         """End its process, since the worker stops at once."""
@@ -80,11 +85,20 @@ class ChunkRequest(Request):
     def send_event(self, type: str, **fields: Any) -> None:
         """Tell Flower; of a chunk, as it ended, which Celery takes for a success however many of its items failed."""
         if self.delivery is not None and type == "task-succeeded":
-            text = str(fields.get("result") or "").strip("'\"").rstrip()
-            type, fields["result"] = ending(text), text
-            if type == "task-failed":
-                fields |= {"exception": text, "traceback": ""}
+            type, fields = as_it_ended(str(fields.get("result") or "").strip("'\"").rstrip(), fields)
         super().send_event(type, **fields)
+
+    def tell_what_followed(self) -> None:
+        """Count the calls that ran in this delivery after its own, and tell Flower of them."""
+        if self.delivery is None or not self.delivery.chunk.is_of_calls:
+            return
+        calls = followed.taken(worker_context(self.app).folder, self.id)
+        deferred = self.eventer and self.eventer.on_send_buffered
+        if deferred:
+            deferred.tell_of(self.name, calls)
+            return
+        for call in calls:
+            tell_of(self.eventer, self.name, call)
 
     def note_end(self, how: str) -> None:
         """Note how the execution of a plain call ended that did not end in order; of a chunk nothing."""
@@ -103,7 +117,7 @@ class ChunkRequest(Request):
             return
         context = worker_context(self.app)
         reading = blackbox.read_any(context.folder, self.worker_pid) if self.worker_pid else None
-        if reading is not None and reading.chunk == self.id:
+        if reading is not None and reading.batch == self.delivery.chunk.batch:  # perhaps of a call that followed
             deaths.report(context, self.worker_pid, reading, cause)
 
     @property

@@ -2,7 +2,7 @@
 
 The batch's flag says so, as it does for a plain cancel; so it holds across restarts, and no broadcast can be missed. A
 killed child looks like any other death: its chunk comes again, sees the flag, and ends. The black box tells what a
-child runs now, so that none is killed for a chunk that it has just left.
+child runs now, so that none is killed for a batch that it has just left.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def terminate(context: WorkerContext) -> None:
     doomed = _doomed(context, {chunk.batch for chunk, _ in running})
     for chunk, pid in running:
         reading = blackbox.read(context.folder, pid) if chunk.batch in doomed and pid else None
-        if reading is not None and reading.chunk == chunk.id:
+        if reading is not None and reading.batch == chunk.batch:
             logger.warning("Process %d runs batch %s, which is cancelled: killed", pid, chunk.batch)
             os.kill(pid, signal.SIGKILL)
 

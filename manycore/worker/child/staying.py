@@ -1,0 +1,99 @@
+"""Keeps a slot that has just ended a call for the next one: its client hands that straight to it (`protocol/handing`).
+
+The slot keeps its delivery, which is the next call's from the moment it is handed over: the parent holds its lease, and
+whoever dies, it comes again. To Celery it is one task that goes on; what followed is told to Flower afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import redis
+
+from manycore.errors import ConnectionFailed, MessageRefused
+from manycore.protocol import keys
+from manycore.protocol.broker import PRIORITY_SUFFIXES, UNACKED, UNACKED_INDEX
+from manycore.protocol.handing import program_of
+from manycore.protocol.junk import UNREADABLE
+from manycore.protocol.message import Chunk, open_chunk
+from manycore.protocol.script import Script
+from manycore.protocol.serializer import Delivery
+from manycore.worker.context import WorkerContext
+
+if TYPE_CHECKING:
+    from manycore.worker.child.run import ChunkRun
+
+LEAVE = Script(__package__, "leave")
+WAIT_SECONDS = 0.02
+"""How long a slot waits, by the server's clock, which looks at it when it has something to do. Another slot of the
+worker is idle meanwhile: it takes what comes from others."""
+STAY_TTL_SECONDS = 60
+"""Of the list of those that wait, far above that."""
+LONGEST_SECONDS = 0.5
+"""So long a slot is kept for the calls of one function: then it takes its place again among the others, and Flower is
+told what ran."""
+
+
+class Stay:
+    """Of one delivery, in the thread that runs it."""
+
+    def __init__(self, context: WorkerContext, first: Chunk, tag: str, queue: str) -> None:
+        self.tag, self.queue = tag, queue
+        self.previous = ""
+        """The chunk that the delivery was of before this one."""
+        self._current = first.id
+        self._context = context
+        self._batch, self._program = first.batch, program_of(first, queue)
+        self._lists = [queue + suffix for suffix in PRIORITY_SUFFIXES]
+        self._until = monotonic() + LONGEST_SECONDS
+
+    def names(self, run: ChunkRun) -> list[str]:
+        """The keys of the last step of `run` (`finish.lua`): as it says, the slot stays or not."""
+        handed = keys.handed(self._batch, self.tag)
+        return [handed, keys.stay(self._batch, self._program), *self._lists] if self._is_wanted(run) else [handed]
+
+    def _is_wanted(self, run: ChunkRun) -> bool:
+        context, board = self._context, self._context.noticeboard
+        is_call = run.chunk.is_of_calls and run.cancelled is None
+        counts = context.settings.max_tasks_per_child is not None  # how much a process runs is to be Celery's to count
+        return is_call and not counts and board.any_idle and not board.drains and monotonic() < self._until
+
+    def next(self) -> tuple[str, Delivery] | None:
+        """The next call, and the run that has begun with it; None if there was none: then the delivery is acknowledged.
+
+        Raises `ConnectionFailed`, or `MessageRefused` for what is no call of the same function: whatever the delivery
+        is of then has to come again.
+        """
+        self.previous = self._current
+        handed = keys.handed(self._batch, self.tag)
+        names = [keys.stay(self._batch, self._program), handed, UNACKED, UNACKED_INDEX, keys.resume(self._batch)]
+        found = self._asked("BLPOP", handed, WAIT_SECONDS)
+        raw = found[1] if found else self._asked("EVAL", *LEAVE.whole(names, [self.tag, self.previous]))
+        return self._read(raw) if raw else None
+
+    def _asked(self, *command: Any) -> Any:
+        """What the server answers. It is asked once: what it has handed out must not be asked for again."""
+        line = self._context.line
+        try:
+            line.send([command])
+            (answer,) = line.read()
+        except redis.RedisError as exc:
+            raise ConnectionFailed("the server", exc) from exc
+        if isinstance(answer, redis.ResponseError):
+            raise ConnectionFailed("the server", answer) from answer
+        return answer
+
+    def _read(self, raw: bytes) -> tuple[str, Delivery]:
+        run, _, message = raw.partition(b" ")
+        try:
+            sealed = b64decode(json.loads(message)["body"])
+        except UNREADABLE as exc:
+            raise MessageRefused("what was handed on is no message") from exc
+        chunk, payload = open_chunk(self._context.keyring, sealed, max_bytes=self._context.settings.max_message_bytes)
+        if (chunk.batch, program_of(chunk, self.queue)) != (self._batch, self._program):
+            raise MessageRefused("what was handed on is another function's")
+        self._current = chunk.id
+        return run.decode(errors="replace"), Delivery(chunk, bytes(payload))

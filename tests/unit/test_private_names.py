@@ -47,6 +47,8 @@ def test_a_pool_hands_out_as_ours_expects() -> None:
     assert blake2b(text.encode(), digest_size=8).hexdigest() == "e39b82db45cbe4f2"
     text = inspect.getsource(asynpool.AsynPool.__init__)
     assert all(f"self.{name} = set()" in text for name in ("_all_inqueues", "_busy_workers", "_active_writes"))
+    assert "job._write_to = proc" in inspect.getsource(asynpool.AsynPool._create_write_handlers)
+    assert "if not job._accepted:" in inspect.getsource(asynpool.AsynPool.flush)
     assert "hub.on_tick.add(self.on_poll_start)" in inspect.getsource(asynpool.AsynPool.register_with_event_loop)
 
 

@@ -53,6 +53,21 @@ class Children(AsynPool):
             self.hand_out()
         return result
 
+    def flush(self) -> None:
+        """Let go of what has not left for a child, as the worker stops or has lost its connection.
+
+        Celery lets go of what no child has said yet that it took, too. But who has it runs it; and, since its result
+        would count for nothing, waits for half a minute at its end that somebody hears of it.
+        """
+        sent = [job for job in self._cache.values() if job._write_to is not None and not job._accepted]
+        for job in sent:
+            job._accepted = True
+        try:
+            super().flush()
+        finally:
+            for job in sent:
+                job._accepted = False
+
     def hand_out(self) -> None:
         """Write what waits to the children that are idle, each one job."""
         if not self.outbound_buffer or self._jobs_hub is None:

@@ -18,6 +18,8 @@ from manycore.protocol.script import Script
 from manycore.protocol.wire import Wire
 
 HAND = Script(__package__, "hand")
+NOTHING = b""
+"""What a slot is handed that is not to stay any longer."""
 
 
 def program_of(chunk: Chunk, queue: str) -> str:

@@ -31,6 +31,7 @@ from manycore.worker.packages import have_extra
 from manycore.worker.parent import desk, transport
 from manycore.worker.parent.drain import DrainStep, HeldStep
 from manycore.worker.parent.events import EventsStep
+from manycore.worker.parent.followers import FollowersStep
 from manycore.worker.parent.heartbeat import HeartbeatStep
 from manycore.worker.parent.leases import LeaseStep
 from manycore.worker.parent.reaper import ReaperStep
@@ -73,7 +74,7 @@ def create_worker_app(settings: Settings | None = None) -> WorkerApp:
     app.context = WorkerContext(app, settings, keyring)
     app.steps["worker"].add(DrainStep)
     app.steps["consumer"] |= {EventsStep, HeartbeatStep, HeldStep, LeaseStep, ReaperStep, ReconnectStep}
-    app.steps["consumer"] |= {TerminateStep, WatchStep}
+    app.steps["consumer"] |= {FollowersStep, TerminateStep, WatchStep}
     have_extra(settings)
     if settings.allow_functions:
         app.task(_no_function, name=FUNCTION_TASK)

@@ -1,6 +1,6 @@
 """The calls that ran in a delivery after its own one, as its slot stayed for them: what Flower is told of each.
 
-Their child notes them in a file, which is there when it dies, too; their parent tells of them when the delivery ends.
+Their child notes them in a file, which is there when it dies, too; their parent reads it (`parent/followers`).
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -16,7 +17,7 @@ from manycore.protocol.junk import UNREADABLE
 
 
 class Call(NamedTuple):
-    """One of them: when it began (epoch seconds, by this host's clock), what it took, and what came of it."""
+    """One that has ended: when it began (epoch seconds, by this host's clock), what it took, what came of it."""
 
     id: str
     shown: str
@@ -26,35 +27,56 @@ class Call(NamedTuple):
 
 
 class Notes:
-    """The child's end, of one delivery: `first` is the id of its own call. Does nothing until something follows."""
+    """The child's end, of one delivery: `own` is its own call, noted as the first as soon as another one follows."""
 
-    def __init__(self, folder: Path, first: str) -> None:
-        self._path = _path(folder, first)
+    def __init__(self, folder: Path, own: Call) -> None:
+        self._path = _path(folder, own.id)
+        self._own: Call | None = own
         self._file = -1
 
     def add(self, call: Call) -> None:
         """What cannot be noted is not told of."""
+        calls, self._own = [self._own, call] if self._own else [call], None
         try:
             if self._file < 0:
                 self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            os.write(self._file, f"{json.dumps(call)}\n".encode())
+            os.write(self._file, "".join(f"{json.dumps(each)}\n" for each in calls).encode())
         except OSError:  # the disk is full, or an item has closed what it did not open
             self._file = -1
 
     def close(self) -> None:
         if self._file >= 0:
-            os.close(self._file)
+            with suppress(OSError):
+                os.close(self._file)
 
 
-def taken(folder: Path, first: str) -> Iterator[Call]:
-    """The parent's end: what was noted, once."""
-    path = _path(folder, first)
-    try:
-        lines = path.read_bytes().splitlines()
-        path.unlink()
-    except OSError:  # nothing followed
-        return iter(())
-    return _read(lines)
+class Reader:
+    """The parent's end: `own` is the id of the delivery's own call."""
+
+    def __init__(self, folder: Path, own: str) -> None:
+        self._path = _path(folder, own)
+        self._offset = 0
+
+    @property
+    def has_any(self) -> bool:
+        """Whether anything was noted, so far."""
+        return self._offset > 0 or self._path.exists()
+
+    def take(self) -> Iterator[Call]:
+        """What was noted since the last time; read when it is wanted."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                lines = file.read()
+        except OSError:  # nothing followed
+            return iter(())
+        whole = lines[: lines.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        return _read(whole.splitlines())
+
+    def end(self) -> None:
+        """There will be no more."""
+        self._path.unlink(missing_ok=True)
 
 
 def _read(lines: list[bytes]) -> Iterator[Call]:
@@ -65,5 +87,5 @@ def _read(lines: list[bytes]) -> Iterator[Call]:
             continue
 
 
-def _path(folder: Path, first: str) -> Path:
-    return folder / f"{quote(first, safe='')}.calls"
+def _path(folder: Path, own: str) -> Path:
+    return folder / f"{quote(own, safe='')}.calls"

@@ -10,6 +10,7 @@ import redis
 from manycore import Cluster
 from manycore.protocol import keys
 from manycore.protocol.broker import UNACKED, UNACKED_INDEX
+from manycore.protocol.handing import NOTHING
 from manycore.protocol.line import Line
 from manycore.protocol.store import Store
 from manycore.worker.child.reporter import FINISH
@@ -86,6 +87,12 @@ def test_a_slot_does_not_stay_while_a_message_waits(client: redis.Redis) -> None
 def test_who_lost_the_delivery_does_not_stay(client: redis.Redis) -> None:
     assert finish(client, "lost", stay=True) == [b"", 0]
     assert not client.exists(STAY)
+
+
+def test_a_slot_that_was_called_off_does_not_stay(client: redis.Redis) -> None:
+    client.rpush(HANDED, NOTHING)
+    assert finish(client, "mine", stay=True) == [b"", 1]
+    assert not client.exists(STAY, UNACKED, HANDED)
 
 
 @pytest.mark.parametrize("stay", [True, False])

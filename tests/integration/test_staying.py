@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +19,7 @@ from manycore.errors import WorkerCrashed
 from manycore.plain import celery_app
 from manycore.protocol import keys
 from manycore.protocol.broker import UNACKED, UNACKED_INDEX
-from tests.functions import leave, note_run, square, worker_pid
+from tests.functions import busy, leave, note_run, square, worker_pid
 from tests.integration.conftest import Server
 from tests.probe import Probe
 from tests.waiting import wait_until
@@ -68,6 +68,12 @@ def stay_of_a_slot(server: Server, cluster: Cluster) -> int:
     return found[0]
 
 
+def messages(server: Server) -> int:
+    """How many have gone through queues so far."""
+    stats: dict[str, Any] = server.client().info("commandstats")
+    return int(stats.get("cmdstat_lpush", {"calls": 0})["calls"])
+
+
 def nothing_is_left(server: Server, cluster: Cluster) -> None:
     client, batch = server.client(), Probe(cluster).submit_stream.split(":")[1]
     wait_until(lambda: not client.exists(UNACKED, UNACKED_INDEX), "no delivery is left")
@@ -76,14 +82,11 @@ def nothing_is_left(server: Server, cluster: Cluster) -> None:
 
 
 def test_calls_in_a_row_are_handed_to_one_slot(server: Server, cluster: Cluster) -> None:
-    client = server.client()
-
     def row() -> int:
-        client.config_resetstat()
+        before = messages(server)
         pids = {cluster.submit(worker_pid, n).result(timeout=20) for n in range(50)}
         assert len(pids) <= 2
-        sent: dict[str, Any] = client.info("commandstats")
-        return int(sent.get("cmdstat_lpush", {"calls": 0})["calls"])
+        return messages(server) - before
 
     wait_until(lambda: row() <= 10, "few of fifty calls went through the queue")
     nothing_is_left(server, cluster)
@@ -129,6 +132,29 @@ def test_a_process_that_sleeps_gets_its_call_when_it_wakes_and_keeps_nobody_else
     assert cluster.submit(square, 3).result(timeout=20) == 9
     os.kill(pid, signal.SIGCONT)
     assert handed.result(timeout=20) == pid
+    nothing_is_left(server, cluster)
+
+
+def test_who_stays_is_called_off_once_no_other_slot_is_idle(
+    server: Server, cluster: Cluster, connect: Connect, tmp_path: Path
+) -> None:
+    """So nobody else waits for a slot that has nothing to do."""
+    flag, client = tmp_path / "flag", server.client()
+    flag.touch()
+
+    def hold(_: int) -> None:
+        while flag.exists():
+            busy(0.01)
+
+    pid = stay_of_a_slot(server, cluster)
+    with client.monitor() as monitor:  # type: ignore[no-untyped-call]
+        held = connect().submit(hold, 0)
+        told = iter(lambda: str(monitor.next_command()["command"]).lower(), "")
+        assert any(command.startswith("rpush mc:submit-") and ":next:" in command for command in told)
+    os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: client.hlen(UNACKED) == 1, "it has left")
+    flag.unlink()
+    assert held.result(timeout=20) is None
     nothing_is_left(server, cluster)
 
 
@@ -221,44 +247,91 @@ def test_what_fails_fails_alone(server: Server, cluster: Cluster) -> None:
     nothing_is_left(server, cluster)
 
 
-def test_flower_is_told_of_each(server: Server, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+Events = dict[str, list[dict[str, Any]]]
+
+
+@pytest.fixture
+def seen(server: Server, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Events]:
+    """What Flower is told, by task, from now on."""
     monkeypatch.setenv("MANYCORE_URL", server.url)
-    seen: dict[str, list[dict[str, Any]]] = {}
+    events: Events = {}
     with celery_app().connection_for_read() as connection:
-        handlers = {"*": lambda event: seen.setdefault(event.get("uuid", ""), []).append(event)}
+        handlers = {"*": lambda event: events.setdefault(event.get("uuid", ""), []).append(event)}
         receiver = EventReceiver(connection, app=celery_app(), handlers=handlers)
 
         def listen() -> None:
-            with suppress(TimeoutError):
-                receiver.capture(limit=None, timeout=0.5, wakeup=False)
+            while not receiver.should_stop:
+                with suppress(TimeoutError):
+                    receiver.capture(limit=None, timeout=0.5, wakeup=False)
 
         listening = threading.Thread(target=listen)
         listening.start()
         try:
-            wait_until(lambda: cluster.submit(abs, -1).result(timeout=20) and len(seen) > 5, "events arrive")
-            before = set(seen)
-            for n in range(60):
-                with_error = n % 10 == 7
-                future = cluster.submit(fail_on_seven, n % 10)
-                assert (future.exception(timeout=20) is not None) == with_error
-
-            def whole() -> list[list[dict[str, Any]]]:
-                calls = [events for uuid, events in seen.items() if uuid not in before]
-                return [
-                    events
-                    for events in calls
-                    if str(events[0].get("name")).endswith("fail_on_seven") and len(events) == 3
-                ]
-
-            wait_until(lambda: len(whole()) == 60, "sixty tasks were seen whole")
+            wait_until(lambda: cluster.submit(abs, -1).result(timeout=20) and len(events) > 5, "events arrive")
+            yield events
         finally:
             receiver.should_stop = True
             listening.join(10)
+
+
+def test_flower_is_told_of_each(cluster: Cluster, seen: Events) -> None:
+    for n in range(60):
+        assert (cluster.submit(fail_on_seven, n % 10).exception(timeout=20) is not None) == (n % 10 == 7)
+
+    def whole() -> list[list[dict[str, Any]]]:
+        ours = [events for events in seen.values() if str(events[0].get("name")).endswith("fail_on_seven")]
+        return [events for events in ours if len(events) == 3]
+
+    wait_until(lambda: len(whole()) == 60, "sixty tasks were seen whole")
     kinds = [[event["type"] for event in events] for events in whole()]
     assert sum(kind == ["task-received", "task-started", "task-succeeded"] for kind in kinds) == 54
     assert sum(kind == ["task-received", "task-started", "task-failed"] for kind in kinds) == 6
     assert len({events[0]["args"].partition(",")[0] for events in whole()}) == 60
     assert all(events[0]["timestamp"] <= events[2]["timestamp"] and events[2]["runtime"] < 5 for events in whole())
+
+
+def test_a_long_call_that_follows_is_shown_while_it_runs_and_can_be_revoked(
+    server: Server, cluster: Cluster, seen: Events, tmp_path: Path
+) -> None:
+    """By its own id, as any task: then it is not run again."""
+    runs, flag = tmp_path / "runs", tmp_path / "flag"
+
+    def follows(number: int) -> int:
+        while number == LONG and flag.exists():
+            runs.touch()
+            busy(0.01)
+        return number
+
+    def shown() -> list[str]:
+        """What runs, and was shown as its worker looked: what comes by the queue is received and started in turn."""
+        ours = {uuid: events for uuid, events in seen.items() if str(events[0].get("name")).endswith("follows")}
+        two = {uuid: events for uuid, events in ours.items() if events[-1]["type"] == "task-started"}
+        return [uuid for uuid, events in two.items() if events[0]["timestamp"] == events[1]["timestamp"]]
+
+    def followed() -> bool:
+        flag.touch()
+        for n in range(10):
+            assert cluster.submit(follows, n).result(timeout=20) == n
+        queued = messages(server)
+        future = cluster.submit(follows, LONG)
+        wait_until(runs.exists, "it runs")
+        if messages(server) == queued:
+            return True
+        flag.unlink()
+        assert future.result(timeout=20) == LONG
+        runs.unlink()
+        return False
+
+    wait_until(followed, "a long call is handed to a slot")
+    wait_until(lambda: len(shown()) == 1, "it is shown to run")
+    celery_app().control.revoke(shown()[0], terminate=True, signal="SIGKILL")
+    wait_until(lambda: "task-revoked" in {e["type"] for events in seen.values() for e in events}, "it was revoked")
+    runs.unlink()
+    assert cluster.submit(square, 3).result(timeout=20) == 9
+    assert not runs.exists(), "it does not run again"
+
+
+LONG = 99
 
 
 def fail_on_seven(number: int) -> int:

@@ -8,7 +8,8 @@
 -- KEYS[2]  mc:<batch>:out          stream
 -- KEYS[3]  manycore-unacked        hash: delivery tag -> message
 -- KEYS[4]  manycore-unacked-index  zset: delivery tag -> lease
--- KEYS[5]  mc:<batch>:next:<tag>    list: what its slot was handed since, if this is asked twice (`protocol/hand.lua`)
+-- KEYS[5]  mc:<batch>:next:<tag>    list: what its slot was handed since, if this is asked twice (`protocol/hand.lua`);
+--          empty text, if it is not to stay
 -- KEYS     where the slot is to stay for the next call: the list of those that do, and the lists of its queue. While a
 --          message waits there, it does not stay.
 -- ARGV     chunk id, run, its field, TTL in seconds, TTL of the stream, delivery tag, the chunk that the delivery was of
@@ -21,8 +22,10 @@ redis.call('expire', KEYS[2], ARGV[5])
 local known = redis.call('hget', KEYS[1], ARGV[1]) or ''
 local other = string.match(known, '^%d+,%d+,%d+,%d+,%d+,([^,]+),')
 if other and other ~= ARGV[2] then return {other, 0} end
-if redis.call('exists', KEYS[5]) == 1 then return {'', 2} end
-local stays = #KEYS > 5 and redis.call('exists', unpack(KEYS, 7)) == 0
+local handed = redis.call('lindex', KEYS[5], 0)
+if handed and handed ~= '' then return {'', 2} end
+if handed then redis.call('del', KEYS[5]) end -- it was called off before
+local stays = not handed and #KEYS > 5 and redis.call('exists', unpack(KEYS, 7)) == 0
 local held = redis.pcall(stays and 'hexists' or 'hdel', KEYS[3], ARGV[6])
 if held == 1 then
   if ARGV[7] ~= '' then redis.call('hdel', KEYS[1], ARGV[7]) end

@@ -16,7 +16,7 @@ import redis
 from manycore.errors import ConnectionFailed, MessageRefused
 from manycore.protocol import keys
 from manycore.protocol.broker import PRIORITY_SUFFIXES, UNACKED, UNACKED_INDEX
-from manycore.protocol.handing import program_of
+from manycore.protocol.handing import NOTHING, program_of
 from manycore.protocol.junk import UNREADABLE
 from manycore.protocol.message import Chunk, open_chunk
 from manycore.protocol.script import Script
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from manycore.worker.child.run import ChunkRun
 
 LEAVE = Script(__package__, "leave")
-WAIT_SECONDS = 0.02
+WAIT_SECONDS = 0.1
 """How long a slot waits, by the server's clock, which looks at it when it has something to do. Another slot of the
-worker is idle meanwhile: it takes what comes from others."""
+worker is idle meanwhile, and takes what comes from others; when there is none any more, the parent calls it off."""
 STAY_TTL_SECONDS = 60
 """Of the list of those that wait, far above that."""
 LONGEST_SECONDS = 0.5
@@ -71,7 +71,9 @@ class Stay:
         handed = keys.handed(self._batch, self.tag)
         names = [keys.stay(self._batch, self._program), handed, UNACKED, UNACKED_INDEX, keys.resume(self._batch)]
         found = self._asked("BLPOP", handed, WAIT_SECONDS)
-        raw = found[1] if found else self._asked("EVAL", *LEAVE.whole(names, [self.tag, self.previous]))
+        raw = found[1] if found else NOTHING
+        while raw == NOTHING:  # nothing else can be there but what calls it off
+            raw = self._asked("EVAL", *LEAVE.whole(names, [self.tag, self.previous]))
         return self._read(raw) if raw else None
 
     def _asked(self, *command: Any) -> Any:

@@ -66,8 +66,9 @@ class ManycoreTask(Task):
         queue = delivered.get("routing_key") or context.app.conf.task_default_queue
         stay = Stay(context, first, (request.properties or {}).get("delivery_tag") or "", queue)
         repeated = bool(delivered.get("redelivered")) or bool(first.suspect)
+        began = time()
         summary, fate = self._run_one(context, delivery, stay, new_run(first), repeated=repeated)
-        notes = Notes(context.folder, first.id)
+        notes = Notes(context.folder, Call(first.id, first.describe(), began, time() - began, summary))
         try:
             while fate == KEPT and (handed := stay.next()) is not None:
                 began, (token, delivery) = time(), handed

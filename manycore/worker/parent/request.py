@@ -17,11 +17,11 @@ from celery.worker.request import Request
 from redis import RedisError
 
 from manycore.protocol.serializer import Delivery
-from manycore.worker import blackbox, executions, followed
+from manycore.worker import blackbox, executions
 from manycore.worker.context import worker_context
 from manycore.worker.parent import deaths
 from manycore.worker.parent.backend import NoMemory
-from manycore.worker.parent.events import tell_of
+from manycore.worker.parent.followers import Followers
 from manycore.worker.summary import as_it_ended, is_acknowledged
 
 logger = logging.getLogger(__name__)
@@ -36,6 +36,9 @@ class ChunkRequest(Request):
         super().__init__(*args, **kwargs)
         (found,) = self.args  # as our serializer decodes a message
         self.delivery = found if isinstance(found, Delivery) else None
+        chunk = self.delivery.chunk if self.delivery is not None else None
+        self.batch = chunk.batch if chunk is not None else ""
+        self.followers = Followers(self, chunk) if chunk is not None and chunk.is_of_calls else None
         super().request_dict["args"] = [] if self.delivery is None else [Delivery(self.delivery.chunk, b"")]
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -48,7 +51,8 @@ class ChunkRequest(Request):
             if self.delivery is not None and not failed and is_acknowledged(text):
                 self.message.channel.qos.is_done(self.message.delivery_tag)
             result = succeeded(self, outcome, **kwargs)
-            self.tell_what_followed()
+            if self.followers is not None:
+                self.followers.end()
             return result
 
         cls.on_success = on_success
@@ -74,7 +78,8 @@ class ChunkRequest(Request):
         elif isinstance(exc, Reject) and exc.requeue:
             self.note_end(executions.HARMLESS)
         result = super().on_failure(exc_info, send_failed_event, return_ok)
-        self.tell_what_followed()
+        if self.followers is not None:
+            self.followers.end()
         return result
 
     def cancel(self, *args: Any, **kwargs: Any) -> None:
@@ -85,20 +90,10 @@ class ChunkRequest(Request):
     def send_event(self, type: str, **fields: Any) -> None:
         """Tell Flower; of a chunk, as it ended, which Celery takes for a success however many of its items failed."""
         if self.delivery is not None and type == "task-succeeded":
+            if self.followers is not None and self.followers.are_some:
+                return
             type, fields = as_it_ended(str(fields.get("result") or "").strip("'\"").rstrip(), fields)
         super().send_event(type, **fields)
-
-    def tell_what_followed(self) -> None:
-        """Count the calls that ran in this delivery after its own, and tell Flower of them."""
-        if self.delivery is None or not self.delivery.chunk.is_of_calls:
-            return
-        calls = followed.taken(worker_context(self.app).folder, self.id)
-        deferred = self.eventer and self.eventer.on_send_buffered
-        if deferred:
-            deferred.tell_of(self.name, calls)
-            return
-        for call in calls:
-            tell_of(self.eventer, self.name, call)
 
     def note_end(self, how: str) -> None:
         """Note how the execution of a plain call ended that did not end in order; of a chunk nothing."""
@@ -117,7 +112,7 @@ class ChunkRequest(Request):
             return
         context = worker_context(self.app)
         reading = blackbox.read_any(context.folder, self.worker_pid) if self.worker_pid else None
-        if reading is not None and reading.batch == self.delivery.chunk.batch:  # perhaps of a call that followed
+        if reading is not None and reading.batch == self.batch:  # perhaps of a call that followed
             deaths.report(context, self.worker_pid, reading, cause)
 
     @property

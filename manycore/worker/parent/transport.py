@@ -36,6 +36,7 @@ from manycore.worker.context import WorkerContext, worker_context
 from manycore.worker.parent.deliveries import QoS
 from manycore.worker.parent.elsewhere import Elsewhere
 from manycore.worker.parent.envelope import Envelope, read_envelope
+from manycore.worker.parent.followers import call_off
 from manycore.worker.parent.refusals import refuse_raw
 from manycore.worker.parent.strategy import check_call, reason_of
 
@@ -201,6 +202,8 @@ class Channel(channel.Channel):
             self._return(names[place], queue, messages[place], tags[place])
         if not all(kept):
             sleep(RECONNECT_SECONDS)  # others first
+        if not self.context.noticeboard.any_idle:
+            call_off(self.context)
 
     def _take(self, queue: str, raw: bytes, tag: str) -> bool:
         """Deliver a message, or refuse it; False if it is for others."""

@@ -16,6 +16,7 @@ from ops.chaos.doors import (
     named,
     plain,
     retries,
+    rows,
     unnamed,
 )
 from ops.chaos.doors.door import Door
@@ -25,6 +26,7 @@ DOORS: dict[str, Door] = {
     for door in (
         named.DOOR,
         futures.DOOR,
+        rows.DOOR,
         maps.DOOR,
         unnamed.DOOR,
         retries.DOOR,

@@ -1,0 +1,137 @@
+"""Shows what runs and what ran in a delivery after its own call (`child/staying`): each as a task of its own.
+
+Celery knows one task, which goes on. Flower is told of each call that has ended, and of one that takes longer, as soon
+as this looks; and such a one can be revoked by its own id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from time import time
+from typing import TYPE_CHECKING, Any
+
+import redis
+from celery.worker import state
+
+from manycore.protocol import keys
+from manycore.protocol.handing import program_of
+from manycore.protocol.message import Chunk
+from manycore.protocol.script import Script
+from manycore.worker import blackbox
+from manycore.worker.context import WorkerContext, worker_context
+from manycore.worker.followed import Call, Reader
+from manycore.worker.parent.periodic import PeriodicStep
+from manycore.worker.summary import as_it_ended
+
+if TYPE_CHECKING:
+    from manycore.worker.parent.request import ChunkRequest
+
+CALL_OFF = Script(__package__, "calloff")
+LOOK_SECONDS = 1.0
+"""How often it looks for calls that take longer; a row of short ones is over sooner (`LONGEST_SECONDS`)."""
+
+
+class Followers:
+    """Of one request. Called in the parent's event loop."""
+
+    def __init__(self, request: ChunkRequest, chunk: Chunk) -> None:
+        self._request = request
+        self._folder = worker_context(request.app).folder
+        self._reader = Reader(self._folder, request.id)
+        self._program = program_of(chunk, request.delivery_info["routing_key"])
+        self._shown = ""
+
+    @property
+    def are_some(self) -> bool:
+        """Whether others have followed; then the request's own end is told with theirs."""
+        return self._reader.has_any
+
+    def look(self) -> None:
+        """Tell of what has ended, and of a call that runs now and is not the request's own."""
+        self._tell(self._reader.take())
+        request = self._request
+        reading = blackbox.read(self._folder, request.worker_pid) if request.worker_pid else None
+        if reading is None or reading.index < 0 or reading.batch != request.batch:
+            return
+        if reading.chunk not in (request.id, self._shown):
+            self._forget_shown()
+            self._shown = reading.chunk
+            state.requests[reading.chunk] = request  # who revokes it, ends its process
+            begin(request.eventer, request.name, reading.chunk, f"item {reading.index}, batch {reading.batch}", time())
+
+    def call_off(self, pipe: Any) -> None:
+        """Queue what wakes its slot, if that stays."""
+        batch, tag = self._request.batch, self._request.message.delivery_tag
+        CALL_OFF.queue_whole(
+            pipe, [keys.stay(batch, self._program), keys.handed(batch, tag)], [tag, keys.BELL_TTL_SECONDS]
+        )
+
+    def end(self) -> None:
+        """The delivery has come to its end."""
+        self._tell(self._reader.take())
+        self._reader.end()
+        self._forget_shown()
+
+    def _forget_shown(self) -> None:
+        state.requests.pop(self._shown, None)
+
+    def _tell(self, calls: Iterator[Call]) -> None:
+        request, shown = self._request, self._shown
+
+        def tell(call: Call) -> None:
+            if call.id != request.id:
+                state.total_count.update({request.name: 1})
+                state.all_total_count[0] += 1
+                if call.id != shown:
+                    begin(request.eventer, request.name, call.id, call.shown, call.began)
+            kind, how = as_it_ended(call.summary, {"runtime": call.seconds, "timestamp": call.began + call.seconds})
+            send(request.eventer, kind, uuid=call.id, **how)
+
+        deferred = request.eventer and request.eventer.on_send_buffered
+        if deferred:
+            deferred.later(tell, calls)
+            return
+        for call in calls:
+            tell(call)
+
+
+def begin(dispatcher: Any, name: str, uuid: str, shown: str, began: float) -> None:
+    """Celery's events of a task that has begun (epoch seconds)."""
+    known = {"name": name, "args": shown, "kwargs": "", "root_id": uuid, "retries": 0}
+    send(dispatcher, "task-received", uuid=uuid, timestamp=began, **known)
+    send(dispatcher, "task-started", uuid=uuid, timestamp=began)
+
+
+def send(dispatcher: Any, kind: str, **fields: Any) -> None:
+    """Send an event, if anybody wants any."""
+    if dispatcher and dispatcher.enabled:
+        dispatcher.send(kind, **fields)
+
+
+def look_at_all() -> None:
+    """Once for each request that has such a delivery."""
+    for request in list(state.active_requests):
+        followers: Followers | None = getattr(request, "followers", None)
+        if followers is not None:
+            followers.look()
+
+
+def call_off(context: WorkerContext) -> None:
+    """Let the slots that stay for a call leave at once: no other one is idle by now, for what comes from others."""
+    staying = [r.followers for r in list(state.active_requests) if getattr(r, "followers", None) is not None]
+    pipe = context.redis.pipeline(transaction=False)
+    for followers in staying:
+        followers.call_off(pipe)
+    if len(pipe):
+        with suppress(redis.RedisError):  # they leave soon in any case
+            pipe.execute()
+
+
+class FollowersStep(PeriodicStep):
+    """Looks every `LOOK_SECONDS` while something runs."""
+
+    idle_seconds = 2.0
+
+    def begin(self, consumer: Any) -> tuple[float, Callable[[], object]]:
+        return LOOK_SECONDS, look_at_all

@@ -32,22 +32,17 @@ class Notes:
     def __init__(self, folder: Path, own: Call) -> None:
         self._path = _path(folder, own.id)
         self._own: Call | None = own
-        self._file = -1
 
     def add(self, call: Call) -> None:
-        """What cannot be noted is not told of."""
+        """What cannot be noted is not told of. Nothing is kept open meanwhile: an item that closes what it did not open
+        would have us write into its own files."""
         calls, self._own = [self._own, call] if self._own else [call], None
-        try:
-            if self._file < 0:
-                self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            os.write(self._file, "".join(f"{json.dumps(each)}\n" for each in calls).encode())
-        except OSError:  # the disk is full, or an item has closed what it did not open
-            self._file = -1
-
-    def close(self) -> None:
-        if self._file >= 0:
-            with suppress(OSError):
-                os.close(self._file)
+        with suppress(OSError):  # the disk is full
+            file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            try:
+                os.write(file, "".join(f"{json.dumps(each)}\n" for each in calls).encode())
+            finally:
+                os.close(file)
 
 
 class Reader:

@@ -77,8 +77,6 @@ class ManycoreTask(Task):
                 notes.add(Call(chunk.id, chunk.describe(), began, time() - began, text))
         except (ConnectionFailed, MessageRefused) as exc:
             raise Reject(exc, requeue=True) from exc  # whatever the delivery is of by now comes again
-        finally:
-            notes.close()
         return Summary.of(summary, acknowledged=fate != OPEN)
 
     def _run_one(

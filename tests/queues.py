@@ -21,3 +21,9 @@ def lose(client: Any, queue: str, count: int) -> None:
     """Take so many messages away, those first that would come last."""
     for _ in range(count):
         assert any(client.lpop(each) for each in reversed(lists_of(queue)))
+
+
+def messages(client: Any) -> int:
+    """How many have gone through queues so far."""
+    stats: Any = client.info("commandstats")
+    return int(stats.get("cmdstat_lpush", {"calls": 0})["calls"])

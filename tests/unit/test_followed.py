@@ -10,7 +10,8 @@ OWN, NEXT, LAST = (Call(f"submit-1.{n}", f"item {n}, batch submit-1", 100.0 + n,
 
 
 def test_nothing_is_written_until_a_call_follows(tmp_path: Path) -> None:
-    notes, reader = Notes(tmp_path, OWN), Reader(tmp_path, OWN.id)
+    Notes(tmp_path, OWN)
+    reader = Reader(tmp_path, OWN.id)
     assert not reader.has_any
     assert list(reader.take()) == []
     reader.end()

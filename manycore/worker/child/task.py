@@ -60,7 +60,6 @@ class ManycoreTask(Task):
     def _run_chunk(self, context: WorkerContext, delivery: Delivery) -> Summary:
         """Run the chunk, and the calls that are handed to this slot after it."""
         first, request = delivery.chunk, self.request  # once: Celery looks for it anew each time
-        sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION_LIMIT))  # an item may have lowered it
         self._check_headers(first, request.id)
         delivered = request.delivery_info or {}
         queue = delivered.get("routing_key") or context.app.conf.task_default_queue
@@ -68,7 +67,14 @@ class ManycoreTask(Task):
         repeated = bool(delivered.get("redelivered")) or bool(first.suspect)
         began = time()
         summary, fate = self._run_one(context, delivery, stay, new_run(first), repeated=repeated)
-        notes = Notes(context.folder, Call(first.id, first.describe(), began, time() - began, summary))
+        if fate == KEPT:
+            own = Call(first.id, first.describe(), began, time() - began, summary)
+            fate = self._run_following(context, stay, Notes(context.folder, own))
+        return Summary.of(summary, acknowledged=fate != OPEN)
+
+    def _run_following(self, context: WorkerContext, stay: Stay, notes: Notes) -> int:
+        """Run the calls that are handed to this slot while it stays. Says what became of the delivery."""
+        fate = KEPT
         try:
             while fate == KEPT and (handed := stay.next()) is not None:
                 began, (token, delivery) = time(), handed
@@ -77,7 +83,7 @@ class ManycoreTask(Task):
                 notes.add(Call(chunk.id, chunk.describe(), began, time() - began, text))
         except (ConnectionFailed, MessageRefused) as exc:
             raise Reject(exc, requeue=True) from exc  # whatever the delivery is of by now comes again
-        return Summary.of(summary, acknowledged=fate != OPEN)
+        return fate
 
     def _run_one(
         self,
@@ -90,6 +96,7 @@ class ManycoreTask(Task):
         handed: bool = False,
     ) -> tuple[str, int]:
         """Run a chunk. Says what it came to, and what became of its delivery."""
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION_LIMIT))  # an item may have lowered it
         chunk, queue, shadow = delivery.chunk, stay.queue, self.request.shadow
         courier = Courier.for_thread(_local, context)
         capture = Capture(chunk, context.box.note, token, context.settings.capture_item_bytes)

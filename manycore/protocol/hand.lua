@@ -1,11 +1,12 @@
 -- Hands a call to a slot that waits for it, having just ended another one of its function; if none does, puts the call
 -- into its queue and rings the bell.
 --
--- The slot's delivery is that of the new call from here on: whoever dies, it comes again as any delivery does. Its run
--- begins with this step, so the slot asks for nothing. Where it would have something to learn, a call is put into the
--- queue: that its batch is cancelled, that its function has killed, or that this call was sent before.
+-- The slot's delivery is that of the new call from here on: whoever dies, it comes again as any delivery does. The call
+-- that it was of before comes no more, so nothing is kept of that. The run of the new one begins with this step, so the
+-- slot asks for nothing. Where it would have something to learn, a call is put into the queue: that its batch is
+-- cancelled, that it or its function has killed, or that this call was sent before.
 --
--- KEYS[1]  mc:<batch>:stay:<program>  list: the deliveries (tags) of the slots that wait
+-- KEYS[1]  mc:<batch>:stay:<program>  list: of each slot that waits its delivery (tag), and the chunk that this is of
 -- KEYS[2]  manycore-unacked           hash: delivery tag -> [message, exchange, routing key], as kombu keeps it
 -- KEYS[3]  mc:<batch>:resume          see worker/child/begin.lua
 -- KEYS[4]  mc:<batch>:strikes         see worker/strike.lua
@@ -13,17 +14,20 @@
 -- KEYS[6]  mc:bell:<queue>            see ring.lua
 -- ARGV     the message, its queue, the same as JSON, chunk id, its field as a run begins, that run, how the names of the
 --          lists begin in which slots are handed something, TTL of both in seconds, TTL of a bell, and the subjects of
---          strikes that concern each call of the function
+--          strikes that concern it: itself, and what is of each call of the function
 -- Returns  1 if a slot has it, 0 if its queue has.
 
-local tag = redis.call('lindex', KEYS[1], 0)
-if tag and redis.call('hexists', KEYS[3], ARGV[4]) == 0 and not redis.call('hget', KEYS[5], 'cancelled')
-    and not redis.call('hget', KEYS[4], ARGV[10]) and not redis.call('hget', KEYS[4], ARGV[11]) then
-  while tag do
-    if redis.pcall('hexists', KEYS[2], tag) == 1 then
+local entry = redis.call('lindex', KEYS[1], 0)
+if entry and redis.call('hexists', KEYS[3], ARGV[4]) == 0 and not redis.call('hget', KEYS[5], 'cancelled')
+    and not redis.call('hget', KEYS[4], ARGV[10]) and not redis.call('hget', KEYS[4], ARGV[11])
+    and not redis.call('hget', KEYS[4], ARGV[12]) then
+  while entry do
+    local tag, ended = string.match(entry, '^(%S+) (%S+)$')
+    if tag and redis.pcall('hexists', KEYS[2], tag) == 1 then
       local kept = redis.pcall('hset', KEYS[2], tag, '[' .. ARGV[1] .. ',"",' .. ARGV[3] .. ']')
       if type(kept) == 'table' then return kept end -- the server is full
       redis.call('lpop', KEYS[1])
+      redis.call('hdel', KEYS[3], ended)
       redis.call('hset', KEYS[3], ARGV[4], ARGV[5])
       redis.call('expire', KEYS[3], ARGV[8])
       redis.call('rpush', ARGV[7] .. tag, ARGV[6] .. ' ' .. ARGV[1])
@@ -31,7 +35,7 @@ if tag and redis.call('hexists', KEYS[3], ARGV[4]) == 0 and not redis.call('hget
       return 1
     end
     redis.call('lpop', KEYS[1]) -- its process is gone, or has lost its lease
-    tag = redis.call('lindex', KEYS[1], 0)
+    entry = redis.call('lindex', KEYS[1], 0)
   end
 end
 local rung = redis.pcall('zadd', KEYS[6], 0, '')

@@ -45,8 +45,8 @@ def hand(wire: Wire, chunk: Chunk, message: str, queue: str, ttl_seconds: int) -
     ]
     begun = Resume(chunk.first, chunk.start, chunk.stop, chunk.start, chunk.stop, run)
     told = [message, queue, json.dumps(queue), chunk.id, str(begun), run, keys.handed(batch), ttl_seconds]
-    steps = [f"{step} {chunk.function or ''}" for step in STEPS]
-    args = [*told, keys.BELL_TTL_SECONDS, *steps]
+    known = [str(chunk.first), *(f"{step} {chunk.function or ''}" for step in STEPS)]
+    args = [*told, keys.BELL_TTL_SECONDS, *known]
     try:
         wire.execute([("EVALSHA", *HAND.named(names, args))])
     except NoScriptError:  # the first time, and after a restart of the server

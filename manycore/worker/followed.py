@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -27,20 +27,18 @@ class Call(NamedTuple):
 
 
 class Notes:
-    """The child's end, of one delivery: `own` is its own call, noted as the first as soon as another one follows."""
+    """The child's end, of one delivery: `own` is the id of its own call, which is noted before what follows it."""
 
-    def __init__(self, folder: Path, own: Call) -> None:
-        self._path = _path(folder, own.id)
-        self._own: Call | None = own
+    def __init__(self, folder: Path, own: str) -> None:
+        self._path = _path(folder, own)
 
     def add(self, call: Call) -> None:
         """What cannot be noted is not told of. Nothing is kept open meanwhile: an item that closes what it did not open
         would have us write into its own files."""
-        calls, self._own = [self._own, call] if self._own else [call], None
         with suppress(OSError):  # the disk is full
             file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             try:
-                os.write(file, "".join(f"{json.dumps(each)}\n" for each in calls).encode())
+                os.write(file, f"{json.dumps(call)}\n".encode())
             finally:
                 os.close(file)
 
@@ -51,35 +49,34 @@ class Reader:
     def __init__(self, folder: Path, own: str) -> None:
         self._path = _path(folder, own)
         self._offset = 0
+        self._turn = threading.Lock()  # a worker of threads ends its deliveries on those
 
     @property
     def has_any(self) -> bool:
         """Whether anything was noted, so far."""
         return self._offset > 0 or self._path.exists()
 
-    def take(self) -> Iterator[Call]:
-        """What was noted since the last time; read when it is wanted."""
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._offset)
-                lines = file.read()
-        except OSError:  # nothing followed
-            return iter(())
-        whole = lines[: lines.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        return _read(whole.splitlines())
+    def take(self) -> list[bytes]:
+        """The lines that were noted since the last time, to be `read`."""
+        with self._turn, suppress(OSError), self._path.open("rb") as file:  # or nothing followed
+            file.seek(self._offset)
+            found = file.read()
+            whole = found[: found.rfind(b"\n") + 1]
+            self._offset += len(whole)
+            return whole.splitlines()
+        return []
 
     def end(self) -> None:
         """There will be no more."""
         self._path.unlink(missing_ok=True)
 
 
-def _read(lines: list[bytes]) -> Iterator[Call]:
-    for line in lines:
-        try:
-            yield Call(*json.loads(line))
-        except UNREADABLE:  # half a line, of a full disk
-            continue
+def read(line: bytes) -> Call | None:
+    """None for half a line, of a full disk."""
+    try:
+        return Call(*json.loads(line))
+    except UNREADABLE:
+        return None
 
 
 def _path(folder: Path, own: str) -> Path:

@@ -33,11 +33,9 @@ def client(server: Server) -> Iterator[redis.Redis]:
     client.delete(*NAMES, STAY, QUEUE)
 
 
-def finish(
-    client: redis.Redis, tag: str, run: str = "1/ab", *, stay: bool = False, previous: str = ""
-) -> list[bytes | int]:
+def finish(client: redis.Redis, tag: str, run: str = "1/ab", *, stay: bool = False) -> list[bytes | int]:
     names = [*NAMES, STAY, QUEUE] if stay else NAMES
-    args = ["b.1", run, f"0,1,1,0,1,{run},", 60, 60, tag, previous, 60, b"outcome"]
+    args = ["b.1", run, f"0,1,1,0,1,{run},", 60, 60, tag, 60, b"outcome"]
     done: list[bytes | int] = FINISH.run(client, names, args)
     return done
 
@@ -66,7 +64,7 @@ def test_who_lost_the_chunk_to_another_run_leaves_it_that(client: redis.Redis) -
 
 def test_a_slot_stays_with_its_delivery_which_comes_again_for_nothing(client: redis.Redis) -> None:
     assert finish(client, "mine", stay=True) == [b"", 2]
-    assert client.lrange(STAY, 0, -1) == [b"mine"]
+    assert client.lrange(STAY, 0, -1) == [b"mine b.1"]
     assert client.ttl(STAY) > 0
     assert client.hget(RESUME, "b.1") == b"0,1,1,0,1,1/ab,", "nothing is left to run"
     assert client.hexists(UNACKED, "mine")
@@ -75,7 +73,7 @@ def test_a_slot_stays_with_its_delivery_which_comes_again_for_nothing(client: re
 
 def test_asked_twice_a_slot_stays_once(client: redis.Redis) -> None:
     assert finish(client, "mine", stay=True) == finish(client, "mine", stay=True) == [b"", 2]
-    assert client.lrange(STAY, 0, -1) == [b"mine"]
+    assert client.lrange(STAY, 0, -1) == [b"mine b.1"]
 
 
 def test_a_slot_does_not_stay_while_a_message_waits(client: redis.Redis) -> None:
@@ -104,14 +102,6 @@ def test_asked_again_it_leaves_alone_what_its_slot_was_handed_since(client: redi
     assert finish(client, "mine", stay=stay) == [b"", 2]
     assert client.hexists(UNACKED, "mine")
     assert not client.exists(STAY)
-
-
-def test_what_a_delivery_was_of_before_is_forgotten_with_the_next(client: redis.Redis) -> None:
-    client.hset(RESUME, "b.0", "0,1,1,0,1,0/aa,")
-    assert finish(client, "mine", stay=True, previous="b.0") == [b"", 2]
-    assert client.hkeys(RESUME) == [b"b.1"]
-    assert finish(client, "mine", previous="b.0") == [b"", 1]
-    assert not client.exists(RESUME)
 
 
 def test_a_full_server_takes_nothing_of_it(client: redis.Redis) -> None:

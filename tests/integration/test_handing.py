@@ -34,6 +34,9 @@ CALL = Chunk(
     payload_digest=b"",
     ephemeral=True,
 )
+BEFORE = f"{BATCH}.b"
+WAITS = f"mine {BEFORE}"
+"""As the slot waits that has ended that one."""
 STAY, RESUME, STRIKES = keys.stay(BATCH, program_of(CALL, QUEUE)), keys.resume(BATCH), keys.strikes(BATCH)
 Hand = Callable[[], bool]
 
@@ -42,8 +45,9 @@ Hand = Callable[[], bool]
 def client(server: Server) -> Iterator[redis.Redis]:
     """Of a server at which the slot with the delivery `mine` waits, and before it one that is gone."""
     client = server.client()
-    client.rpush(STAY, "gone", "mine")
+    client.rpush(STAY, f"gone {BATCH}.a", "junk", WAITS)
     client.hset(UNACKED, "mine", "the call before")
+    client.hset(RESUME, BEFORE, "6,1,1,0,1,c/d,")
     client.zadd(UNACKED_INDEX, {"mine": 1})
     yield client
     for name in (STAY, RESUME, STRIKES, UNACKED, UNACKED_INDEX, QUEUE, keys.batch(BATCH), keys.handed(BATCH, "mine")):
@@ -77,6 +81,7 @@ def test_the_slot_has_the_call_and_its_delivery_is_that(client: redis.Redis, han
     found = Resume.parse(field)
     assert found == Resume(7, 0, 1, 0, 1, run.decode())
     assert client.ttl(RESUME) > 0
+    assert not client.hexists(RESUME, BEFORE), "it comes no more"
     assert not client.exists(STAY), "it waits no more, and who is gone is forgotten"
     assert client.zscore(UNACKED_INDEX, "mine") == 1, "its lease goes on"
     assert not client.exists(keys.bell(QUEUE))
@@ -95,8 +100,8 @@ def test_a_slot_has_one_call_at_a_time(client: redis.Redis, handed: Hand) -> Non
     assert client.zrange(keys.bell(QUEUE), 0, -1) == [b""]
 
 
-@pytest.mark.parametrize("known", ["function f", "initializer f"])
-def test_a_function_that_has_killed_is_looked_at_first(client: redis.Redis, handed: Hand, known: str) -> None:
+@pytest.mark.parametrize("known", ["function f", "initializer f", "7"])
+def test_what_has_killed_is_looked_at_first(client: redis.Redis, handed: Hand, known: str) -> None:
     client.hset(STRIKES, known, "{}")
     assert not handed()
 
@@ -114,13 +119,13 @@ def test_a_cancelled_batch_hands_over_nothing(client: redis.Redis, handed: Hand)
 def test_sent_twice_a_call_is_no_second_slots(client: redis.Redis, handed: Hand) -> None:
     """The answer got lost: what it may have begun, its next run asks about."""
     assert handed()
-    client.rpush(STAY, "mine")
+    client.rpush(STAY, WAITS)
     client.hset(UNACKED, "mine", "another call")
     assert not handed()
 
 
 def test_a_full_server_takes_nothing_of_it(client: redis.Redis, handed: Hand) -> None:
-    client.lpop(STAY)
+    client.ltrim(STAY, -1, -1)
     client.config_set("maxmemory", "1")
     try:
         with pytest.raises(redis.OutOfMemoryError):
@@ -131,8 +136,9 @@ def test_a_full_server_takes_nothing_of_it(client: redis.Redis, handed: Hand) ->
     finally:
         client.config_set("maxmemory", "0")
     assert client.hget(UNACKED, "mine") == b"the call before"
-    assert not client.exists(RESUME, QUEUE)
-    client.rpush(STAY, "mine")
+    assert client.hkeys(RESUME) == [BEFORE.encode()]
+    assert not client.exists(QUEUE)
+    client.rpush(STAY, WAITS)
     assert handed()
 
 
@@ -153,7 +159,7 @@ def test_junk_among_the_deliveries_is_nobodys(client: redis.Redis, handed: Hand)
 
 def leave(client: redis.Redis) -> bytes | None:
     names = [STAY, keys.handed(BATCH, "mine"), UNACKED, UNACKED_INDEX, RESUME]
-    found: bytes | None = LEAVE.run(client, names, ["mine", CALL.id])
+    found: bytes | None = LEAVE.run(client, names, ["mine", BEFORE])
     return found
 
 
@@ -165,10 +171,16 @@ def test_who_leaves_takes_what_it_was_handed_meanwhile(client: redis.Redis, hand
 
 
 def test_who_leaves_with_nothing_acknowledges_its_delivery(client: redis.Redis) -> None:
-    client.hset(RESUME, CALL.id, "7,1,1,0,1,a/b,")
     assert leave(client) is None
-    assert client.lrange(STAY, 0, -1) == [b"gone"]
+    assert WAITS.encode() not in client.lrange(STAY, 0, -1)
     assert not client.exists(UNACKED, UNACKED_INDEX, RESUME)
+
+
+def test_who_has_lost_its_lease_leaves_word_that_nothing_is_left(client: redis.Redis) -> None:
+    """Its message is in its queue again, or another slot's: it is not to run once more."""
+    client.delete(UNACKED, UNACKED_INDEX)
+    assert leave(client) is None
+    assert client.hkeys(RESUME) == [BEFORE.encode()]
 
 
 @pytest.mark.parametrize(

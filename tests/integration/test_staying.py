@@ -15,11 +15,12 @@ import pytest
 from manycore import Cluster
 from manycore.errors import WorkerCrashed
 from manycore.protocol import keys
-from manycore.protocol.broker import UNACKED, UNACKED_INDEX
+from manycore.protocol.broker import UNACKED
 from tests.functions import busy, leave, note_run, square, worker_pid
 from tests.integration.conftest import Server
 from tests.probe import Probe
 from tests.queues import messages
+from tests.staying import nothing_is_left, stay_of_a_slot, staying
 from tests.waiting import wait_until
 
 StartWorker = Callable[..., Any]
@@ -39,38 +40,6 @@ def cluster(start_worker: StartWorker, connect: Connect) -> Cluster:
     """Of a worker with two slots. No audit sends again what gets lost: that is not what is to be seen here."""
     start_worker(slots=2)
     return connect(audit_seconds="3600")
-
-
-def staying(server: Server) -> list[str]:
-    """The lists of the slots that wait."""
-    return [name.decode() for name in server.client().scan_iter("mc:*:stay:*")]
-
-
-def stay_of_a_slot(server: Server, cluster: Cluster) -> int:
-    """The process of a slot that waits for the next call of `worker_pid`, and cannot leave: it is stopped."""
-    found: list[int] = []
-
-    def stopped() -> bool:
-        pid = int(cluster.submit(worker_pid, 0).result(timeout=20))
-        os.kill(pid, signal.SIGSTOP)
-        wait_until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T", "it is stopped")
-        for _ in range(2):
-            server.client().ping()  # what it has sent before has been read since
-        if staying(server):
-            found.append(pid)
-            return True
-        os.kill(pid, signal.SIGCONT)
-        return False
-
-    wait_until(stopped, "a slot stays")
-    return found[0]
-
-
-def nothing_is_left(server: Server, cluster: Cluster) -> None:
-    client, batch = server.client(), Probe(cluster).submit_stream.split(":")[1]
-    wait_until(lambda: not client.exists(UNACKED, UNACKED_INDEX), "no delivery is left")
-    assert not client.exists(keys.resume(batch))
-    assert not [*client.scan_iter("mc:*:next:*"), *client.scan_iter("mc:*:stay:*")]
 
 
 def test_calls_in_a_row_are_handed_to_one_slot(server: Server, cluster: Cluster) -> None:

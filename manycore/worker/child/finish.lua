@@ -12,12 +12,12 @@
 --          empty text, if it is not to stay
 -- KEYS     where the slot is to stay for the next call: the list of those that do, and the lists of its queue. While a
 --          message waits there, it does not stay.
--- ARGV     chunk id, run, its field, TTL in seconds, TTL of the stream, delivery tag, the chunk that the delivery was of
---          before this one, TTL of that list, then outcomes (signed blocks)
+-- ARGV     chunk id, run, its field, TTL in seconds, TTL of the stream, delivery tag, TTL of that list, then outcomes
+--          (signed blocks)
 -- Returns  the other run, '' if there is none; and what became of the delivery: 1 if it was acknowledged here, 2 if the
 --          slot stays with it. It is still this chunk's then, of which nothing is left.
 
-for i = 9, #ARGV do redis.call('xadd', KEYS[2], '*', 'o', ARGV[i]) end
+for i = 8, #ARGV do redis.call('xadd', KEYS[2], '*', 'o', ARGV[i]) end
 redis.call('expire', KEYS[2], ARGV[5])
 local known = redis.call('hget', KEYS[1], ARGV[1]) or ''
 local other = string.match(known, '^%d+,%d+,%d+,%d+,%d+,([^,]+),')
@@ -28,15 +28,15 @@ if handed then redis.call('del', KEYS[5]) end -- it was called off before
 local stays = not handed and #KEYS > 5 and redis.call('exists', unpack(KEYS, 7)) == 0
 local held = redis.pcall(stays and 'hexists' or 'hdel', KEYS[3], ARGV[6])
 if held == 1 then
-  if ARGV[7] ~= '' then redis.call('hdel', KEYS[1], ARGV[7]) end
   if not stays then
     redis.pcall('zrem', KEYS[4], ARGV[6])
     redis.call('hdel', KEYS[1], ARGV[1])
     return {'', 1}
   end
-  redis.call('lrem', KEYS[6], 0, ARGV[6])
-  redis.call('rpush', KEYS[6], ARGV[6])
-  redis.call('expire', KEYS[6], ARGV[8])
+  local entry = ARGV[6] .. ' ' .. ARGV[1]
+  redis.call('lrem', KEYS[6], 0, entry)
+  redis.call('rpush', KEYS[6], entry)
+  redis.call('expire', KEYS[6], ARGV[7])
 end
 redis.call('hset', KEYS[1], ARGV[1], ARGV[3])
 redis.call('expire', KEYS[1], ARGV[4])

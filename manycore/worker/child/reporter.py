@@ -143,7 +143,7 @@ class Reporter:
         place = len(pipe)
         names = [keys.resume(chunk.batch), keys.outcomes(chunk.batch), UNACKED, UNACKED_INDEX, *stay.names(run)]
         args = [chunk.id, run.token, str(resume), self._context.settings.batch_ttl_seconds, self._writer.ttl(chunk)]
-        FINISH.queue(pipe, names, [*args, stay.tag, stay.previous, STAY_TTL_SECONDS, *blocks])
+        FINISH.queue(pipe, names, [*args, stay.tag, STAY_TTL_SECONDS, *blocks])
         if chunk.is_of_calls:
             pipe.push()
             told += self._accountant.count(pipe, run, report, last=True)

@@ -22,6 +22,7 @@ from manycore.protocol.message import Chunk, open_chunk
 from manycore.protocol.script import Script
 from manycore.protocol.serializer import Delivery
 from manycore.worker.context import WorkerContext
+from manycore.worker.summary import ACKNOWLEDGED, KEPT, OPEN
 
 if TYPE_CHECKING:
     from manycore.worker.child.run import ChunkRun
@@ -42,9 +43,11 @@ class Stay:
 
     def __init__(self, context: WorkerContext, first: Chunk, tag: str, queue: str) -> None:
         self.tag, self.queue = tag, queue
-        self.previous = ""
-        """The chunk that the delivery was of before this one."""
-        self._current = first.id
+        self.was_asked = False
+        """Whether the slot may stay, or have stayed: then the delivery may be another call's by now."""
+        self.has_left = False
+        """Whether the delivery was acknowledged after the last outcomes."""
+        self._first = self._current = first.id
         self._context = context
         self._batch, self._program = first.batch, program_of(first, queue)
         self._lists = [queue + suffix for suffix in PRIORITY_SUFFIXES]
@@ -53,7 +56,10 @@ class Stay:
     def names(self, run: ChunkRun) -> list[str]:
         """The keys of the last step of `run` (`finish.lua`): as it says, the slot stays or not."""
         handed = keys.handed(self._batch, self.tag)
-        return [handed, keys.stay(self._batch, self._program), *self._lists] if self._is_wanted(run) else [handed]
+        if not self._is_wanted(run):
+            return [handed]
+        self.was_asked = True
+        return [handed, keys.stay(self._batch, self._program), *self._lists]
 
     def _is_wanted(self, run: ChunkRun) -> bool:
         context, board = self._context, self._context.noticeboard
@@ -61,19 +67,24 @@ class Stay:
         counts = context.settings.max_tasks_per_child is not None  # how much a process runs is to be Celery's to count
         return is_call and not counts and board.any_idle and not board.drains and monotonic() < self._until
 
-    def next(self) -> tuple[str, Delivery] | None:
-        """The next call, and the run that has begun with it; None if there was none: then the delivery is acknowledged.
+    def next(self, fate: int) -> tuple[str, Delivery] | None:
+        """The next call, and the run that has begun with it; None if there was none: then the delivery is acknowledged,
+        unless `fate` says that of its own call and it is the parent's to acknowledge.
 
         Raises `ConnectionFailed`, or `MessageRefused` for what is no call of the same function: whatever the delivery
         is of then has to come again.
         """
-        self.previous = self._current
+        if fate == ACKNOWLEDGED or (fate == OPEN and self._current == self._first):
+            return None
         handed = keys.handed(self._batch, self.tag)
         names = [keys.stay(self._batch, self._program), handed, UNACKED, UNACKED_INDEX, keys.resume(self._batch)]
-        found = self._asked("BLPOP", handed, WAIT_SECONDS)
-        raw = found[1] if found else NOTHING
-        while raw == NOTHING:  # nothing else can be there but what calls it off
-            raw = self._asked("EVAL", *LEAVE.whole(names, [self.tag, self.previous]))
+        raw = NOTHING
+        if fate == KEPT:
+            found = self._asked("BLPOP", handed, WAIT_SECONDS)
+            raw = found[1] if found else NOTHING
+        while raw == NOTHING:  # its time is over, or it was called off
+            raw = self._asked("EVAL", *LEAVE.whole(names, [self.tag, self._current]))
+        self.has_left = not raw
         return self._read(raw) if raw else None
 
     def _asked(self, *command: Any) -> Any:

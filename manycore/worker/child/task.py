@@ -14,6 +14,7 @@ from celery.exceptions import Reject
 
 from manycore.errors import ConnectionFailed, ManycoreError, MessageRefused
 from manycore.protocol.calls import PlainCall
+from manycore.protocol.failure import class_name
 from manycore.protocol.message import Chunk
 from manycore.protocol.resume import new_run
 from manycore.protocol.serializer import Delivery
@@ -31,7 +32,7 @@ from manycore.worker.child.turn import Call as Turn
 from manycore.worker.child.turn import NotBegun
 from manycore.worker.context import WorkerContext, worker_context
 from manycore.worker.followed import Call, Notes
-from manycore.worker.summary import KEPT, OPEN, REFUSED, Summary
+from manycore.worker.summary import OPEN, REFUSED, Summary
 
 _local = threading.local()
 """One courier for each thread that runs items: a prefork child has one, a worker of threads several."""
@@ -60,30 +61,28 @@ class ManycoreTask(Task):
     def _run_chunk(self, context: WorkerContext, delivery: Delivery) -> Summary:
         """Run the chunk, and the calls that are handed to this slot after it."""
         first, request = delivery.chunk, self.request  # once: Celery looks for it anew each time
+        _raise_recursion_limit()
         self._check_headers(first, request.id)
         delivered = request.delivery_info or {}
         queue = delivered.get("routing_key") or context.app.conf.task_default_queue
         stay = Stay(context, first, (request.properties or {}).get("delivery_tag") or "", queue)
         repeated = bool(delivered.get("redelivered")) or bool(first.suspect)
-        began = time()
-        summary, fate = self._run_one(context, delivery, stay, new_run(first), repeated=repeated)
-        if fate == KEPT:
-            own = Call(first.id, first.describe(), began, time() - began, summary)
-            fate = self._run_following(context, stay, Notes(context.folder, own))
-        return Summary.of(summary, acknowledged=fate != OPEN)
-
-    def _run_following(self, context: WorkerContext, stay: Stay, notes: Notes) -> int:
-        """Run the calls that are handed to this slot while it stays. Says what became of the delivery."""
-        fate = KEPT
+        notes, began = Notes(context.folder, first.id), time()
         try:
-            while fate == KEPT and (handed := stay.next()) is not None:
+            summary, fate = self._run_one(context, delivery, stay, new_run(first), repeated=repeated)
+            seconds = time() - began
+            while (handed := stay.next(fate)) is not None:
+                if delivery.chunk is first:  # before the next one, which may take this process along
+                    notes.add(Call(first.id, first.describe(), began, seconds, summary))
                 began, (token, delivery) = time(), handed
                 text, fate = self._run_one(context, delivery, stay, token, handed=True)
                 chunk = delivery.chunk
                 notes.add(Call(chunk.id, chunk.describe(), began, time() - began, text))
-        except (ConnectionFailed, MessageRefused) as exc:
-            raise Reject(exc, requeue=True) from exc  # whatever the delivery is of by now comes again
-        return fate
+        except BaseException as exc:  # a signal's handler may raise here, too
+            if not stay.was_asked or isinstance(exc, Reject):
+                raise
+            raise Reject(class_name(exc), requeue=True) from exc  # whatever the delivery is of by now comes again
+        return Summary.of(summary, acknowledged=fate != OPEN or stay.has_left)
 
     def _run_one(
         self,
@@ -118,6 +117,7 @@ class ManycoreTask(Task):
             run.repeated = repeated
             world.callback(context.objects.end_chunk)
             self._execute(context, courier, run, turn)
+        _raise_recursion_limit()
         return run.summary(), run.fate
 
     def _execute(self, context: WorkerContext, courier: Courier, run: ChunkRun, turn: Callable[[], Turn]) -> None:
@@ -153,3 +153,8 @@ class ManycoreTask(Task):
         """Celery's headers are not signed: what they say must be what the chunk says."""
         if (chunk.task, chunk.id) != (self.name, task_id):
             raise MessageRefused(f"it was signed as {chunk.task}[{chunk.id}] and came as {self.name}[{task_id}]")
+
+
+def _raise_recursion_limit() -> None:
+    """An item may have lowered it."""
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION_LIMIT))

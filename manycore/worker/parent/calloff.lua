@@ -1,9 +1,12 @@
 -- Lets a slot that stays for the next call (`protocol/hand.lua`) leave at once; one that was handed a call, or does not
 -- stay, is left alone.
--- KEYS[1]  mc:<batch>:stay:<program>  list: the deliveries (tags) of the slots that wait
+-- KEYS[1]  mc:<batch>:stay:<program>  list: the slots that wait, see hand.lua
 -- KEYS[2]  mc:<batch>:next:<tag>      list: what this one waits for
 -- ARGV     delivery tag, TTL in seconds
-if redis.call('lrem', KEYS[1], 0, ARGV[1]) > 0 then
-  redis.call('rpush', KEYS[2], '')
-  redis.call('expire', KEYS[2], ARGV[2])
+for _, entry in ipairs(redis.call('lrange', KEYS[1], 0, -1)) do
+  if string.match(entry, '^%S+') == ARGV[1] then
+    redis.call('lrem', KEYS[1], 0, entry)
+    redis.call('rpush', KEYS[2], '')
+    redis.call('expire', KEYS[2], ARGV[2])
+  end
 end

@@ -6,8 +6,9 @@ as this looks; and such a one can be revoked by its own id.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from time import time
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from manycore.protocol.message import Chunk
 from manycore.protocol.script import Script
 from manycore.worker import blackbox
 from manycore.worker.context import WorkerContext, worker_context
-from manycore.worker.followed import Call, Reader
+from manycore.worker.followed import Reader, read
 from manycore.worker.parent.periodic import PeriodicStep
 from manycore.worker.summary import as_it_ended
 
@@ -33,7 +34,7 @@ LOOK_SECONDS = 1.0
 
 
 class Followers:
-    """Of one request. Called in the parent's event loop."""
+    """Of one request."""
 
     def __init__(self, request: ChunkRequest, chunk: Chunk) -> None:
         self._request = request
@@ -76,24 +77,30 @@ class Followers:
     def _forget_shown(self) -> None:
         state.requests.pop(self._shown, None)
 
-    def _tell(self, calls: Iterator[Call]) -> None:
-        request, shown = self._request, self._shown
-
-        def tell(call: Call) -> None:
-            if call.id != request.id:
-                state.total_count.update({request.name: 1})
-                state.all_total_count[0] += 1
-                if call.id != shown:
-                    begin(request.eventer, request.name, call.id, call.shown, call.began)
-            kind, how = as_it_ended(call.summary, {"runtime": call.seconds, "timestamp": call.began + call.seconds})
-            send(request.eventer, kind, uuid=call.id, **how)
-
+    def _tell(self, lines: list[bytes]) -> None:
+        request = self._request
+        steps = [partial(tell, request.name, request.id, self._shown, line) for line in lines]
         deferred = request.eventer and request.eventer.on_send_buffered
         if deferred:
-            deferred.later(tell, calls)
+            deferred.later(steps)
             return
-        for call in calls:
-            tell(call)
+        for step in steps:
+            step(request.eventer)
+
+
+def tell(name: str, own: str, shown: str, line: bytes, dispatcher: Any) -> None:
+    """Tell of a call that is noted in this line, and count it. Of its delivery's own call (id `own`) Celery has told
+    that it began; of the one that was `shown`, we have."""
+    call = read(line)
+    if call is None:
+        return
+    if call.id != own:
+        state.total_count.update({name: 1})
+        state.all_total_count[0] += 1
+        if call.id != shown:
+            begin(dispatcher, name, call.id, call.shown, call.began)
+    kind, how = as_it_ended(call.summary, {"runtime": call.seconds, "timestamp": call.began + call.seconds})
+    send(dispatcher, kind, uuid=call.id, **how)
 
 
 def begin(dispatcher: Any, name: str, uuid: str, shown: str, began: float) -> None:

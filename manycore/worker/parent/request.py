@@ -27,6 +27,8 @@ from manycore.worker.summary import as_it_ended, is_acknowledged
 logger = logging.getLogger(__name__)
 LOST = (WorkerLostError, SystemExit, KeyboardInterrupt)
 """What Celery takes for the loss of the process that ran a call."""
+ENDS = ("task-succeeded", "task-failed", "task-rejected")
+"""What Flower is told of a delivery's end."""
 
 
 class ChunkRequest(Request):
@@ -89,9 +91,9 @@ class ChunkRequest(Request):
 
     def send_event(self, type: str, **fields: Any) -> None:
         """Tell Flower; of a chunk, as it ended, which Celery takes for a success however many of its items failed."""
+        if type in ENDS and self.followers is not None and self.followers.are_some:
+            return  # what came of this call is told with what followed
         if self.delivery is not None and type == "task-succeeded":
-            if self.followers is not None and self.followers.are_some:
-                return
             type, fields = as_it_ended(str(fields.get("result") or "").strip("'\"").rstrip(), fields)
         super().send_event(type, **fields)
 

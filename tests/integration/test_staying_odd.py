@@ -1,0 +1,64 @@
+"""What calls may do to the slot that stays for the next one, and what may come over it as it waits."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from manycore import Cluster
+from tests.functions import worker_pid
+from tests.integration.conftest import Server
+from tests.staying import nothing_is_left, stay_of_a_slot, staying
+from tests.waiting import wait_until
+
+StartWorker = Callable[..., Any]
+Connect = Callable[..., Cluster]
+LOW = 120
+
+
+@pytest.fixture
+def cluster(start_worker: StartWorker, connect: Connect) -> Cluster:
+    """Of a worker with two slots. No audit sends again what gets lost: that is not what is to be seen here."""
+    start_worker(slots=2)
+    return connect(audit_seconds="3600")
+
+
+def lower_recursion_limit(number: int) -> int:
+    """The limit as this call finds it; two of three leave a low one behind."""
+    found = sys.getrecursionlimit()
+    if number % 3:
+        sys.setrecursionlimit(LOW)
+    return found
+
+
+def alternately_large(number: int) -> bytes:
+    """A result that goes with the acknowledgement, or one that is too large for it."""
+    return bytes(100_000 if number % 2 else 1)
+
+
+def test_a_recursion_limit_is_lowered_for_no_other_call(server: Server, cluster: Cluster) -> None:
+    found = {cluster.submit(lower_recursion_limit, n).result(timeout=20) for n in range(30)}
+    assert min(found) > LOW
+    nothing_is_left(server, cluster)
+
+
+def test_a_signal_that_raises_as_a_slot_waits_costs_no_call(server: Server, cluster: Cluster) -> None:
+    """Celery has a handler for this one: of a soft time limit."""
+    pid = stay_of_a_slot(server, cluster)
+    handed = cluster.submit(worker_pid, 1)
+    wait_until(lambda: not staying(server), "the call was handed to it")
+    os.kill(pid, signal.SIGUSR1)
+    os.kill(pid, signal.SIGCONT)
+    assert handed.result(timeout=20)
+    nothing_is_left(server, cluster)
+
+
+def test_of_calls_with_large_results_nothing_is_kept(server: Server, cluster: Cluster) -> None:
+    for n in range(40):
+        assert len(cluster.submit(alternately_large, n).result(timeout=20)) == (100_000 if n % 2 else 1)
+    nothing_is_left(server, cluster)

@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
+from celery.events import EventReceiver
 
 from manycore import Cluster
-from tests.functions import worker_pid
+from manycore.plain import celery_app
+from tests.functions import note_run, worker_pid
 from tests.integration.conftest import Server
 from tests.staying import nothing_is_left, stay_of_a_slot, staying
 from tests.waiting import wait_until
@@ -62,3 +67,36 @@ def test_of_calls_with_large_results_nothing_is_kept(server: Server, cluster: Cl
     for n in range(40):
         assert len(cluster.submit(alternately_large, n).result(timeout=20)) == (100_000 if n % 2 else 1)
     nothing_is_left(server, cluster)
+
+
+def test_each_has_ended_for_flower_though_one_that_follows_kills(
+    server: Server, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MANYCORE_URL", server.url)
+    seen: dict[str, list[str]] = {}
+    with celery_app().connection_for_read() as connection:
+        handlers = {"*": lambda event: seen.setdefault(event.get("uuid", ""), []).append(event["type"])}
+        receiver = EventReceiver(connection, app=celery_app(), handlers=handlers)
+
+        def listen() -> None:
+            with suppress(TimeoutError):
+                receiver.capture(limit=None, timeout=0.5, wakeup=False)
+
+        listening = threading.Thread(target=listen)
+        listening.start()
+        try:
+            wait_until(lambda: cluster.submit(abs, -1).result(timeout=20) and len(seen) > 5, "events arrive")
+            before = set(seen)
+            for n in range(24):
+                died = cluster.submit(note_run, n, folder=str(tmp_path), at=n if n % 8 == 7 else -1)
+                assert (died.exception(timeout=30) is not None) == (n % 8 == 7)
+
+            def ended() -> int:
+                lasts = [kinds for uuid, kinds in seen.items() if uuid not in before]
+                return sum("task-succeeded" in kinds or "task-failed" in kinds for kinds in lasts)
+
+            cluster.submit(abs, -1).result(timeout=20)
+            wait_until(lambda: ended() >= 25, "all are seen to their end")
+        finally:
+            receiver.should_stop = True
+            listening.join(10)

@@ -6,7 +6,8 @@
 -- slot asks for nothing. Where it would have something to learn, a call is put into the queue: that its batch is
 -- cancelled, that it or its function has killed, or that this call was sent before.
 --
--- KEYS[1]  mc:<batch>:stay:<program>  list: of each slot that waits its delivery (tag), and the chunk that this is of
+-- KEYS[1]  mc:<batch>:stay:<program>  hash: of each slot that waits its delivery (tag) -> the chunk that this is of, and
+--          since when (epoch seconds). None waits so long that it is passed by: its whole worker is frozen, or cut off
 -- KEYS[2]  manycore-unacked           hash: delivery tag -> [message, exchange, routing key], as kombu keeps it
 -- KEYS[3]  mc:<batch>:resume          see worker/child/begin.lua
 -- KEYS[4]  mc:<batch>:strikes         see worker/strike.lua
@@ -17,16 +18,18 @@
 --          strikes that concern it: itself, and what is of each call of the function
 -- Returns  1 if a slot has it, 0 if its queue has.
 
-local entry = redis.call('lindex', KEYS[1], 0)
-if entry and redis.call('hexists', KEYS[3], ARGV[4]) == 0 and not redis.call('hget', KEYS[5], 'cancelled')
+local LONGEST = 3
+local found = redis.call('hgetall', KEYS[1])
+if #found > 0 and redis.call('hexists', KEYS[3], ARGV[4]) == 0 and not redis.call('hget', KEYS[5], 'cancelled')
     and not redis.call('hget', KEYS[4], ARGV[10]) and not redis.call('hget', KEYS[4], ARGV[11])
     and not redis.call('hget', KEYS[4], ARGV[12]) then
-  while entry do
-    local tag, ended = string.match(entry, '^(%S+) (%S+)$')
-    if tag and redis.pcall('hexists', KEYS[2], tag) == 1 then
+  local now = tonumber(redis.call('time')[1])
+  for i = 1, #found, 2 do
+    local tag, ended, since = found[i], string.match(found[i + 1], '^(%S+) (%d+)$')
+    if since and now - since <= LONGEST and redis.pcall('hexists', KEYS[2], tag) == 1 then
       local kept = redis.pcall('hset', KEYS[2], tag, '[' .. ARGV[1] .. ',"",' .. ARGV[3] .. ']')
       if type(kept) == 'table' then return kept end -- the server is full
-      redis.call('lpop', KEYS[1])
+      redis.call('hdel', KEYS[1], tag)
       redis.call('hdel', KEYS[3], ended)
       redis.call('hset', KEYS[3], ARGV[4], ARGV[5])
       redis.call('expire', KEYS[3], ARGV[8])
@@ -34,8 +37,7 @@ if entry and redis.call('hexists', KEYS[3], ARGV[4]) == 0 and not redis.call('hg
       redis.call('expire', ARGV[7] .. tag, ARGV[8])
       return 1
     end
-    redis.call('lpop', KEYS[1]) -- its process is gone, or has lost its lease
-    entry = redis.call('lindex', KEYS[1], 0)
+    redis.call('hdel', KEYS[1], tag) -- or its process is gone, or has lost its lease
   end
 end
 local rung = redis.pcall('zadd', KEYS[6], 0, '')

@@ -9,7 +9,7 @@
 | `mc:<id>:chunks`     | hash   | client           | chunks of a named batch, to send again from; batch TTL     |
 | `mc:<id>:resume`     | hash   | worker children  | chunk id -> where a redelivery resumes; until its message  |
 |                      |        |                  | is acknowledged, or batch TTL                              |
-| `mc:<id>:stay:<program>` | list | worker children | the deliveries of slots that wait for a call; seconds      |
+| `mc:<id>:stay:<program>` | hash | worker children | the deliveries of slots that wait for a call; seconds      |
 | `mc:<id>:next:<tag>` | list   | client           | the call that such a slot was handed; seconds              |
 | `mc:<id>:strikes`    | hash   | worker           | item -> how often and how it killed its worker, and where  |
 |                      |        |                  | a suspect runs now (`strike.lua`); batch TTL               |
@@ -186,7 +186,8 @@ _TYPES = {
     **dict.fromkeys((ACCOUNTS, LOGS, WORKERS, DETACHED, "bell"), b"zset"),
     **dict.fromkeys(("out", "log", QUARANTINE), b"stream"),
     "holders": b"set",
-    **dict.fromkeys(("stay", "next"), b"list"),
+    "next": b"list",
+    "stay": b"hash",
     **dict.fromkeys((WATCH, "activity", "inventory", "ref", "told", "quarantine", "in", "val"), b"string"),
     **dict.fromkeys(("account", "batch", "worker", "plain", "chunks", "resume", "strikes"), b"hash"),
     **dict.fromkeys((QUARANTINE_COUNTS, QUARANTINE_ITEMS), b"hash"),

@@ -30,7 +30,7 @@ BUSY: dict[str, float] = {
     "bzpopmin": 1,
     "rpop": 1,  # the taking
     "exists": 2,  # likewise, and whether the delivery is of another call by now
-    "lindex": 2,  # likewise, and whether a slot stays for it
+    "lindex": 1,  # likewise
     "hset": 3,  # it is recorded; its chunk begins; the batch's account
     "evalsha": 4,  # the chunk is taken, begins, ends with its acknowledgement, and is told in the account
     "zadd": 2,
@@ -41,7 +41,7 @@ BUSY: dict[str, float] = {
     "hsetnx": 3,
     "hincrby": 2,  # the account
     "time": 2,
-    "hgetall": 1,  # strikes
+    "hgetall": 2,  # strikes; whether a slot stays for it
     "xadd": 1,  # the outcome
     "expire": 3,
     "xread": 1,

@@ -35,17 +35,26 @@ CALL = Chunk(
     ephemeral=True,
 )
 BEFORE = f"{BATCH}.b"
-WAITS = f"mine {BEFORE}"
-"""As the slot waits that has ended that one."""
 STAY, RESUME, STRIKES = keys.stay(BATCH, program_of(CALL, QUEUE)), keys.resume(BATCH), keys.strikes(BATCH)
 Hand = Callable[[], bool]
+
+
+def now(client: redis.Redis) -> int:
+    found: Any = client.time()
+    return int(found[0])
+
+
+def stay(client: redis.Redis, since: int = 0) -> None:
+    """Let the slot wait, for so many seconds."""
+    client.hset(STAY, "mine", f"{BEFORE} {now(client) - since}")
 
 
 @pytest.fixture
 def client(server: Server) -> Iterator[redis.Redis]:
     """Of a server at which the slot with the delivery `mine` waits, and before it one that is gone."""
     client = server.client()
-    client.rpush(STAY, f"gone {BATCH}.a", "junk", WAITS)
+    client.hset(STAY, mapping={"gone": f"{BATCH}.a {now(client)}", "junk": "junk"})
+    stay(client)
     client.hset(UNACKED, "mine", "the call before")
     client.hset(RESUME, BEFORE, "6,1,1,0,1,c/d,")
     client.zadd(UNACKED_INDEX, {"mine": 1})
@@ -87,6 +96,13 @@ def test_the_slot_has_the_call_and_its_delivery_is_that(client: redis.Redis, han
     assert not client.exists(keys.bell(QUEUE))
 
 
+def test_who_waits_for_long_is_frozen_or_cut_off(client: redis.Redis, handed: Hand) -> None:
+    """With its whole worker: else it would have left by now. What it is handed waits for a lease."""
+    stay(client, since=10)
+    assert not handed()
+    assert not client.exists(STAY)
+
+
 def test_what_lies_there_for_a_slot_that_sleeps_outlives_its_sleep(client: redis.Redis, handed: Hand) -> None:
     assert handed()
     assert client.ttl(keys.handed(BATCH, "mine")) == TTL
@@ -119,13 +135,13 @@ def test_a_cancelled_batch_hands_over_nothing(client: redis.Redis, handed: Hand)
 def test_sent_twice_a_call_is_no_second_slots(client: redis.Redis, handed: Hand) -> None:
     """The answer got lost: what it may have begun, its next run asks about."""
     assert handed()
-    client.rpush(STAY, WAITS)
+    stay(client)
     client.hset(UNACKED, "mine", "another call")
     assert not handed()
 
 
 def test_a_full_server_takes_nothing_of_it(client: redis.Redis, handed: Hand) -> None:
-    client.ltrim(STAY, -1, -1)
+    client.hdel(STAY, "gone", "junk")
     client.config_set("maxmemory", "1")
     try:
         with pytest.raises(redis.OutOfMemoryError):
@@ -138,7 +154,7 @@ def test_a_full_server_takes_nothing_of_it(client: redis.Redis, handed: Hand) ->
     assert client.hget(UNACKED, "mine") == b"the call before"
     assert client.hkeys(RESUME) == [BEFORE.encode()]
     assert not client.exists(QUEUE)
-    client.rpush(STAY, WAITS)
+    stay(client)
     assert handed()
 
 
@@ -172,7 +188,7 @@ def test_who_leaves_takes_what_it_was_handed_meanwhile(client: redis.Redis, hand
 
 def test_who_leaves_with_nothing_acknowledges_its_delivery(client: redis.Redis) -> None:
     assert leave(client) is None
-    assert WAITS.encode() not in client.lrange(STAY, 0, -1)
+    assert not client.hexists(STAY, "mine")
     assert not client.exists(UNACKED, UNACKED_INDEX, RESUME)
 
 

@@ -10,9 +10,9 @@
 -- KEYS[4]  manycore-unacked-index  zset: delivery tag -> lease
 -- KEYS[5]  mc:<batch>:next:<tag>    list: what its slot was handed since, if this is asked twice (`protocol/hand.lua`);
 --          empty text, if it is not to stay
--- KEYS     where the slot is to stay for the next call: the list of those that do, and the lists of its queue. While a
+-- KEYS     where the slot is to stay for the next call: the hash of those that do, and the lists of its queue. While a
 --          message waits there, it does not stay.
--- ARGV     chunk id, run, its field, TTL in seconds, TTL of the stream, delivery tag, TTL of that list, then outcomes
+-- ARGV     chunk id, run, its field, TTL in seconds, TTL of the stream, delivery tag, TTL of that hash, then outcomes
 --          (signed blocks)
 -- Returns  the other run, '' if there is none; and what became of the delivery: 1 if it was acknowledged here, 2 if the
 --          slot stays with it. It is still this chunk's then, of which nothing is left.
@@ -33,9 +33,7 @@ if held == 1 then
     redis.call('hdel', KEYS[1], ARGV[1])
     return {'', 1}
   end
-  local entry = ARGV[6] .. ' ' .. ARGV[1]
-  redis.call('lrem', KEYS[6], 0, entry)
-  redis.call('rpush', KEYS[6], entry)
+  redis.call('hset', KEYS[6], ARGV[6], ARGV[1] .. ' ' .. redis.call('time')[1])
   redis.call('expire', KEYS[6], ARGV[7])
 end
 redis.call('hset', KEYS[1], ARGV[1], ARGV[3])

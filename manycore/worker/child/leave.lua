@@ -3,7 +3,7 @@
 --
 -- A delivery whose lease was lost meanwhile is another's, or in its queue: that one must find that nothing is left.
 --
--- KEYS[1]  mc:<batch>:stay:<program>  list: the slots that wait, see hand.lua
+-- KEYS[1]  mc:<batch>:stay:<program>  hash: the slots that wait, see hand.lua
 -- KEYS[2]  mc:<batch>:next:<tag>      list: what this one was handed
 -- KEYS[3]  manycore-unacked           hash: delivery tag -> message
 -- KEYS[4]  manycore-unacked-index     zset: delivery tag -> lease
@@ -13,6 +13,6 @@
 
 local handed = redis.call('lpop', KEYS[2])
 if handed then return handed end
-redis.call('lrem', KEYS[1], 0, ARGV[1] .. ' ' .. ARGV[2])
+redis.call('hdel', KEYS[1], ARGV[1])
 redis.pcall('zrem', KEYS[4], ARGV[1])
 if redis.pcall('hdel', KEYS[3], ARGV[1]) == 1 then redis.call('hdel', KEYS[5], ARGV[2]) end

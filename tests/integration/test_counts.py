@@ -30,7 +30,7 @@ BUSY: dict[str, float] = {
     "bzpopmin": 1,
     "rpop": 1,  # the taking
     "exists": 2,  # likewise, and whether the delivery is of another call by now
-    "lindex": 1,  # likewise
+    "lindex": 2,  # likewise; whether its slot is to stay
     "hset": 3,  # it is recorded; its chunk begins; the batch's account
     "evalsha": 4,  # the chunk is taken, begins, ends with its acknowledgement, and is told in the account
     "zadd": 2,

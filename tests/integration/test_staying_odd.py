@@ -16,7 +16,7 @@ from celery.events import EventReceiver
 
 from manycore import Cluster
 from manycore.plain import celery_app
-from tests.functions import note_run, worker_pid
+from tests.functions import note_run, square, worker_pid
 from tests.integration.conftest import Server
 from tests.staying import nothing_is_left, stay_of_a_slot, staying
 from tests.waiting import wait_until
@@ -60,6 +60,29 @@ def test_a_signal_that_raises_as_a_slot_waits_costs_no_call(server: Server, clus
     os.kill(pid, signal.SIGUSR1)
     os.kill(pid, signal.SIGCONT)
     assert handed.result(timeout=20)
+    nothing_is_left(server, cluster)
+
+
+def test_a_signal_that_no_call_asked_for_keeps_none_waiting(server: Server, cluster: Cluster) -> None:
+    """It comes wherever the process is: it waits for a job, reads one, hands on a result."""
+    pids = {cluster.submit(worker_pid, n).result(timeout=20) for n in range(20)}
+    stopped = threading.Event()
+
+    def send() -> None:
+        while not stopped.wait(0.001):
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGUSR1)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        for n in range(60):
+            assert cluster.submit(square, n).result(timeout=20) == n * n
+    finally:
+        stopped.set()
+        sender.join()
+    assert cluster.submit(square, 3).result(timeout=20) == 9
     nothing_is_left(server, cluster)
 
 

@@ -24,7 +24,7 @@ from manycore.protocol.failure import class_name, is_ordinary, traceback_text
 from manycore.protocol.message import Chunk, ItemOptions, new_chunk_id
 from manycore.protocol.packing import Opened
 from manycore.protocol.pickling import reason_of, text_of
-from manycore.worker import executions
+from manycore.worker import executions, softlimit
 from manycore.worker.child import copies
 from manycore.worker.child.limits import rest, time_limit
 from manycore.worker.child.quarantine import set_aside
@@ -109,9 +109,11 @@ class PlainTurn:
             return copies.alone(self._outcome)
 
     def _limit(self) -> AbstractContextManager[None]:
-        """On a thread, the call's own limit: of Celery's pools only that of processes has any."""
+        """Celery's, a signal. On a thread, the call's own: of Celery's pools only that of processes has any."""
+        if threading.current_thread() is threading.main_thread():
+            return softlimit.may_end()
         seconds = self._request.soft_time_limit or self._request.time_limit
-        if seconds is None or threading.current_thread() is threading.main_thread():
+        if seconds is None:
             return nullcontext()
         return time_limit(seconds, self._context.box.trace)
 

@@ -18,6 +18,8 @@ from celery.concurrency.asynpool import SCHED_STRATEGY_FAIR, AsynPool
 from celery.concurrency.asynpool import Worker as Main
 from celery.concurrency.prefork import TaskPool
 
+from manycore.worker import softlimit
+
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
@@ -28,6 +30,7 @@ class ChildMain(Main):
         """billiard's handler raises `SystemExit` wherever the process is: in an item it would be what that item raised,
         and whatever catches all would swallow it. So there is none: the kernel ends the process."""
         super().after_fork()
+        signal.signal(signal.SIGUSR1, softlimit.on_signal)
         for number in ENDING:
             if signal.getsignal(number) is not signal.SIG_IGN:  # the worker's own starter wants it so: nohup
                 signal.signal(number, signal.SIG_DFL)

@@ -1,7 +1,7 @@
 """Keeps a slot that has just ended a call for the next one: its client hands that straight to it (`protocol/handing`).
 
 The slot keeps its delivery, which is the next call's from the moment it is handed over: the parent holds its lease, and
-whoever dies, it comes again. To Celery it is one task that goes on; what followed is told to Flower afterwards.
+whoever dies, it comes again. To Celery it is one task that goes on; what follows is shown by `parent/followers`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ WAIT_SECONDS = 0.1
 """How long a slot waits, by the server's clock, which looks at it when it has something to do. Another slot of the
 worker is idle meanwhile, and takes what comes from others; when there is none any more, the parent calls it off."""
 STAY_TTL_SECONDS = 60
-"""Of the list of those that wait, far above that."""
+"""Of the hash of those that wait, far above that."""
 LONGEST_SECONDS = 0.5
 """So long a slot is kept for the calls of one function: then it takes its place again among the others, and Flower is
 told what ran."""

@@ -95,7 +95,6 @@ class ManycoreTask(Task):
         handed: bool = False,
     ) -> tuple[str, int]:
         """Run a chunk. Says what it came to, and what became of its delivery."""
-        sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION_LIMIT))  # an item may have lowered it
         chunk, queue, shadow = delivery.chunk, stay.queue, self.request.shadow
         courier = Courier.for_thread(_local, context)
         capture = Capture(chunk, context.box.note, token, context.settings.capture_item_bytes)

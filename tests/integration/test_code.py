@@ -63,6 +63,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], M
     return edit
 
 
+@pytest.mark.slow
 def test_twenty_edits_are_each_seen_by_every_slot_at_once(
     start_worker: StartWorker, connect: Callable[..., Cluster], module: Callable[[str], ModuleType]
 ) -> None:

@@ -71,6 +71,7 @@ def test_a_batch_that_was_not_handed_over_is_pulled_no_further_than_its_workers_
     batch.cancel()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [Batch.cancel, Batch.delete])
 def test_a_batch_that_was_handed_over_can_still_be_ended_by_its_handle(
     server: Server, start_worker: StartWorker, connect: Connect, tmp_path: Path, end: Callable[[Batch], None]

@@ -32,6 +32,7 @@ def runs(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_an_item_longer_than_its_lease_runs_once(start_worker: StartWorker, connect: Connect, runs: Path) -> None:
     """The second worker has nothing to do but to take over what looks lost."""
     for _ in range(2):

@@ -138,6 +138,7 @@ def test_a_batch_that_has_just_been_gathered_is_whole_and_can_be_deleted(cluster
     wait_until(lambda: not redis.keys("mc:*just-*"), "nothing of them is left")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_a_batch_that_was_deleted_while_it_ran_begins_anew(
     start_worker: StartWorker, connect: Connect, tmp_path: Path, elsewhere: bool

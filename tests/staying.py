@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from concurrent.futures import Future
 from pathlib import Path
 
 from manycore import Cluster
@@ -16,7 +17,7 @@ from tests.waiting import wait_until
 
 
 def staying(server: Server) -> list[str]:
-    """The lists of the slots that wait."""
+    """Where slots wait, by program."""
     return [name.decode() for name in server.client().scan_iter("mc:*:stay:*")]
 
 
@@ -38,6 +39,14 @@ def stay_of_a_slot(server: Server, cluster: Cluster) -> int:
 
     wait_until(stopped, "a slot stays")
     return found[0]
+
+
+def hand_to_a_stopped_slot(server: Server, cluster: Cluster) -> tuple[int, Future[int]]:
+    """The process of such a slot, and the call of `worker_pid` that it was handed."""
+    pid = stay_of_a_slot(server, cluster)
+    handed = cluster.submit(worker_pid, 1)
+    wait_until(lambda: not staying(server), "the call was handed to it")
+    return pid, handed
 
 
 def nothing_is_left(server: Server, cluster: Cluster) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,12 +12,11 @@ from typing import Any
 
 import pytest
 import redis
-from celery.events import EventReceiver
 
 from manycore import Cluster
 from manycore.client.stream import TRIM_BYTES
-from manycore.plain import celery_app
 from manycore.protocol import keys
+from tests.events import heard, kinds_of
 from tests.integration.conftest import Server
 from tests.probe import Probe
 from tests.waiting import wait_until
@@ -167,23 +165,12 @@ def imported(names: tuple[str, ...]) -> list[str]:
     return [name for name in sys.modules if name.startswith(names)]
 
 
-def test_flower_still_sees_each_event_in_order(
-    server: Server, counted: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MANYCORE_URL", server.url)
-    seen: dict[str, list[str]] = {}
-    with celery_app().connection_for_read() as connection:
-        handlers = {"*": lambda event: seen.setdefault(event.get("uuid", ""), []).append(event["type"])}
-        receiver = EventReceiver(connection, app=celery_app(), handlers=handlers)
-        listening = threading.Thread(target=lambda: receiver.capture(limit=None, timeout=0.5, wakeup=False))
-        listening.start()
-        try:
-            wait_until(lambda: counted.submit(abs, -1).result(timeout=20) and len(seen) > 5, "events arrive")
-            whole = ["task-received", "task-started", "task-succeeded"]
-            wait_until(lambda: sum(types == whole for types in seen.values()) >= 3, "three tasks were seen whole")
-        finally:
-            receiver.should_stop = True
-            listening.join(10)
+def test_flower_still_sees_each_event_in_order(server: Server, counted: Cluster) -> None:
+    whole = ["task-received", "task-started", "task-succeeded"]
+    with heard(server.url, counted) as seen:
+        wait_until(
+            lambda: sum(kinds_of(events) == whole for events in list(seen.values())) >= 3, "three tasks were seen whole"
+        )
 
 
 def test_what_was_read_leaves_the_server_within_seconds_or_where_it_is_much(server: Server, counted: Cluster) -> None:

@@ -20,7 +20,7 @@ from tests.functions import busy, leave, note_run, square, worker_pid
 from tests.integration.conftest import Server
 from tests.probe import Probe
 from tests.queues import messages
-from tests.staying import nothing_is_left, stay_of_a_slot, staying
+from tests.staying import hand_to_a_stopped_slot, nothing_is_left, stay_of_a_slot
 from tests.waiting import wait_until
 
 StartWorker = Callable[..., Any]
@@ -74,9 +74,7 @@ def test_calls_of_other_functions_and_other_threads_go_their_ways(cluster: Clust
 def test_of_a_process_that_dies_as_it_waits_nothing_is_lost_and_nobody_to_blame(
     server: Server, cluster: Cluster
 ) -> None:
-    pid = stay_of_a_slot(server, cluster)
-    handed = cluster.submit(worker_pid, 1)
-    wait_until(lambda: not staying(server), "the call was handed to it")
+    pid, handed = hand_to_a_stopped_slot(server, cluster)
     os.kill(pid, signal.SIGKILL)
     assert handed.result(timeout=20) != pid
     strikes: Any = server.client().hkeys(keys.strikes(Probe(cluster).submit_stream.split(":")[1]))
@@ -87,9 +85,7 @@ def test_of_a_process_that_dies_as_it_waits_nothing_is_lost_and_nobody_to_blame(
 def test_a_process_that_sleeps_gets_its_call_when_it_wakes_and_keeps_nobody_else(
     server: Server, cluster: Cluster
 ) -> None:
-    pid = stay_of_a_slot(server, cluster)
-    handed = cluster.submit(worker_pid, 1)
-    wait_until(lambda: not staying(server), "the call was handed to it")
+    pid, handed = hand_to_a_stopped_slot(server, cluster)
     assert cluster.submit(square, 3).result(timeout=20) == 9
     os.kill(pid, signal.SIGCONT)
     assert handed.result(timeout=20) == pid
@@ -139,9 +135,7 @@ def test_a_call_whose_worker_dies_whole_runs_elsewhere(
     """It had been handed to a slot there: that worker's lease is the call's."""
     host = start_worker(slots=2, lease_seconds=str(LEASE_SECONDS))
     cluster = connect(audit_seconds="3600")
-    stay_of_a_slot(server, cluster)
-    handed = cluster.submit(worker_pid, 1)
-    wait_until(lambda: not staying(server), "the call was handed to it")
+    _, handed = hand_to_a_stopped_slot(server, cluster)
     os.killpg(host.pid, signal.SIGKILL)
     start_worker(slots=2, lease_seconds=str(LEASE_SECONDS))
     assert handed.result(timeout=30)

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from celery.events import EventReceiver
 
 from manycore import Cluster
-from manycore.plain import celery_app
+from tests.events import heard, kinds_of
 from tests.functions import note_run, square, worker_pid
 from tests.integration.conftest import Server
-from tests.staying import nothing_is_left, stay_of_a_slot, staying
+from tests.staying import hand_to_a_stopped_slot, nothing_is_left
 from tests.waiting import wait_until
 
 StartWorker = Callable[..., Any]
@@ -54,9 +53,7 @@ def test_a_recursion_limit_is_lowered_for_no_other_call(server: Server, cluster:
 
 def test_a_signal_that_raises_as_a_slot_waits_costs_no_call(server: Server, cluster: Cluster) -> None:
     """Celery has a handler for this one: of a soft time limit."""
-    pid = stay_of_a_slot(server, cluster)
-    handed = cluster.submit(worker_pid, 1)
-    wait_until(lambda: not staying(server), "the call was handed to it")
+    pid, handed = hand_to_a_stopped_slot(server, cluster)
     os.kill(pid, signal.SIGUSR1)
     os.kill(pid, signal.SIGCONT)
     assert handed.result(timeout=20)
@@ -93,33 +90,17 @@ def test_of_calls_with_large_results_nothing_is_kept(server: Server, cluster: Cl
 
 
 def test_each_has_ended_for_flower_though_one_that_follows_kills(
-    server: Server, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Server, cluster: Cluster, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("MANYCORE_URL", server.url)
-    seen: dict[str, list[str]] = {}
-    with celery_app().connection_for_read() as connection:
-        handlers = {"*": lambda event: seen.setdefault(event.get("uuid", ""), []).append(event["type"])}
-        receiver = EventReceiver(connection, app=celery_app(), handlers=handlers)
+    with heard(server.url, cluster) as seen:
+        before = set(seen)
+        for n in range(24):
+            died = cluster.submit(note_run, n, folder=str(tmp_path), at=n if n % 8 == 7 else -1)
+            assert (died.exception(timeout=30) is not None) == (n % 8 == 7)
 
-        def listen() -> None:
-            with suppress(TimeoutError):
-                receiver.capture(limit=None, timeout=0.5, wakeup=False)
+        def ended() -> int:
+            lasts = [kinds_of(events) for uuid, events in list(seen.items()) if uuid not in before]
+            return sum("task-succeeded" in kinds or "task-failed" in kinds for kinds in lasts)
 
-        listening = threading.Thread(target=listen)
-        listening.start()
-        try:
-            wait_until(lambda: cluster.submit(abs, -1).result(timeout=20) and len(seen) > 5, "events arrive")
-            before = set(seen)
-            for n in range(24):
-                died = cluster.submit(note_run, n, folder=str(tmp_path), at=n if n % 8 == 7 else -1)
-                assert (died.exception(timeout=30) is not None) == (n % 8 == 7)
-
-            def ended() -> int:
-                lasts = [kinds for uuid, kinds in seen.items() if uuid not in before]
-                return sum("task-succeeded" in kinds or "task-failed" in kinds for kinds in lasts)
-
-            cluster.submit(abs, -1).result(timeout=20)
-            wait_until(lambda: ended() >= 25, "all are seen to their end")
-        finally:
-            receiver.should_stop = True
-            listening.join(10)
+        cluster.submit(abs, -1).result(timeout=20)
+        wait_until(lambda: ended() >= 25, "all are seen to their end")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from celery.events import EventReceiver
 
 from manycore import Cluster
 from manycore.plain import celery_app
+from tests.events import Events, heard, kinds_of
 from tests.functions import busy, fail_on_seven, square
 from tests.integration.conftest import Server
 from tests.queues import messages
@@ -28,31 +26,10 @@ def cluster(start_worker: Callable[..., Any], connect: Callable[..., Cluster]) -
     return connect(audit_seconds="3600")
 
 
-Events = dict[str, list[dict[str, Any]]]
-
-
 @pytest.fixture
-def seen(server: Server, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Events]:
-    """What Flower is told, by task, from now on."""
-    monkeypatch.setenv("MANYCORE_URL", server.url)
-    events: Events = {}
-    with celery_app().connection_for_read() as connection:
-        handlers = {"*": lambda event: events.setdefault(event.get("uuid", ""), []).append(event)}
-        receiver = EventReceiver(connection, app=celery_app(), handlers=handlers)
-
-        def listen() -> None:
-            while not receiver.should_stop:
-                with suppress(TimeoutError):
-                    receiver.capture(limit=None, timeout=0.5, wakeup=False)
-
-        listening = threading.Thread(target=listen)
-        listening.start()
-        try:
-            wait_until(lambda: cluster.submit(abs, -1).result(timeout=20) and len(events) > 5, "events arrive")
-            yield events
-        finally:
-            receiver.should_stop = True
-            listening.join(10)
+def seen(server: Server, cluster: Cluster) -> Iterator[Events]:
+    with heard(server.url, cluster) as events:
+        yield events
 
 
 def test_flower_is_told_of_each(cluster: Cluster, seen: Events) -> None:
@@ -64,7 +41,7 @@ def test_flower_is_told_of_each(cluster: Cluster, seen: Events) -> None:
         return [events for events in ours if len(events) == 3]
 
     wait_until(lambda: len(whole()) == 60, "sixty tasks were seen whole")
-    kinds = [[event["type"] for event in events] for events in whole()]
+    kinds = [kinds_of(events) for events in whole()]
     assert sum(kind == ["task-received", "task-started", "task-succeeded"] for kind in kinds) == 54
     assert sum(kind == ["task-received", "task-started", "task-failed"] for kind in kinds) == 6
     assert len({events[0]["args"].partition(",")[0] for events in whole()}) == 60

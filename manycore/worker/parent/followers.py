@@ -70,8 +70,9 @@ class Followers:
 
     def end(self) -> None:
         """The delivery has come to its end."""
-        self._tell(self._reader.take())
-        self._reader.end()
+        if self.are_some:
+            self._tell(self._reader.take())
+            self._reader.end()
         self._forget_shown()
 
     def _forget_shown(self) -> None:
@@ -116,23 +117,26 @@ def send(dispatcher: Any, kind: str, **fields: Any) -> None:
         dispatcher.send(kind, **fields)
 
 
+def _of_all() -> list[Followers]:
+    """Those of each request whose slot may stay."""
+    return [found for request in list(state.active_requests) if (found := getattr(request, "followers", None))]
+
+
 def look_at_all() -> None:
-    """Once for each request that has such a delivery."""
-    for request in list(state.active_requests):
-        followers: Followers | None = getattr(request, "followers", None)
-        if followers is not None:
-            followers.look()
+    for followers in _of_all():
+        followers.look()
 
 
 def call_off(context: WorkerContext) -> None:
     """Let the slots that stay for a call leave at once: no other one is idle by now, for what comes from others."""
-    staying = [r.followers for r in list(state.active_requests) if getattr(r, "followers", None) is not None]
+    staying = _of_all()
+    if not staying:
+        return
     pipe = context.redis.pipeline(transaction=False)
     for followers in staying:
         followers.call_off(pipe)
-    if len(pipe):
-        with suppress(redis.RedisError):  # they leave soon in any case
-            pipe.execute()
+    with suppress(redis.RedisError):  # they leave soon in any case
+        pipe.execute()
 
 
 class FollowersStep(PeriodicStep):

@@ -152,6 +152,13 @@ def test_a_call_that_hangs_ends_at_its_limit(
     assert runs(folder) == 1
 
 
+def test_a_result_that_takes_for_ever_to_pickle_ends_at_the_soft_limit(call: Callable[..., Any], folder: str) -> None:
+    """Celery pickles it once the task's own code is done, in its own."""
+    with pytest.raises(EncodeError):
+        call(GIVES_BAD_END, (folder, "hang"), queue="cpu", soft_time_limit=0.5, time_limit=WAIT_SECONDS)
+    assert runs(folder) == 1
+
+
 def test_the_argument_of_a_callback_is_its_calls_own(call: Callable[..., Any], house: House, folder: str) -> None:
     """One that kills who rebuilds it takes the call along that carries it, and no worker."""
     after = house.app.signature(ECHO, (EndsBadly(folder, "exit"),))

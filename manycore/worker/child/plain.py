@@ -109,9 +109,10 @@ class PlainTurn:
             return copies.alone(self._outcome)
 
     def _limit(self) -> AbstractContextManager[None]:
-        """Celery's, a signal. On a thread, the call's own: of Celery's pools only that of processes has any."""
+        """On a thread, the call's own: of Celery's pools only that of processes has any, a signal."""
         if threading.current_thread() is threading.main_thread():
-            return softlimit.may_end()
+            softlimit.may_end(self._call.id)
+            return nullcontext()
         seconds = self._request.soft_time_limit or self._request.time_limit
         if seconds is None:
             return nullcontext()

@@ -7,6 +7,7 @@ Called directly, a task is still the plain function. Workers find the marked fun
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any, NamedTuple, TypeVar, overload
 
 from manycore.fleet import check_fleet
@@ -45,6 +46,11 @@ def task(function: F | None = None, /, *, name: str | None = None, fleet: str = 
         return marked
 
     return mark if function is None else mark(function)
+
+
+def is_marked(function: FunctionType) -> bool:
+    """Whether `@task` marked a plain function. Runs nobody's code."""
+    return _MARK in function.__dict__
 
 
 def task_info(function: object) -> TaskInfo | None:

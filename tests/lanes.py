@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from types import FunctionType, MethodType
 from typing import Any
 
 from manycore.client.halt import NEVER, Halt
@@ -48,6 +49,21 @@ class Stream:
         self.left.clear()
 
     def cut_off(self, error: BaseException) -> None: ...
+
+
+class Shipping:
+    """Ships functions as it is told to; those that are plain go along, if it says so."""
+
+    def __init__(self, submitted: Callable[[Any], Program] = lambda _: PROGRAM, *, along: bool = False) -> None:
+        self.submitted = submitted
+        self._along = along
+
+    def goes_along(self, function: object) -> bool:
+        return self._along and isinstance(function, FunctionType | MethodType)
+
+    def together(self, functions: Sequence[Any]) -> tuple[Program, list[tuple[Any, ...] | BaseException]]:
+        """Each brings itself; one that is called "bad" cannot be sent."""
+        return PROGRAM, [KeyError("bad") if each.__name__ == "bad" else (each,) for each in functions]
 
 
 class Record:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from hashlib import blake2b
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE
 from types import FunctionType, MethodType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from manycore.client.code import CodeShipper
 from manycore.client.editions import Editions
@@ -27,10 +27,15 @@ from manycore.protocol.requirements import world_of
 from manycore.protocol.roster import Roster
 from manycore.protocol.settings import Settings
 from manycore.protocol.signing import Keyring
-from manycore.task import TaskInfo, task_info
+from manycore.task import TaskInfo, is_marked, task_info
 
 if TYPE_CHECKING:
     from manycore.client.recent import Recent
+
+
+Brought: TypeAlias = tuple[str, bytes]
+"""The name of a function, and its pickle."""
+_ASYNC = CO_COROUTINE | CO_ASYNC_GENERATOR
 
 
 class FunctionShipper:
@@ -123,6 +128,47 @@ class FunctionShipper:
         """The same for a call of `submit`, of which there are many."""
         return self.program(function, briefly=True)
 
+    def goes_along(self, function: object) -> bool:
+        """Whether calls of this function may bring it along. Runs nobody's code."""
+        if type(function) is MethodType:
+            function = function.__func__
+        return (
+            type(function) is FunctionType
+            and not function.__code__.co_flags & _ASYNC
+            and not is_marked(function)
+            and self.initializer is None  # which shares its globals with the function that is pickled beside it
+        )
+
+    def together(self, functions: Sequence[Callable[..., Any]]) -> tuple[Program, list[Brought | BaseException]]:
+        """How calls of several functions run in one chunk, where each call brings its own along; and for each function
+        what its calls bring, as their first arguments (`worker/child/along`), or why it cannot be sent.
+
+        Raises what `program` raises of all of them.
+        """
+        queue = self._queue(None, None)
+        for function in functions:  # one by one: how much of what each refers to is looked at has a bound
+            self._code.mention((function,))
+        code, other, refs = self._code.current(briefly=True), self._roster.other_python(queue), list[Ref[Any]]()
+        brought = [self._brought(function, queue, other, refs) for function in functions]
+        names = {packing.name_of(function) for function in functions}
+        shadow = names.pop() if len(names) == 1 else f"{len(names)} functions"
+        return Program(FUNCTION_TASK, queue, shadow, code=code, other_python=other, refs=tuple(refs)), brought
+
+    def _brought(
+        self, function: Callable[..., Any], queue: str, other: Python | None, refs: list[Ref[Any]]
+    ) -> Brought | BaseException:
+        name = packing.name_of(function)
+        try:
+            if not self._roster.allows_functions:
+                raise FunctionsNotAllowed(name)
+            with noted(as_objects=False) as found:
+                blob = dumps(function, f"The function {name}", other_python=other)
+            self._check(function, name, blob, blake2b(blob, digest_size=16).hexdigest(), queue)
+        except BaseException as exc:  # pickling it is foreign code
+            return exc
+        refs += found
+        return name, blob
+
     def close(self) -> None:
         """Nothing more is sent."""
         self._code.close()
@@ -171,13 +217,27 @@ class FunctionShipper:
         setup = initializer.digest(key) if initializer else None
         other = self._roster.other_python(queue)
         blob, refs = _packed(function, self._lightened(kwargs, name), initializer, f"The function {name}", other)
-        check_size(len(blob), self._limit, f"The function {name} with what it refers to")
         # The same function with other modules is another one.
         digest = blake2b(blob, digest_size=16, key=key.encode()).hexdigest()
-        if self._packages is not None and not packages:  # else who knows what modules they bring
-            self._packages.check(name, function, digest, blob, queue, self._code.files)
+        self._check(function, name, blob, digest, queue, is_complete=not packages)
         sealed = self._keyring.seal(signing.FUNCTION, {"digest": digest, "name": name, "setup": setup}, blob)
         return Program(task, queue, name, digest, sealed, code, packages, other, refs, glimpse.keywords(kwargs))
+
+    def _check(
+        self,
+        function: Callable[..., Any] | None,
+        name: str,
+        blob: bytes,
+        digest: str,
+        queue: str,
+        *,
+        is_complete: bool = True,
+    ) -> None:
+        """Raise what keeps a pickled function from being sent; `is_complete` says that it brings no packages, of which
+        nobody knows the modules."""
+        check_size(len(blob), self._limit, f"The function {name} with what it refers to")
+        if self._packages is not None and is_complete:
+            self._packages.check(name, function, digest, blob, queue, self._code.files)
 
     def _lightened(self, kwargs: dict[str, Any], name: str) -> dict[str, Any]:
         """Keyword arguments with a `Ref` in the place of each that is large and cheap to rebuild from where it lies."""
@@ -217,7 +277,7 @@ def _is_async(function: object) -> bool:
     while isinstance(function, partial | MethodType):
         function = function.func if isinstance(function, partial) else function.__func__
     code = function if isinstance(function, FunctionType) else type(function).__call__
-    return isinstance(code, FunctionType) and bool(code.__code__.co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR))
+    return isinstance(code, FunctionType) and bool(code.__code__.co_flags & _ASYNC)
 
 
 def _mark_of(function: Callable[..., Any]) -> TaskInfo | None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from itertools import islice
+from types import CodeType, FunctionType, MethodType
 from typing import Any
 
 from manycore.client.found import read
@@ -71,10 +72,20 @@ def _imports_of(file: str, _stamp: tuple[int, int], package: str) -> tuple[str, 
 def in_body(function: Callable[..., Any] | None) -> list[str]:
     """What the body of a plain function imports, if its source can be had."""
     with suppress(Exception):  # source can be as odd as its function
-        tree = parsed(textwrap.dedent(inspect.getsource(inspect.unwrap(function or (lambda: None)))))
-        if isinstance(tree.body[0], ast.FunctionDef | ast.AsyncFunctionDef):
-            return list(sure(tree.body[0].body, ""))
+        inner = inspect.unwrap(function) if function is not None else None
+        inner = inner.__func__ if type(inner) is MethodType else inner
+        if type(inner) is FunctionType:
+            return list(_in_code(inner.__code__))
     return []
+
+
+@lru_cache(maxsize=1_024)
+def _in_code(code: CodeType) -> tuple[str, ...]:
+    """Of functions that are made anew and anew, as in a loop, the code is the same."""
+    tree = parsed(textwrap.dedent(inspect.getsource(code)))
+    if isinstance(tree.body[0], ast.FunctionDef | ast.AsyncFunctionDef):
+        return tuple(sure(tree.body[0].body, ""))
+    return ()
 
 
 def sure(body: Iterable[ast.stmt], package: str) -> Iterator[str]:

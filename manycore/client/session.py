@@ -35,10 +35,10 @@ from manycore.client.packages import Packages
 from manycore.client.reader import Reader
 from manycore.client.sender import Sender
 from manycore.client.shielded import shielded
-from manycore.client.sources import SubmitSource
 from manycore.client.stream import OutcomeStream
 from manycore.client.submits import Submits
 from manycore.client.tidy import Tidier
+from manycore.client.waiting import SubmitSource
 from manycore.errors import BatchCancelled, ClientBroken, ForkedCluster
 from manycore.local.cluster import LocalCluster
 from manycore.protocol import keys
@@ -130,7 +130,7 @@ class Session:
         self.housekeeper = Housekeeper(
             self, self._brief, self._tidier, lookout, self.roster, Bookkeeper(self._brief, settings), settings
         )
-        self.submits = Submits(self, self.shipper.submitted)
+        self.submits = Submits(self, self.shipper)
         self.batches = Batches(
             self, self.redis, keyring, settings, self.dispatcher, self.housekeeper, self._tidier, self._publisher
         )

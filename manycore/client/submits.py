@@ -11,10 +11,9 @@ from manycore.client.lane import Lane
 from manycore.client.locks import Rank, RankedLock
 from manycore.client.passage import Observer
 from manycore.client.sinks import FutureSink
-from manycore.client.sources import SourceClosed, SubmitSource
+from manycore.client.waiting import Shipper, SourceClosed, SubmitSource
 from manycore.errors import BatchCancelled
 from manycore.protocol import keys
-from manycore.protocol.parcel import Program
 
 
 class Opener(Observer, Protocol):
@@ -27,9 +26,9 @@ class Opener(Observer, Protocol):
 class Submits:
     """Of one session."""
 
-    def __init__(self, opener: Opener, program: Callable[[Callable[..., Any] | str], Program]) -> None:
+    def __init__(self, opener: Opener, shipper: Shipper) -> None:
         self._opener = opener
-        self._program = program
+        self._shipper = shipper
         self._lock = RankedLock(Rank.SUBMITS)
         self._source: SubmitSource | None = None
         self.lane: Lane | None = None
@@ -60,7 +59,7 @@ class Submits:
         with self._lock:
             if self._source is not None and self._source is not ended:
                 return self._source
-            source = SubmitSource(self._program)
+            source = SubmitSource(self._shipper)
             name = f"{keys.CALLS}{secrets.token_hex(6)}"
             lane = Lane(name, source, FutureSink(source.futures), observer=self._opener)
             self._source, self.lane = source, lane  # before: a shutdown meanwhile must find it

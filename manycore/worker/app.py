@@ -25,6 +25,7 @@ from manycore.protocol.broker import FUNCTION_TASK
 from manycore.protocol.pickling import reason_of
 from manycore.protocol.settings import Settings, load_settings
 from manycore.task import TaskInfo, task_info
+from manycore.worker.child import along
 from manycore.worker.child.world import allow_children
 from manycore.worker.context import WorkerApp, WorkerContext, worker_context
 from manycore.worker.packages import have_extra
@@ -77,7 +78,7 @@ def create_worker_app(settings: Settings | None = None) -> WorkerApp:
     app.steps["consumer"] |= {FollowersStep, TerminateStep, WatchStep}
     have_extra(settings)
     if settings.allow_functions:
-        app.task(_no_function, name=FUNCTION_TASK)
+        app.task(along.runner(app.context), name=FUNCTION_TASK)
     for module in map(_import, settings.tasks):
         register(app, tasks_of(module))
     desk.open_for_questions()
@@ -108,10 +109,6 @@ def _import(name: str) -> ModuleType:
         raise  # whoever starts the worker stops it
     except BaseException as exc:  # a user's module may raise anything while it is imported, and leave by sys.exit()
         raise SettingsError(f"MANYCORE_TASKS names {name!r}, which cannot be imported: {reason_of(exc)}.") from exc
-
-
-def _no_function(*_: Any, **__: Any) -> None:
-    raise SettingsError(f"{FUNCTION_TASK} runs shipped functions. Call it through manycore.Cluster.")
 
 
 def _connect_signals(app: Celery) -> None:

@@ -150,7 +150,7 @@ class WorkerContext:
         if chunk.packages and not self.settings.allow_packages:
             why = "its workers install none; MANYCORE_ALLOW_PACKAGES=1 lets them"
             raise PackagesFailed(" ".join(chunk.packages), os.uname().nodename, why)
-        if chunk.function is None and not chunk.packages:
+        if chunk.function is None and chunk.world is None:
             self.imports.own()
             return nullcontext()
         return self.imports.of(chunk.code, lambda: self._fetch_code(chunk.code or ""), chunk.packages)

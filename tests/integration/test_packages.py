@@ -67,6 +67,18 @@ def test_it_is_said_before_the_first_item_and_at_every_door(only_here: Any, clus
     assert cluster.submit(square, 3).result(timeout=20) == 9
 
 
+def test_of_many_calls_it_is_the_outcome_of_those_that_lack_it(only_here: Any, cluster: Cluster) -> None:
+    def using(number: int) -> Callable[[], int]:
+        return lambda: int(only_here.double(number)) if number % 2 else number
+
+    def simple(number: int) -> Callable[[], int]:
+        return lambda: number
+
+    futures = [cluster.submit((using if n == 7 else simple)(n)) for n in range(20)]
+    assert isinstance(futures[7].exception(timeout=20), PackageMissing)
+    assert [future.result(timeout=20) for n, future in enumerate(futures) if n != 7] == [n for n in range(20) if n != 7]
+
+
 def test_it_may_be_sent_all_the_same(only_here: Any, cluster: Cluster, connect: Callable[..., Cluster]) -> None:
     with pytest.raises((ManycoreError, ImportError), match=NAME):
         connect(check_packages="0").submit(only_here.double, 1).result(timeout=20)

@@ -132,30 +132,23 @@ def test_a_call_that_ends_badly_ends(
     assert runs(folder) == (3 if error is WorkerCrashed else 1)
 
 
+LIMITS: dict[str, Any] = {
+    "cpu": [({"soft_time_limit": 0.5}, SoftTimeLimitExceeded), ({"time_limit": 1}, TimeLimitExceeded)],
+    "io": [({"soft_time_limit": 0.5}, ItemTimeout), ({"time_limit": 0.5}, ItemTimeout)],
+}
+"""Celery has none on threads; there the soft one, or else the hard one, is ours."""
+HANGS = [(fleet, *limit, when) for fleet in LIMITS for limit in LIMITS[fleet] for when in ("rebuilt", "run")]
+
+
 @pytest.mark.parametrize(
-    ("fleet", "limits", "error"),
-    [
-        ("cpu", {"soft_time_limit": 0.5}, SoftTimeLimitExceeded),
-        ("cpu", {"time_limit": 1}, TimeLimitExceeded),
-        ("io", {"soft_time_limit": 0.5}, ItemTimeout),
-        ("io", {"time_limit": 0.5}, ItemTimeout),
-    ],
+    ("fleet", "limits", "error", "when"), [*HANGS, ("cpu", {"soft_time_limit": 0.5}, EncodeError, "pickled")]
 )
-@pytest.mark.parametrize("when", ["rebuilt", "run"])
 def test_a_call_that_hangs_ends_at_its_limit(
     fleet: str, limits: Any, error: type[Exception], when: str, call: Callable[..., Any], folder: str
 ) -> None:
-    """Celery has no limits on threads; there the soft one, or else the hard one, is ours."""
-    made = (ECHO, (1, EndsBadly(folder, "hang"))) if when == "rebuilt" else (ENDS_BADLY, (folder, "hang"))
+    made = {"rebuilt": (ECHO, (1, EndsBadly(folder, "hang"))), "run": (ENDS_BADLY, (folder, "hang"))}
     with pytest.raises(error):
-        call(*made, queue=fleet, **limits)
-    assert runs(folder) == 1
-
-
-def test_a_result_that_takes_for_ever_to_pickle_ends_at_the_soft_limit(call: Callable[..., Any], folder: str) -> None:
-    """Celery pickles it once the task's own code is done, in its own."""
-    with pytest.raises(EncodeError):
-        call(GIVES_BAD_END, (folder, "hang"), queue="cpu", soft_time_limit=0.5, time_limit=WAIT_SECONDS)
+        call(*made.get(when, (GIVES_BAD_END, (folder, "hang"))), queue=fleet, **limits)
     assert runs(folder) == 1
 
 

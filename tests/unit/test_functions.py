@@ -6,7 +6,7 @@ import functools
 import pickle
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -29,50 +29,8 @@ from manycore.protocol.parcel import Program
 from manycore.protocol.python import here
 from manycore.protocol.roster import Room, Roster, Worker
 from manycore.protocol.settings import load_settings
-from manycore.protocol.signing import Keyring
 from manycore.task import task
-
-RING = Keyring([b"a key of sixteen"])
-
-
-@dataclass
-class Workers:
-    """What a `Roster` would say of its workers."""
-
-    known: set[str] = field(default_factory=set)
-    allows_functions: bool = True
-    python: tuple[int, int] | None = None
-    all_of_them: bool = True
-    theirs: Edition | None = None
-    found: list[Any] = field(default_factory=list)
-
-    def workers(self) -> list[Any]:
-        return self.found
-
-    def all_know(self, name: str, queue: str) -> bool:
-        return name in self.known and self.all_of_them
-
-    def edition(self, module: str, *, other_than: Edition) -> Edition | None:
-        return self.theirs if module == __name__ else None
-
-    def other_python(self, queue: str) -> tuple[int, int] | None:
-        return self.python
-
-    def knows(self, name: str) -> bool:
-        return name in self.known
-
-    def queue_of(self, name: str) -> str | None:
-        return "io" if name in self.known else None
-
-    def suggestion(self, name: str) -> str:
-        return " Did you mean 'tasks.add'?"
-
-
-def shipper(*known: str, limit: int = 10**6, strict: bool = False, **facts: Any) -> FunctionShipper:
-    """One whose workers know these tasks, and are as `facts` say."""
-    roster = cast(Roster, Workers(set(known), **facts))
-    settings = load_settings(max_item_bytes=limit, strict_code=strict)
-    return FunctionShipper(RING, roster, settings, CodeShipper(RING, None))
+from tests.shippers import RING, Workers, shipper
 
 
 def plain(value: int) -> int:

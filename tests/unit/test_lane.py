@@ -14,11 +14,11 @@ from manycore.client import chunking
 from manycore.client.lane import Lane
 from manycore.client.passage import Arrival
 from manycore.client.sinks import FutureSink, Inbox
-from manycore.client.sources import SubmitSource
+from manycore.client.waiting import SubmitSource
 from manycore.errors import BatchCancelled, InitializerFailed, ManycoreError, PackagesFailed
 from manycore.protocol.message import Block
 from manycore.protocol.parcel import Program
-from tests.lanes import PROGRAM, SLOTS, Record, block_of, open_lane, send
+from tests.lanes import PROGRAM, SLOTS, Record, Shipping, block_of, open_lane, send
 
 
 def test_values_and_errors_keep_their_places_when_a_block_is_partly_known() -> None:
@@ -118,7 +118,7 @@ def test_a_batch_does_not_end_while_its_last_calls_are_taken() -> None:
             shipped.append((lane.over, lane.sent_whole))
         return PROGRAM
 
-    source = SubmitSource(ship)
+    source = SubmitSource(Shipping(ship))
     futures = [source.add(abs, (-1,), {}), source.add(len, ("a",), {})]
     lane = Lane("b", source, FutureSink(source.futures))
     send(lane)
@@ -142,7 +142,7 @@ def test_a_batch_is_sent_whole_once_its_last_chunk_has_left() -> None:
 
 
 def test_calls_between_being_taken_and_sent_are_given_up_with_the_rest() -> None:
-    source = SubmitSource(lambda function: PROGRAM)
+    source = SubmitSource(Shipping())
     future = source.add(abs, (1,), {})
     lane = Lane("b", source, FutureSink(source.futures))
     assert lane.next_cut(SLOTS)

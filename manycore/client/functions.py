@@ -7,7 +7,7 @@ from functools import partial
 from hashlib import blake2b
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE
 from types import FunctionType, MethodType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from manycore.client.code import CodeShipper
 from manycore.client.editions import Editions
@@ -19,6 +19,7 @@ from manycore.fleet import DEFAULT_QUEUE
 from manycore.protocol import glimpse, inside, packing, signing
 from manycore.protocol.archive import Archive
 from manycore.protocol.broker import FUNCTION_TASK
+from manycore.protocol.brought import Brought
 from manycore.protocol.parcel import Program
 from manycore.protocol.pickling import check_size, dumps
 from manycore.protocol.python import Python
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from manycore.client.recent import Recent
 
 
-Brought: TypeAlias = tuple[str, bytes]
-"""The name of a function, and its pickle."""
 _ASYNC = CO_COROUTINE | CO_ASYNC_GENERATOR
 
 
@@ -141,7 +140,7 @@ class FunctionShipper:
 
     def together(self, functions: Sequence[Callable[..., Any]]) -> tuple[Program, list[Brought | BaseException]]:
         """How calls of several functions run in one chunk, where each call brings its own along; and for each function
-        what its calls bring, as their first arguments (`worker/child/along`), or why it cannot be sent.
+        what its calls bring, as their first arguments, or why it cannot be sent.
 
         Raises what `program` raises of all of them.
         """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from manycore.protocol import packing
+from manycore.protocol import brought, packing
 from manycore.protocol.glimpse import glimpse
 from manycore.quarantine.poison import Poison
 from manycore.quarantine.refused import Refused
@@ -36,4 +36,6 @@ def arguments(entry: Poison) -> str:
     size = f"{entry.payload_bytes:,} bytes"
     if entry.payload is None or packing.may_be_broken(entry.payload):
         return size
-    return f"{glimpse(packing.unpack(entry.payload)[0])} ({size})"
+    held = packing.opened(entry.payload)
+    own = brought.apart(entry.chunk, held, 0)
+    return f"{glimpse(own[1] if own else held.values[0])} ({size})"

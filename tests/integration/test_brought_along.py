@@ -22,6 +22,9 @@ from manycore.errors import (
     RemoteTraceback,
     WorkerCrashed,
 )
+from manycore.quarantine import Quarantine
+from manycore.quarantine.poison import Poison
+from manycore.quarantine.shown import arguments
 from tests.functions import square
 from tests.integration.conftest import Server
 from tests.queues import messages
@@ -89,11 +92,24 @@ def test_what_cannot_be_sent_or_rebuilt_is_its_own_calls_error(cluster: Cluster)
     ]
 
 
-def test_what_kills_costs_its_own_call(cluster: Cluster) -> None:
-    futures = [cluster.submit((lambda: os._exit(3)) if n == 7 else scaled(n)) for n in range(20)]
+def killer(when: str) -> Callable[[str], None]:
+    return lambda word: os._exit(3) if word == when else None
+
+
+def test_what_kills_costs_its_own_call(server: Server, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is put aside under its own function's name."""
+    monkeypatch.setenv("MANYCORE_KEY", server.key)
+    futures = [cluster.submit(killer("now"), "now") if n == 7 else cluster.submit(scaled(n), 2) for n in range(20)]
     with pytest.raises(WorkerCrashed):
         futures[7].result(timeout=60)
-    assert [future.result(timeout=30) for n, future in enumerate(futures) if n != 7] == [0] * 19
+    assert [future.result(timeout=30) for n, future in enumerate(futures) if n != 7] == [
+        2 * n for n in range(20) if n != 7
+    ]
+    with Quarantine(server.url) as quarantine:
+        (entry,) = quarantine.newest()
+    assert isinstance(entry, Poison)
+    assert entry.name == f"{__name__}.killer.<locals>.<lambda>"
+    assert arguments(entry).startswith("('now',) (")
 
 
 def test_its_own_error_shows_its_own_lines(cluster: Cluster) -> None:

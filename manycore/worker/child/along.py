@@ -1,7 +1,6 @@
-"""What `manycore.call` runs where its chunk names no function: each item brings its own along, for calls of many.
+"""What `manycore.call` runs where its chunk names no function: the one that each item brings (`protocol/brought`).
 
-Then an item's first two arguments are the function's name and its pickle (`client/functions`). It is rebuilt in the
-item's turn: whatever comes of that is the item's outcome.
+It is rebuilt in the item's turn: whatever comes of that is the item's outcome.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from manycore.errors import SettingsError
 from manycore.protocol.broker import FUNCTION_TASK
+from manycore.protocol.brought import is_brought
 from manycore.protocol.packing import rebuilt
 from manycore.protocol.python import here, shown
 
@@ -22,7 +22,7 @@ def runner(context: WorkerContext) -> Callable[..., Any]:
     """The body of that task."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        if not (len(args) >= 2 and type(args[0]) is str and type(args[1]) is bytes):
+        if not is_brought(args):
             raise SettingsError(f"{FUNCTION_TASK} runs shipped functions. Call it through manycore.Cluster.")
         function = rebuilt(args[1], f"The function {args[0]}", f"worker {context.name} ({shown(here())})")
         return function(*args[2:], **kwargs)

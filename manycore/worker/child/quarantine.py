@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from manycore.protocol import keys, packing, refs
+from manycore.protocol import brought, keys, packing, refs
 from manycore.protocol.message import Chunk, new_chunk_id
 from manycore.protocol.packing import Opened
 from manycore.protocol.references import hold
@@ -45,11 +45,12 @@ def _items(
 ) -> Iterator[Poison]:
     for position, strike in crashed.items():
         body = packing.repacked(held, position, position + 1)
+        own = brought.apart(chunk, held, position)
         yield Poison(
             when=when,
             chunk=_alone(chunk, position),
             queue=queue,
-            shadow=shadow,
+            shadow=own[0] if own else shadow,
             cause=strike.cause,
             executions=strike.count,
             trace=strike.trace,

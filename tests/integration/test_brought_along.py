@@ -32,6 +32,12 @@ from tests.queues import messages
 CALLS = 300
 
 
+@pytest.fixture
+def cluster(start_worker: Callable[..., Any], connect: Callable[..., Cluster]) -> Cluster:
+    start_worker(slots=2)
+    return connect()
+
+
 def scaled(number: int) -> Callable[..., int]:
     """A function that there is once."""
     return lambda *values, plus=0: sum(values) * number + plus
@@ -96,9 +102,8 @@ def killer(when: str) -> Callable[[str], None]:
     return lambda word: os._exit(3) if word == when else None
 
 
-def test_what_kills_costs_its_own_call(server: Server, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_kills_costs_its_own_call(server: Server, cluster: Cluster) -> None:
     """And is put aside under its own function's name."""
-    monkeypatch.setenv("MANYCORE_KEY", server.key)
     futures = [cluster.submit(killer("now"), "now") if n == 7 else cluster.submit(scaled(n), 2) for n in range(20)]
     with pytest.raises(WorkerCrashed):
         futures[7].result(timeout=60)

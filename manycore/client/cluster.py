@@ -108,7 +108,7 @@ class Cluster(Executor):
         feed = Input.of(*iterables, chunksize=chunksize, buffersize=buffersize)
         session = self._session
         session.check_open()
-        program = session.shipper.program(fn)
+        program = session.shipper.submitted(fn)
         name = session.reader.new_id("map")
         sink, trace = watched(inbox, program.name, name)
         options = ItemOptions("item" if len(iterables) == 1 else "star", trace=trace)

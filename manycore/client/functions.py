@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from hashlib import blake2b
-from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE
-from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
+from manycore.client.callables import Called, is_async, is_made_anew, mark_of
 from manycore.client.code import CodeShipper
 from manycore.client.editions import Editions
 from manycore.client.initializer import Initializer
@@ -28,13 +26,9 @@ from manycore.protocol.requirements import world_of
 from manycore.protocol.roster import Roster
 from manycore.protocol.settings import Settings
 from manycore.protocol.signing import Keyring
-from manycore.task import TaskInfo, is_marked, task_info
 
 if TYPE_CHECKING:
     from manycore.client.recent import Recent
-
-
-_ASYNC = CO_COROUTINE | CO_ASYNC_GENERATOR
 
 
 class FunctionShipper:
@@ -62,6 +56,7 @@ class FunctionShipper:
         self.initializer = initializer
         self._packages = packages
         self._recent: Recent | None = None
+        self._called = Called()
 
     def program(
         self,
@@ -101,12 +96,12 @@ class FunctionShipper:
             return self._named(name, queue, kwargs, initializer, packages)
         if not callable(function):
             raise TypeError(f"A function or a task name is needed, not {type(function).__name__} ({function!r:.80}).")
-        if _is_async(function):
+        if is_async(function):
             raise TypeError(
                 f"{packing.name_of(function)} is async: a worker would get a coroutine, which nobody awaits there. "
                 "Next: submit a plain function that runs it, like `def run(x): return asyncio.run(work(x))`."
             )
-        info = _mark_of(function)
+        info = mark_of(function)
         queue = self._queue(fleet, info.fleet if info else None)
         if info is not None and self._is_known(info.name, queue):
             self._editions.check(info.name, function, briefly=briefly)
@@ -125,18 +120,14 @@ class FunctionShipper:
 
     def submitted(self, function: Callable[..., Any] | str) -> Program:
         """The same for a call of `submit`, of which there are many."""
+        self._called.add(function)
         return self.program(function, briefly=True)
 
     def goes_along(self, function: object) -> bool:
-        """Whether calls of this function may bring it along. Runs nobody's code."""
-        if type(function) is MethodType:
-            function = function.__func__
-        return (
-            type(function) is FunctionType
-            and not function.__code__.co_flags & _ASYNC
-            and not is_marked(function)
-            and self.initializer is None  # which shares its globals with the function that is pickled beside it
-        )
+        """Whether a call of this function brings it along: it was made anew (a lambda, a function in a function, an
+        object's method), and nothing says that it will be called again. Runs nobody's code."""
+        # An initializer and a function share their globals: they are pickled together.
+        return self.initializer is None and is_made_anew(function) and function not in self._called
 
     def together(self, functions: Sequence[Callable[..., Any]]) -> tuple[Program, list[Brought | BaseException]]:
         """How calls of several functions run in one chunk, where each call brings its own along; and for each function
@@ -165,6 +156,7 @@ class FunctionShipper:
             self._check(function, name, blob, blake2b(blob, digest_size=16).hexdigest(), queue)
         except BaseException as exc:  # pickling it is foreign code
             return exc
+        self._called.add(function)  # it may keep something from call to call: from the next one on, it is built once
         refs += found
         return name, blob
 
@@ -269,27 +261,6 @@ def _packed(
     if not arguments:
         return blob, tuple(found)
     return dumps((function, added, *setup), what, other_python=other), tuple(found)
-
-
-def _is_async(function: object) -> bool:
-    """By the code alone: a callable's own attributes may raise anything."""
-    while isinstance(function, partial | MethodType):
-        function = function.func if isinstance(function, partial) else function.__func__
-    code = function if isinstance(function, FunctionType) else type(function).__call__
-    return isinstance(code, FunctionType) and bool(code.__code__.co_flags & _ASYNC)
-
-
-def _mark_of(function: Callable[..., Any]) -> TaskInfo | None:
-    """The mark of a task that is what its name says. Who wraps one by `functools.wraps` copies mark, name and module:
-    sent by name, what is around it would not run. Where nothing stands by that name, the mark is not doubted."""
-    info = task_info(function)
-    if info is None:
-        return None
-    try:
-        named = packing.standing(packing.module_of(function), function.__qualname__)
-    except Exception:  # a module, too, may answer as it likes
-        return info
-    return info if named is None or named is function else None
 
 
 def _package(name: str) -> str:

@@ -20,11 +20,8 @@ from manycore.protocol.tracing import Carried, carried
 
 MIN_SUBMIT_ITEMS = 200
 """Fewer waiting calls than this leave as one chunk; if they are long, the workers split it at once."""
-WORTH_A_CHUNK = 8
-"""So many calls of one function, which is built once for all, are worth a chunk of their own, though one costs as much
-as to build it 50 times. Where fewer wait, each brings its function along, together with those of others."""
 LOOKED_AT = 1_000
-"""So many of the calls that wait are looked at for others of the same function, and for such few ones."""
+"""So many of the calls that wait are looked at for others of the same function."""
 
 _PLACEHOLDER = getattr(functools, "Placeholder", object())
 """What an argument of a partial call is that is given later (Python 3.14)."""
@@ -42,7 +39,7 @@ class Shipper(Protocol):
         """How calls of this function run there."""
 
     def goes_along(self, function: object) -> bool:
-        """Whether its calls may bring it along instead. Runs nobody's code."""
+        """Whether a call of this function, if it is the only one, brings it along instead. Runs nobody's code."""
 
     def together(
         self, functions: Sequence[Callable[..., Any]]
@@ -53,7 +50,7 @@ class Shipper(Protocol):
 
 class SubmitSource:
     """Calls of `submit`, roughly in the order they were made; those of one function (in one span) that wait together
-    leave together, and so do those of many functions, of which few are of each.
+    leave together, and so do those of functions that were made anew, each of which is called once.
 
     Each call is in somebody's hands: it waits here, or it was taken (`futures`), or `add` has refused it.
     """
@@ -98,7 +95,7 @@ class SubmitSource:
         if not calls:
             return None
         try:
-            if are_mixed:
+            if are_mixed or (len(calls) == 1 and self._shipper.goes_along(calls[0][0])):
                 program, calls = self._bringing(calls)
             else:
                 program = self._shipper.submitted(calls[0][0])
@@ -131,15 +128,15 @@ class SubmitSource:
         return program, ready
 
     def _next(self, most: int) -> tuple[list[_Call], bool]:
-        """Take the calls of one function, in one trace context, off the front; where few of many wait, those of all,
-        and say so."""
+        """Take the calls of one function, in one trace context, off the front; or those of many, each called once, and
+        say so."""
         with self._lock:
             waiting = self._calls
             function, trace = (waiting[0][0], waiting[0][4]) if waiting else (None, ())
             calls: list[_Call] = []
             while len(calls) < most and waiting and _is_same(waiting[0][0], function) and waiting[0][4] == trace:
                 calls.append(waiting.popleft())
-            if not waiting or len(calls) >= min(most, WORTH_A_CHUNK):
+            if not waiting or len(calls) == most:
                 return calls, False
             looked_at = min(len(waiting), most - len(calls), LOOKED_AT)
             return self._sorted_out([*calls, *(waiting.popleft() for _ in range(looked_at))])
@@ -150,15 +147,15 @@ class SubmitSource:
         counts = Counter(_key(call[0]) for call in calls)
         own, goes_along = _key(function), self._shipper.goes_along
 
-        def is_one_of_few(call: _Call) -> bool:
-            return counts[_key(call[0])] < WORTH_A_CHUNK and goes_along(call[0])
+        def is_alone(call: _Call) -> bool:
+            return counts[_key(call[0])] == 1 and goes_along(call[0])
 
-        goes = is_one_of_few if is_one_of_few(calls[0]) else (lambda call: _key(call[0]) == own)
+        goes = is_alone if is_alone(calls[0]) else (lambda call: _key(call[0]) == own)
         taken, left = list[_Call](), list[_Call]()
         for call in calls:
             (taken if call[4] == trace and goes(call) else left).append(call)
         self._calls.extendleft(reversed(left))
-        return taken, any(_key(call[0]) != own for call in taken)
+        return taken, len(taken) > 1 and goes is is_alone
 
     def start(self) -> None:
         """There is nothing to start: the items come from callers."""

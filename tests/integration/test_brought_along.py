@@ -28,6 +28,7 @@ from manycore.quarantine.shown import arguments
 from tests.functions import square
 from tests.integration.conftest import Server
 from tests.queues import messages
+from tests.waiting import wait_until
 
 CALLS = 300
 
@@ -76,6 +77,27 @@ def test_calls_of_many_functions_share_messages(server: Server, cluster: Cluster
     futures = [cluster.submit(scaled(n), 2, plus=n) for n in range(CALLS)]
     assert [future.result(timeout=30) for future in futures] == [3 * n for n in range(CALLS)]
     assert messages(server.client()) - before < CALLS / 10
+
+
+def test_calls_in_a_row_are_handed_over_though_each_is_of_another_function(server: Server, cluster: Cluster) -> None:
+    def row() -> int:
+        before = messages(server.client())
+        for n in range(50):
+            assert cluster.submit(scaled(n), 2).result(timeout=20) == 2 * n
+        return messages(server.client()) - before
+
+    wait_until(lambda: row() <= 10, "few of fifty calls went through the queue")
+
+
+def test_what_is_called_again_is_built_once(start_worker: Callable[..., Any], connect: Callable[..., Cluster]) -> None:
+    start_worker(slots=1)
+    cluster = connect()
+
+    def counting(calls: list[int] = []) -> int:  # noqa: B006
+        calls.append(1)
+        return len(calls)
+
+    assert [cluster.submit(counting).result(timeout=20) for _ in range(5)][1:] == [1, 2, 3, 4]
 
 
 def test_functions_and_methods_in_turns(cluster: Cluster) -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import functools
+import gc
 import pickle
 import threading
+import weakref
+from types import MethodType
+from typing import Any
 
 from manycore.client.initializer import Initializer
 from manycore.errors import FunctionsNotAllowed, NotPicklable, PayloadTooLarge
@@ -29,24 +33,75 @@ class Methods:
     async def awaited(self) -> None: ...
 
 
-def test_only_plain_functions_and_methods_go_along() -> None:
+def test_only_what_was_made_anew_goes_along() -> None:
     @functools.wraps(known)
     def around(value: int) -> int:
         return known(value)
 
+    def inner() -> None: ...
+
     async def awaited() -> None: ...
 
     there = Methods()
-    for function in (plain, lambda: 1, there.plain):
+    for function in (inner, lambda: 1, there.plain):
         assert shipper().goes_along(function)
-    for other in (known, around, awaited, there.awaited, "task", len, functools.partial(plain, 1), 5):
+    for other in (plain, known, around, awaited, there.awaited, "task", len, functools.partial(plain, 1), 5):
         assert not shipper().goes_along(other)
+
+
+def test_what_was_called_before_does_not() -> None:
+    """It may keep something from call to call, and is built once from then on."""
+    mine, there, one, other = shipper(), Methods(), lambda: 1, lambda: 2
+    mine.together([one, there.plain])
+    mine.submitted(other)
+    for function in (one, other, there.plain):
+        assert not mine.goes_along(function)
+    assert mine.goes_along(Methods().plain)
+    assert mine.goes_along(lambda: 1)
+
+
+def test_of_what_cannot_be_known_nothing_goes_along() -> None:
+    class Bare:
+        __slots__ = ()
+
+        def method(self) -> None: ...
+
+    assert not shipper().goes_along(Bare().method)
+
+
+def test_nothing_is_kept_to_know_it() -> None:
+    mine, there, function = shipper(), Methods(), lambda: 1
+    mine.together([function, there.plain])
+    kept = weakref.ref(there), weakref.ref(function)
+    del there, function
+    gc.collect()
+    assert [ref() for ref in kept] == [None, None]
+
+
+def test_nobodys_code_is_run_to_know_it() -> None:
+    class Foreign(type):
+        def __getattribute__(cls, name: str) -> Any:
+            raise AssertionError(f"foreign code was run: {name}")
+
+    class Odd(metaclass=Foreign):
+        def __getattribute__(self, name: str) -> Any:
+            raise AssertionError(f"foreign code was run: {name}")
+
+        def __eq__(self, other: object) -> bool:
+            raise AssertionError("foreign code was run")
+
+        __hash__ = None  # type: ignore[assignment]
+
+        def method(self) -> None: ...
+
+    method = MethodType(vars(type)["__dict__"].__get__(Odd)["method"], Odd())
+    assert shipper().goes_along(method)
 
 
 def test_with_an_initializer_none_goes_along() -> None:
     mine = shipper()
     mine.initializer = Initializer(plain, (1,))
-    assert not mine.goes_along(plain)
+    assert not mine.goes_along(lambda: 1)
 
 
 def test_what_goes_along_is_each_function_by_itself() -> None:

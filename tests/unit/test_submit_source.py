@@ -10,7 +10,7 @@ import pytest
 
 from manycore.client import waiting
 from manycore.client.submits import Submits
-from manycore.client.waiting import MIN_SUBMIT_ITEMS, WORTH_A_CHUNK, SubmitSource
+from manycore.client.waiting import MIN_SUBMIT_ITEMS, SubmitSource
 from manycore.errors import BatchCancelled, UnknownTask
 from manycore.protocol.parcel import Program
 from tests.lanes import PROGRAM, Shipping
@@ -53,7 +53,7 @@ def cuts_of(source: SubmitSource, most: int = 100) -> list[list[Any]]:
 def bad() -> None: ...
 
 
-def test_few_calls_of_many_functions_leave_together_and_bring_them_along() -> None:
+def test_calls_of_functions_that_are_called_once_leave_together_and_bring_them_along() -> None:
     source = SubmitSource(Shipping(along=True))
     functions = [lambda n=n: n for n in range(20)]
     for n, function in enumerate(functions):
@@ -61,31 +61,37 @@ def test_few_calls_of_many_functions_leave_together_and_bring_them_along() -> No
     assert cuts_of(source) == [[(function, n) for n, function in enumerate(functions)]]
 
 
-def test_of_many_calls_of_one_function_none_brings_it_along() -> None:
+def test_a_single_call_brings_its_function_along() -> None:
     source = SubmitSource(Shipping(along=True))
-    functions = [lambda: None for _ in range(WORTH_A_CHUNK)]
+    source.add(first, (1,), {"key": 2})
+    assert cuts_of(source) == [[((first, 1), {"key": 2})]]
+
+
+def test_what_is_called_more_than_once_is_sent_once() -> None:
+    source = SubmitSource(Shipping(along=True))
+    functions = [lambda: None for _ in range(3)]
     for n, function in enumerate(functions):
         source.add(first, (n,), {})
         source.add(function, (), {})
         source.add(second, (n,), {})
-    many = [(n,) for n in range(WORTH_A_CHUNK)]
+    many = [(n,) for n in range(3)]
     assert cuts_of(source) == [many, [(function,) for function in functions], many]
 
 
 def test_what_does_not_go_along_waits_for_its_turn() -> None:
     source = SubmitSource(Shipping(along=True))
-    functions: list[Any] = [first, len, second, "task", first]
+    functions: list[Any] = [first, len, second, "task", bool, lambda: 1]
     for function in functions:
         source.add(function, (1,), {})
-    assert cuts_of(source) == [[(first, 1), (second, 1), (first, 1)], [(1,)], [(1,)]]
+    assert cuts_of(source) == [[(first, 1), (second, 1), (functions[-1], 1)], [(1,)], [(1,)], [(1,)]]
 
 
 def test_a_function_that_cannot_go_along_is_the_result_of_its_calls() -> None:
     source = SubmitSource(Shipping(along=True))
-    futures = [source.add(function, (), {}) for function in (first, bad, second, bad)]
+    futures = [source.add(function, (), {}) for function in (first, bad, second)]
     assert cuts_of(source) == [[(first,), (second,)]]
     assert source.futures == {0: futures[0], 1: futures[2]}
-    assert [type(future.exception(0)) for future in futures[1::2]] == [KeyError, KeyError]
+    assert type(futures[1].exception(0)) is KeyError
 
 
 def test_calls_of_other_spans_wait_for_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:

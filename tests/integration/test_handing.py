@@ -186,6 +186,14 @@ def test_who_leaves_takes_what_it_was_handed_meanwhile(client: redis.Redis, hand
     assert client.hexists(RESUME, CALL.id)
 
 
+def test_who_asks_again_is_told_by_its_delivery(client: redis.Redis, handed: Hand) -> None:
+    """The answer got lost, with what it was handed."""
+    assert handed()
+    assert leave(client)
+    assert leave(client) == f'[the message,"",{json.dumps(QUEUE)}]'.encode()
+    assert client.hkeys(RESUME) == [CALL.id.encode()]
+
+
 def test_who_leaves_with_nothing_acknowledges_its_delivery(client: redis.Redis) -> None:
     assert leave(client) is None
     assert not client.hexists(STAY, "mine")

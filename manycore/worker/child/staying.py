@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
+from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import redis
 
-from manycore.errors import ConnectionFailed, MessageRefused
+from manycore.errors import MessageRefused
 from manycore.protocol import keys
 from manycore.protocol.broker import PRIORITY_SUFFIXES, UNACKED, UNACKED_INDEX
 from manycore.protocol.handing import NOTHING, program_of
@@ -67,10 +68,11 @@ class Stay:
         counts = context.settings.max_tasks_per_child is not None  # how much a process runs is to be Celery's to count
         return is_call and not counts and board.any_idle and not board.drains and monotonic() < self._until
 
-    def next(self, fate: int) -> tuple[str, Delivery] | None:
-        """The next call, and the run that has begun with it; None if there was none: then the delivery is acknowledged,
-        unless `fate` says that of its own call and it is the parent's to acknowledge.
+    def next(self, fate: int, riding_out: Callable[[Callable[[], Any]], Any]) -> tuple[str, Delivery] | None:
+        """The next call, and the run that has begun with it, if that is known; None if there was none: then the
+        delivery is acknowledged, unless `fate` says that of its own call and it is the parent's to acknowledge.
 
+        `riding_out` a server that is away, since nobody else has what was handed over: the parent may be cut off, too.
         Raises `ConnectionFailed`, or `MessageRefused` for what is no call of the same function: whatever the delivery
         is of then has to come again.
         """
@@ -78,31 +80,34 @@ class Stay:
             return None
         handed = keys.handed(self._batch, self.tag)
         names = [keys.stay(self._batch, self._program), handed, UNACKED, UNACKED_INDEX, keys.resume(self._batch)]
-        raw = NOTHING
-        if fate == KEPT:
-            found = self._asked("BLPOP", handed, WAIT_SECONDS)
-            raw = found[1] if found else NOTHING
+        raw = self._awaited(handed) if fate == KEPT else NOTHING
         while raw == NOTHING:  # its time is over, or it was called off
-            raw = self._asked("EVAL", *LEAVE.whole(names, [self.tag, self._current]))
+            raw = riding_out(lambda: self._left(names))
         self.has_left = not raw
         return self._read(raw) if raw else None
 
-    def _asked(self, *command: Any) -> Any:
-        """What the server answers. It is asked once: what it has handed out must not be asked for again."""
+    def _awaited(self, handed: str) -> bytes:
+        """What the slot is handed in its time. It is asked for once: if the answer gets lost, who leaves is told."""
         line = self._context.line
         try:
-            line.send([command])
-            (answer,) = line.read()
-        except redis.RedisError as exc:
-            raise ConnectionFailed("the server", exc) from exc
-        if isinstance(answer, redis.ResponseError):
-            raise ConnectionFailed("the server", answer) from answer
-        return answer
+            line.send([("BLPOP", handed, WAIT_SECONDS)])
+            (found,) = line.read()
+        except redis.RedisError:
+            return NOTHING
+        return found[1] if isinstance(found, list) else NOTHING
+
+    def _left(self, names: list[str]) -> Any:
+        """What it was handed all the same. Raises redis-py's errors."""
+        pipe = self._context.line.round()
+        LEAVE.queue_whole(pipe, names, [self.tag, self._current])
+        (raw,) = pipe.execute()
+        return raw
 
     def _read(self, raw: bytes) -> tuple[str, Delivery]:
-        run, _, message = raw.partition(b" ")
+        run, _, message = raw.partition(b" ") if not raw.startswith(b"[") else (b"", b"", raw)
         try:
-            sealed = b64decode(json.loads(message)["body"])
+            found = json.loads(message)
+            sealed = b64decode((found if run else found[0])["body"])  # or it is a delivery, as kombu keeps it
         except UNREADABLE as exc:
             raise MessageRefused("what was handed on is no message") from exc
         chunk, payload = open_chunk(self._context.keyring, sealed, max_bytes=self._context.settings.max_message_bytes)

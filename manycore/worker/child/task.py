@@ -69,13 +69,14 @@ class ManycoreTask(Task):
         repeated = bool(delivered.get("redelivered")) or bool(first.suspect)
         notes, began = Notes(context.folder, first.id), time()
         try:
-            summary, fate = self._run_one(context, delivery, stay, new_run(first), repeated=repeated)
+            courier = Courier.for_thread(_local, context)
+            summary, fate = self._run_one(context, courier, delivery, stay, repeated=repeated)
             seconds = time() - began
-            while (handed := stay.next(fate)) is not None:
+            while (handed := stay.next(fate, courier.riding_out)) is not None:
                 if delivery.chunk is first:  # before the next one, which may take this process along
                     notes.add(Call(first.id, first.describe(), began, seconds, summary))
                 began, (token, delivery) = time(), handed
-                text, fate = self._run_one(context, delivery, stay, token, handed=True)
+                text, fate = self._run_one(context, courier, delivery, stay, token)
                 chunk = delivery.chunk
                 notes.add(Call(chunk.id, chunk.describe(), began, time() - began, text))
         except BaseException as exc:  # a signal's handler may raise here, too
@@ -87,16 +88,17 @@ class ManycoreTask(Task):
     def _run_one(
         self,
         context: WorkerContext,
+        courier: Courier,
         delivery: Delivery,
         stay: Stay,
-        token: str,
+        begun: str = "",
         *,
         repeated: bool = False,
-        handed: bool = False,
     ) -> tuple[str, int]:
-        """Run a chunk. Says what it came to, and what became of its delivery."""
+        """Run a chunk, of which the run `begun` has begun, if any has. Says what it came to, and what became of its
+        delivery."""
         chunk, queue, shadow = delivery.chunk, stay.queue, self.request.shadow
-        courier = Courier.for_thread(_local, context)
+        token = begun or new_run(chunk)
         capture = Capture(chunk, context.box.note, token, context.settings.capture_item_bytes)
         with ears.given_to(capture), chunk_span(chunk, shadow or self.name), ExitStack() as world:
             world.callback(context.box.close)
@@ -104,7 +106,7 @@ class ManycoreTask(Task):
                 courier.riding_out(lambda: world.enter_context(context.importing(chunk)))
                 run, turn = courier.riding_out(
                     lambda: prepare(
-                        context, delivery, self.run, world, token=token, queue=queue, shadow=shadow, begun=handed
+                        context, delivery, self.run, world, token=token, queue=queue, shadow=shadow, begun=bool(begun)
                     )
                 )
             except ConnectionFailed as exc:

@@ -54,15 +54,18 @@ def _current() -> Mapping[str, object]:
 
 @contextmanager
 def spanning(name: str, attributes: Mapping[str, Any], context: Carried) -> Iterator[None]:
-    """A span around what is enclosed, as a child of the context that was carried here."""
+    """A span around what is enclosed, in the context that was carried here: its baggage is found there, too."""
     api = _api() if context else None
     if api is None:
         yield
         return
-    trace, propagate = api
-    parent = propagate.extract(dict(context))
-    with trace.get_tracer(NAME).start_as_current_span(name, parent, attributes=dict(attributes)):
-        yield
+    contexts, propagate, trace = api
+    token = contexts.attach(propagate.extract(dict(context)))
+    try:
+        with trace.get_tracer(NAME).start_as_current_span(name, attributes=dict(attributes)):
+            yield
+    finally:
+        contexts.detach(token)
 
 
 @contextmanager
@@ -72,16 +75,18 @@ def item_span(name: str, attributes: Mapping[str, Any]) -> Iterator[None]:
     if api is None:
         yield
         return
-    with api[0].get_tracer(NAME).start_as_current_span(name, attributes=dict(attributes)):
+    _, _, trace = api
+    with trace.get_tracer(NAME).start_as_current_span(name, attributes=dict(attributes)):
         yield
 
 
 @cache
-def _api() -> tuple[Any, Any] | None:
+def _api() -> tuple[Any, Any, Any] | None:
     """None where it is not installed."""
     try:
+        import opentelemetry.context as contexts
         import opentelemetry.propagate as propagate
         import opentelemetry.trace as trace
     except ImportError:
         return None
-    return trace, propagate
+    return contexts, propagate, trace

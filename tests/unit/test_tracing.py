@@ -60,3 +60,16 @@ def test_without_a_context_no_propagator_is_asked(broken_propagator: None, caplo
     """It would cost each call more than all else that `submit` does."""
     assert tracing.carried() == ()
     assert not caplog.text
+
+
+def test_what_runs_finds_the_baggage_of_its_caller_and_nobody_does_after_it() -> None:
+    pytest.importorskip("opentelemetry.trace")
+    from opentelemetry import baggage, context
+
+    token = context.attach(baggage.set_baggage("customer", "Ann"))
+    carried = tracing.carried()
+    context.detach(token)
+    with tracing.spanning("chunk", {}, carried), tracing.item_span("item", {}):
+        assert baggage.get_baggage("customer") == "Ann"
+        assert tracing.carried() == carried, "what it submits in its turn has it, too"
+    assert baggage.get_baggage("customer") is None

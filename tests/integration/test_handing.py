@@ -55,7 +55,7 @@ def client(server: Server) -> Iterator[redis.Redis]:
     client = server.client()
     client.hset(STAY, mapping={"gone": f"{BATCH}.a {now(client)}", "junk": "junk"})
     stay(client)
-    client.hset(UNACKED, "mine", "the call before")
+    client.hset(UNACKED, "mine", f"the call {BEFORE}")
     client.hset(RESUME, BEFORE, "6,1,1,0,1,c/d,")
     client.zadd(UNACKED_INDEX, {"mine": 1})
     yield client
@@ -151,7 +151,7 @@ def test_a_full_server_takes_nothing_of_it(client: redis.Redis, handed: Hand) ->
             handed()
     finally:
         client.config_set("maxmemory", "0")
-    assert client.hget(UNACKED, "mine") == b"the call before"
+    assert client.hget(UNACKED, "mine") == f"the call {BEFORE}".encode()
     assert client.hkeys(RESUME) == [BEFORE.encode()]
     assert not client.exists(QUEUE)
     stay(client)

@@ -53,6 +53,18 @@ def test_calls_in_a_row_are_handed_to_one_slot(server: Server, cluster: Cluster)
     nothing_is_left(server, cluster)
 
 
+@pytest.mark.parametrize(
+    "limit", [{"max_tasks_per_child": "4"}, {"max_memory_per_child": "1000000000"}], ids=["tasks", "memory"]
+)
+def test_a_worker_that_replaces_its_processes_looks_at_each_after_each_call(
+    server: Server, start_worker: StartWorker, connect: Connect, limit: dict[str, str]
+) -> None:
+    start_worker(slots=2, **limit)
+    cluster, before = connect(audit_seconds="3600"), messages(server.client())
+    assert [cluster.submit(square, n).result(timeout=20) for n in range(20)] == [n * n for n in range(20)]
+    assert messages(server.client()) - before >= 20
+
+
 def test_each_is_counted_in_the_account(server: Server, cluster: Cluster) -> None:
     for n in range(40):
         assert cluster.submit(square, n).result(timeout=20) == n * n

@@ -36,7 +36,7 @@ class Slot:
         context: Any = SimpleNamespace(line=self.line, keyring=RING, settings=load_settings(url=server.url))
         self.stay = Stay(context, replace(CALL, id=BEFORE), "mine", QUEUE)
         self.client.hset(STAY, "mine", f"{BEFORE} {now(self.client)}")
-        self.client.hset(UNACKED, "mine", "the call before")
+        self.client.hset(UNACKED, "mine", f"the call {BEFORE}")
         self.client.zadd(UNACKED_INDEX, {"mine": 1})
         self.client.hset(RESUME, BEFORE, "6,1,1,0,1,c/d,")
 

@@ -2,7 +2,7 @@
 -- its staying, and acknowledges the delivery that it kept.
 --
 -- It may be asked again. Where what the slot was handed has been given before, and the answer got lost, the delivery
--- itself tells: nothing is known any more of the call that it was of before.
+-- itself tells: it does not name the call any more that it was of before.
 --
 -- A delivery whose lease was lost meanwhile is another's, or in its queue: that one must find that nothing is left.
 --
@@ -17,7 +17,7 @@
 local handed = redis.call('lpop', KEYS[2])
 if handed then return handed end
 local held = redis.pcall('hget', KEYS[3], ARGV[1])
-if type(held) == 'string' and redis.call('hexists', KEYS[5], ARGV[2]) == 0 then return held end
+if type(held) == 'string' and not string.find(held, ARGV[2], 1, true) then return held end
 redis.call('hdel', KEYS[1], ARGV[1])
 redis.pcall('zrem', KEYS[4], ARGV[1])
 if redis.pcall('hdel', KEYS[3], ARGV[1]) == 1 then redis.call('hdel', KEYS[5], ARGV[2]) end

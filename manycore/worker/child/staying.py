@@ -65,7 +65,8 @@ class Stay:
     def _is_wanted(self, run: ChunkRun) -> bool:
         context, board = self._context, self._context.noticeboard
         is_call = run.chunk.is_of_calls and run.cancelled is None
-        counts = context.settings.max_tasks_per_child is not None  # how much a process runs is to be Celery's to count
+        settings = context.settings  # how much a process runs, or has grown, is Celery's to look at: between deliveries
+        counts = settings.max_tasks_per_child is not None or settings.max_memory_per_child is not None
         return is_call and not counts and board.any_idle and not board.drains and monotonic() < self._until
 
     def next(self, fate: int, riding_out: Callable[[Callable[[], Any]], Any]) -> tuple[str, Delivery] | None:

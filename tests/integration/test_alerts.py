@@ -67,6 +67,7 @@ def test_work_without_a_worker(fires: Wait, ends: Wait, start_worker: Start, con
     start_worker("--queue", "gpu")
     assert batch.gather() == [1]
     ends("ManycoreNoWorker gpu")
+    ends("ManycoreBatchStuck")  # where it had to wait for long, that was true, too
 
 
 def test_a_queue_and_a_batch_that_stand_still(

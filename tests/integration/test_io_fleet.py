@@ -105,6 +105,7 @@ def test_a_time_limit_ends_an_item_and_no_other(fleet: Cluster) -> None:
     assert fleet.submit(wait, 0.01).result(timeout=20) == 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_a_stop_in_mid_batch_loses_and_repeats_nothing(
     pool: str, start_worker: StartWorker, connect: Connect, tmp_path: Path
@@ -122,6 +123,7 @@ def test_a_stop_in_mid_batch_loses_and_repeats_nothing(
     assert {path.read_text() for path in folder.iterdir()} == {"x"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_what_outlasts_the_stop_is_run_again_at_once(
     pool: str, server: Server, start_worker: StartWorker, connect: Connect

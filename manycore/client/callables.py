@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from functools import partial
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE
-from types import FunctionType, MethodType
+from types import BuiltinMethodType, FunctionType, MethodType
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -14,6 +14,17 @@ from manycore.protocol import packing
 from manycore.task import TaskInfo, is_marked, task_info
 
 _ASYNC = CO_COROUTINE | CO_ASYNC_GENERATOR
+
+
+def key_of(function: object) -> Hashable:
+    """The same for functions that are one, as long as they live; a name for itself. Runs nobody's code."""
+    if type(function) is str:
+        return function
+    if type(function) is BuiltinMethodType:
+        return id(function.__self__), function.__name__
+    if type(function) is MethodType:
+        return id(function.__func__), id(function.__self__)
+    return id(function)
 
 
 def is_made_anew(function: object) -> bool:
@@ -34,23 +45,19 @@ class Called:
     known, any method may have been. Runs nobody's code."""
 
     def __init__(self) -> None:
-        self._held: WeakValueDictionary[tuple[int, int], object] = WeakValueDictionary()
+        self._held: WeakValueDictionary[Hashable, object] = WeakValueDictionary()
 
     def add(self, function: object) -> None:
-        key, owner = _identity(function)
         with suppress(TypeError):
-            self._held[key] = owner
+            self._held[key_of(function)] = _owner_of(function)
 
     def __contains__(self, function: object) -> bool:
-        key, owner = _identity(function)
-        return not _weakref_offset(type(owner)) or key in self._held
+        return not _weakref_offset(type(_owner_of(function))) or key_of(function) in self._held
 
 
-def _identity(function: object) -> tuple[tuple[int, int], object]:
-    """What a function is known by, and what lives no longer than it is meant."""
-    if type(function) is MethodType:  # another object each time that it is asked for
-        return (id(function.__func__), id(function.__self__)), function.__self__
-    return (id(function), 0), function
+def _owner_of(function: object) -> object:
+    """What lives no longer than a function can be called: a method is another object each time that it is asked for."""
+    return function.__self__ if type(function) is MethodType else function
 
 
 def is_async(function: object) -> bool:

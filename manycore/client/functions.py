@@ -139,13 +139,14 @@ class FunctionShipper:
         for function in functions:  # one by one: how much of what each refers to is looked at has a bound
             self._code.mention((function,))
         code, other, refs = self._code.current(briefly=True), self._roster.other_python(queue), list[Ref[Any]]()
-        brought = [self._brought(function, queue, other, refs) for function in functions]
-        names = {packing.name_of(function) for function in functions}
+        world = world_of(code.digest if code else None, ()) or ""
+        brought = [self._brought(function, queue, world, other, refs) for function in functions]
+        names = {each[0] for each in brought if isinstance(each, tuple)}
         shadow = names.pop() if len(names) == 1 else f"{len(names)} functions"
         return Program(FUNCTION_TASK, queue, shadow, code=code, other_python=other, refs=tuple(refs)), brought
 
     def _brought(
-        self, function: Callable[..., Any], queue: str, other: Python | None, refs: list[Ref[Any]]
+        self, function: Callable[..., Any], queue: str, world: str, other: Python | None, refs: list[Ref[Any]]
     ) -> Brought | BaseException:
         name = packing.name_of(function)
         try:
@@ -153,7 +154,7 @@ class FunctionShipper:
                 raise FunctionsNotAllowed(name)
             with noted(as_objects=False) as found:
                 blob = dumps(function, f"The function {name}", other_python=other)
-            self._check(function, name, blob, blake2b(blob, digest_size=16).hexdigest(), queue)
+            self._checked(function, name, blob, queue, world)
         except BaseException as exc:  # pickling it is foreign code
             return exc
         self._called.add(function)  # it may keep something from call to call: from the next one on, it is built once
@@ -204,31 +205,29 @@ class FunctionShipper:
         initializer: Initializer | None,
         packages: tuple[str, ...],
     ) -> Program:
-        key = world_of(code.digest if code else None, packages) or ""
-        setup = initializer.digest(key) if initializer else None
+        world = world_of(code.digest if code else None, packages) or ""
+        setup = initializer.digest(world) if initializer else None
         other = self._roster.other_python(queue)
         blob, refs = _packed(function, self._lightened(kwargs, name), initializer, f"The function {name}", other)
-        # The same function with other modules is another one.
-        digest = blake2b(blob, digest_size=16, key=key.encode()).hexdigest()
-        self._check(function, name, blob, digest, queue, is_complete=not packages)
+        digest = self._checked(function, name, blob, queue, world, packages)
         sealed = self._keyring.seal(signing.FUNCTION, {"digest": digest, "name": name, "setup": setup}, blob)
         return Program(task, queue, name, digest, sealed, code, packages, other, refs, glimpse.keywords(kwargs))
 
-    def _check(
+    def _checked(
         self,
         function: Callable[..., Any] | None,
         name: str,
         blob: bytes,
-        digest: str,
         queue: str,
-        *,
-        is_complete: bool = True,
-    ) -> None:
-        """Raise what keeps a pickled function from being sent; `is_complete` says that it brings no packages, of which
-        nobody knows the modules."""
+        world: str,
+        packages: tuple[str, ...] = (),
+    ) -> str:
+        """The digest of a pickled function, another one in another world. Raises what keeps it from being sent."""
         check_size(len(blob), self._limit, f"The function {name} with what it refers to")
-        if self._packages is not None and is_complete:
+        digest = blake2b(blob, digest_size=16, key=world.encode()).hexdigest()
+        if self._packages is not None and not packages:  # else who knows what modules they bring
             self._packages.check(name, function, digest, blob, queue, self._code.files)
+        return digest
 
     def _lightened(self, kwargs: dict[str, Any], name: str) -> dict[str, Any]:
         """Keyword arguments with a `Ref` in the place of each that is large and cheap to rebuild from where it lies."""

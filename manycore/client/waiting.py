@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections import Counter, deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from concurrent.futures import Future as ThreadFuture
-from types import BuiltinMethodType, MethodType
 from typing import Any, Protocol, TypeAlias
 
 from manycore.client import chunking
+from manycore.client.callables import key_of
 from manycore.client.future import Future, settle
 from manycore.client.locks import Rank, RankedLock
 from manycore.client.sources import Taken
@@ -115,12 +115,10 @@ class SubmitSource:
 
     def _bringing(self, calls: list[_Call]) -> tuple[Program, list[_Call]]:
         """Calls that bring their functions along; those of functions that cannot be sent get that as their outcome."""
-        functions: dict[Hashable, Any] = {_key(call[0]): call[0] for call in calls}
-        program, found = self._shipper.together([*functions.values()])
-        brought = dict(zip(functions, found, strict=True))
+        functions: list[Any] = [call[0] for call in calls]  # each there once
+        program, found = self._shipper.together(functions)
         ready: list[_Call] = []
-        for function, args, kwargs, future, trace in calls:
-            first = brought[_key(function)]
+        for (function, args, kwargs, future, trace), first in zip(calls, found, strict=True):
             if isinstance(first, BaseException):
                 settle(future, first)
             else:
@@ -144,13 +142,13 @@ class SubmitSource:
     def _sorted_out(self, calls: list[_Call]) -> tuple[list[_Call], bool]:
         """The same of these, the first of which goes; puts the others back in front. Under the lock."""
         function, trace = calls[0][0], calls[0][4]
-        counts = Counter(_key(call[0]) for call in calls)
-        own, goes_along = _key(function), self._shipper.goes_along
+        counts = Counter(key_of(call[0]) for call in calls)
+        own, goes_along = key_of(function), self._shipper.goes_along
 
         def is_alone(call: _Call) -> bool:
-            return counts[_key(call[0])] == 1 and goes_along(call[0])
+            return counts[key_of(call[0])] == 1 and goes_along(call[0])
 
-        goes = is_alone if is_alone(calls[0]) else (lambda call: _key(call[0]) == own)
+        goes = is_alone if is_alone(calls[0]) else (lambda call: key_of(call[0]) == own)
         taken, left = list[_Call](), list[_Call]()
         for call in calls:
             (taken if call[4] == trace and goes(call) else left).append(call)
@@ -198,21 +196,4 @@ def _whole(
 
 def _is_same(one: object, other: object) -> bool:
     """Whether two functions are one. A method is another object each time that it is asked for."""
-    if one is other:
-        return True
-    if type(one) is BuiltinMethodType:
-        return type(other) is BuiltinMethodType and one == other
-    if type(one) is not MethodType or type(other) is not MethodType:
-        return False
-    return one.__func__ is other.__func__ and one.__self__ is other.__self__  # not `==`: that may be foreign code
-
-
-def _key(function: object) -> Hashable:
-    """The same for functions that are one, as long as they live. Runs nobody's code."""
-    if type(function) is str:
-        return function
-    if type(function) is BuiltinMethodType:
-        return id(function.__self__), function.__name__
-    if type(function) is MethodType:
-        return id(function.__func__), id(function.__self__)
-    return id(function)
+    return one is other or key_of(one) == key_of(other)

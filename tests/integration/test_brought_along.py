@@ -1,4 +1,4 @@
-"""Calls of many functions, few of each: they share chunks, each brings its own along, and what fails is its own."""
+"""Calls of many functions, one of each: they share chunks, each brings its own along, and what fails is its own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from manycore.errors import (
 from manycore.quarantine import Quarantine
 from manycore.quarantine.poison import Poison
 from manycore.quarantine.shown import arguments
-from tests.functions import square
+from tests.functions import EndsBadly, square
 from tests.integration.conftest import Server
 from tests.queues import messages
 from tests.waiting import wait_until
@@ -50,22 +50,6 @@ class Scale:
 
     def of(self, value: int) -> int:
         return self.number * value
-
-
-class OnlyHere:
-    """Can be pickled, and rebuilt in no other process."""
-
-    def __init__(self) -> None:
-        self.pid = os.getpid()
-
-    def __reduce__(self) -> Any:
-        return _only_in, (self.pid,)
-
-
-def _only_in(pid: int) -> OnlyHere:
-    if os.getpid() != pid:
-        raise OSError("not here")
-    return OnlyHere()
 
 
 def holding(thing: object) -> Callable[[], str]:
@@ -107,13 +91,13 @@ def test_functions_and_methods_in_turns(cluster: Cluster) -> None:
     assert [future.result(timeout=30) for future in found] == [n * n for n in range(40) for _ in range(3)]
 
 
-def test_what_cannot_be_sent_or_rebuilt_is_its_own_calls_error(cluster: Cluster) -> None:
+def test_what_cannot_be_sent_or_rebuilt_is_its_own_calls_error(cluster: Cluster, tmp_path: Path) -> None:
     functions = [scaled(n) for n in range(20)]
-    bad = {5: holding(threading.Lock()), 12: holding(OnlyHere())}
+    bad = {5: holding(threading.Lock()), 12: holding(EndsBadly(str(tmp_path), "ValueError"))}
     futures = [cluster.submit(bad.get(n) or functions[n], *([] if n in bad else [2])) for n in range(20)]
     with pytest.raises(NotPicklable, match=r"^The function .*holding.<locals>.<lambda> cannot be"):
         futures[5].result(timeout=30)
-    with pytest.raises(NotUnpicklable, match=r"(?s)^The function .*holding.<locals>.<lambda>.*not here"):
+    with pytest.raises(NotUnpicklable, match=r"(?s)^The function .*holding.<locals>.<lambda>.*ValueError: at the end"):
         futures[12].result(timeout=30)
     assert [future.result(timeout=30) for n, future in enumerate(futures) if n not in bad] == [
         2 * n for n in range(20) if n not in bad

@@ -7,8 +7,8 @@ import gc
 import pickle
 import threading
 import weakref
-from types import MethodType
-from typing import Any
+from types import MethodType, SimpleNamespace
+from typing import Any, cast
 
 from manycore.client.initializer import Initializer
 from manycore.errors import FunctionsNotAllowed, NotPicklable, PayloadTooLarge
@@ -128,3 +128,14 @@ def test_what_may_not_go_along_says_why() -> None:
     _, (portable,) = shipper(python=(3, 99)).together([lambda value: value + 5])
     assert isinstance(portable, tuple)
     assert b"value + 5" in portable[1]
+
+
+def test_with_other_modules_what_it_imports_is_looked_at_anew() -> None:
+    mine, looked_at = shipper(), list[str]()
+    mine._packages = cast(Any, SimpleNamespace(check=lambda name, function, digest, *_: looked_at.append(digest)))
+    for archive in ("a" * 32, "b" * 32, "b" * 32):
+        code = SimpleNamespace(digest=archive)
+        mine._code = cast(Any, SimpleNamespace(mention=lambda _: None, current=lambda code=code, **_: code, files={}))
+        mine.together([lambda: 1])
+    first, second, third = looked_at
+    assert first != second == third

@@ -11,6 +11,7 @@ from manycore.cli.exporter import exporter
 from manycore.cli.join import join_token
 from manycore.cli.logs import logs
 from manycore.cli.quarantine import quarantine
+from manycore.cli.run import run
 from manycore.cli.up import up
 from manycore.cli.worker import worker
 
@@ -27,6 +28,7 @@ main.add_command(exporter)
 main.add_command(join_token)
 main.add_command(logs)
 main.add_command(quarantine)
+main.add_command(run)
 main.add_command(up)
 main.add_command(worker)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from manycore.protocol.broker import PRIORITY_SUFFIXES
+from manycore.protocol.priority import PRIORITY_SUFFIXES
 
 
 def lists_of(queue: str) -> list[str]:

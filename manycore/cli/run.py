@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 import click
 
 from manycore.cli.terminal import count, cut, example, in_words, printable
+from manycore.protocol.priority import PRIORITIES
 
 if TYPE_CHECKING:
     from manycore.client.outcome import Outcome
@@ -43,6 +44,7 @@ MAX_FAILURE = 300
 @click.option("--retries", type=click.IntRange(min=0), default=0, help="Further attempts at an item that fails.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="Of each item's run.")
 @click.option("--halt", metavar="WHEN", default="never", help="Such as `now,fail=1` or `soon,fail=10%`.")
+@click.option("--priority", type=click.Choice(PRIORITIES), default="normal", help="`low` lets all others go first.")
 @click.option("--fleet", metavar="NAME", help="The workers that run it.  [default: the function's own]")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes of a local cluster.  [default: one per CPU]")
 @click.option("--url", metavar="ADDRESS", help="The server.  [default: MANYCORE_URL, else a local cluster]")

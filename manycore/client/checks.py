@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from numbers import Integral, Real
 
 from manycore.errors import SettingsError
+from manycore.protocol.priority import PRIORITIES, Priority
 
 MAX_WORKERS = 4_096
 MAX_TIMEOUT_SECONDS = 366 * 86_400
@@ -39,6 +40,13 @@ def check_id_type(batch_id: object) -> None:
     """Of a batch that is looked for: one that nobody could have named is not there."""
     if not isinstance(batch_id, str):
         raise SettingsError(f"id={batch_id!r:.200}: the id of a batch is a str, not {type(batch_id).__name__}.")
+
+
+def check_priority(priority: object) -> Priority:
+    for known in PRIORITIES:
+        if isinstance(priority, str) and priority == known:
+            return known
+    raise SettingsError(f"priority={priority!r:.200}: there is 'normal', and 'low', with which all others go first.")
 
 
 def check_options(

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from manycore.client.callbacks import CALLBACKS
-from manycore.client.checks import check_count, check_options, check_url, check_workers
+from manycore.client.checks import check_count, check_options, check_priority, check_url, check_workers
 from manycore.client.future import Future
 from manycore.client.halt import NEVER, Halt
 from manycore.fleet import DEFAULT_QUEUE, check_fleet
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from manycore.client.session import Session
     from manycore.local.cluster import LocalCluster
     from manycore.protocol.account import Account
+    from manycore.protocol.priority import Priority
     from manycore.protocol.refs import Ref
     from manycore.protocol.settings import Settings
 
@@ -140,6 +141,7 @@ class Cluster(Executor):
         timeout: float | None = None,
         fleet: str | None = None,
         halt: str = "never",
+        priority: Priority = "normal",
         initializer: Callable[..., object] | None = None,
         initargs: Iterable[Any] = (),
         packages: Iterable[str] = (),
@@ -150,18 +152,17 @@ class Cluster(Executor):
 
         `star` unpacks each item into arguments, `kwargs` go with every call. A failed item is tried `retries` times
         more, each after its `backoff` (a `Backoff`, or its first wait in seconds). `timeout` bounds each item's run,
-        in seconds. `fleet` names the workers that run it (`manycore worker --fleet NAME`), instead of the function's
-        own; a local cluster runs everything on its one fleet. `halt` ends the batch early: `"now,fail=3"`,
-        `"soon,fail=10%"`. `initializer` and `initargs` take the place of the cluster's. `packages` (`["polars==1.*"]`)
-        are installed for it once a host, if the workers allow that (MANYCORE_ALLOW_PACKAGES=1); if they cannot be, the
-        batch fails with `PackagesFailed`. `progress` shows a bar while it is gathered.
+        in seconds. `fleet` names the workers that run it, instead of the function's own; a local cluster has but one.
+        `halt` ends the batch early: `"now,fail=3"`, `"soon,fail=10%"`. With `priority="low"` all others go first.
+        `initializer` and `initargs` take the place of the cluster's. `packages` (`["polars==1.*"]`) are installed for
+        it once a host, if workers allow it (MANYCORE_ALLOW_PACKAGES=1); if they cannot be, it fails with
+        `PackagesFailed`. `progress` shows a bar while it is gathered.
 
         `id` names the batch (letters, digits, `_`, `:`, `-`), which lets it outlive this process: the same call with
         the same id, after any crash, runs only what is missing, and `attach` gathers it elsewhere. With another
         function, arguments or input (a generator's is not known) it raises `BatchChanged` unless `on_change="accept"`.
 
-        Raises `SettingsError` for an option that cannot work; what `submit` says of the function holds here too, but
-        is raised at once.
+        Raises `SettingsError` for an option that cannot work, and at once what `submit` says of the function.
         """
         from manycore.client.batch import Batch as BatchClass
         from manycore.client.initializer import Initializer
@@ -174,8 +175,8 @@ class Cluster(Executor):
         from manycore.protocol.requirements import requirements_of
 
         id, retries, timeout = check_options(id, retries, timeout, kwargs)
-        fleet = None if fleet is None else check_fleet(fleet)
-        inbox, feed, policy, pauses = Inbox(), Input.of(items), Halt.parse(halt), backoff_of(backoff)
+        fleet, priority = None if fleet is None else check_fleet(fleet), check_priority(priority)
+        inbox, feed, limit, pauses = Inbox(), Input.of(items), Halt.parse(halt), backoff_of(backoff)
         session = self._session
         batch_id = id or session.reader.new_id("batch")
         session.check_open()
@@ -189,7 +190,7 @@ class Cluster(Executor):
             record = session.batches.record(id)
             resumed = session.batches.begin(record, identity, accept_changes=on_change == "accept")
         sink, trace = watched(inbox, program.name, batch_id)
-        options = ItemOptions("star" if star else "item", retries, pauses, timeout, trace)
+        options = ItemOptions("star" if star else "item", retries, pauses, timeout, trace, priority)
 
         def give(lane: Lane) -> Batch:
             return BatchClass(lane, inbox, name_of(fn), session.batches, session.check_owner, show_progress=progress)
@@ -200,7 +201,7 @@ class Cluster(Executor):
             program,
             options,
             sink,
-            halt=policy,
+            halt=limit,
             ordered=False,
             record=record,
             resumed=resumed,
@@ -223,8 +224,7 @@ class Cluster(Executor):
     def batches(self, limit: int = 1_000) -> list[Account]:
         """What is known of the batches of this cluster, the newest first: begun by any client, alive or not.
 
-        Named ones stay listed as long as their outcomes, others for an hour. See `Account` for what each says.
-        Raises `ConnectionFailed`.
+        Named ones stay listed as long as their outcomes, others for an hour. Raises `ConnectionFailed`.
         """
         return self._session.batches.accounts(limit)
 

@@ -14,8 +14,9 @@ import redis
 from manycore.metrics.books import Books
 from manycore.metrics.shelf import Shelf
 from manycore.protocol.account import Account
-from manycore.protocol.broker import PRIORITY_SUFFIXES, QUEUES, UNACKED
+from manycore.protocol.broker import QUEUES, UNACKED
 from manycore.protocol.clock import ServerClock
+from manycore.protocol.priority import PRIORITY_SUFFIXES
 from manycore.protocol.roster import Worker, live_workers
 from manycore.quarantine.refused import RefusedMessages
 

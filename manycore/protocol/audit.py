@@ -16,9 +16,10 @@ import redis
 
 from manycore.errors import MessageRefused
 from manycore.protocol import keys
-from manycore.protocol.broker import PRIORITY_SUFFIXES, UNACKED
+from manycore.protocol.broker import UNACKED
 from manycore.protocol.junk import UNREADABLE
 from manycore.protocol.message import Chunk, open_chunk
+from manycore.protocol.priority import PRIORITY_SUFFIXES
 from manycore.protocol.ranges import RangeSet
 from manycore.protocol.resume import Resume
 from manycore.protocol.signing import Keyring

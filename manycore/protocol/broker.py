@@ -25,10 +25,6 @@ FUNCTION_TASK = "manycore.call"
 """The task that runs functions shipped by value. Each message shows under its function's name (`shadow`)."""
 QUEUES = ("cpu", "io")
 """Of the fleets that are always spoken of. Others are there while a worker has them (`roster`)."""
-PRIORITY_SUFFIXES = ("", "\x06\x163", "\x06\x166", "\x06\x169")
-"""How kombu's Redis transport names the lists of a queue's priorities (a test holds it against kombu)."""
-LATER = PRIORITY_SUFFIXES[-1]
-"""Of the list that holds what is beyond a batch's share of every slot: others come first."""
 UNACKED, UNACKED_INDEX, UNACKED_MUTEX = "manycore-unacked", "manycore-unacked-index", "manycore-unacked-mutex"
 """kombu's hash of deliveries that are not acknowledged, when each was taken, and who sweeps. By names of our own: with
 kombu's, we would take over another application's long tasks on the same database after our short lease."""

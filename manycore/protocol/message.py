@@ -16,6 +16,7 @@ from manycore.errors import ManycoreError, MessageRefused
 from manycore.protocol import keys, signing
 from manycore.protocol.junk import UNREADABLE
 from manycore.protocol.pickling import reason_of
+from manycore.protocol.priority import PRIORITIES, Priority
 from manycore.protocol.requirements import world_of
 from manycore.protocol.retry import Backoff
 from manycore.protocol.signing import Keyring
@@ -27,13 +28,15 @@ CallForm = Literal["item", "star", "call"]
 
 @dataclass(frozen=True, slots=True)
 class ItemOptions:
-    """What holds for each item of a chunk. Times are in seconds. `trace` is the trace context of the caller."""
+    """What holds for each item of a chunk. Times are in seconds. `trace` is the trace context of the caller, `priority`
+    what its batch has beside others."""
 
     form: CallForm = "item"
     retries: int = 0
     backoff: Backoff = field(default_factory=Backoff)
     timeout: float | None = None
     trace: Carried = ()
+    priority: Priority = "normal"
 
 
 LOST = "?"
@@ -202,6 +205,8 @@ def seal_chunk(keyring: Keyring, chunk: Chunk, payload: bytes | memoryview) -> b
             del head[name]
     head["options"] = (options.form, options.retries, options.timeout)
     head["trace"] = options.trace
+    if options.priority != "normal":
+        head["priority"] = options.priority
     head["backoff"] = (backoff.initial, backoff.factor, backoff.maximum, backoff.jitter)
     return keyring.seal(signing.CHUNK, head, payload)
 
@@ -214,7 +219,9 @@ def open_chunk(keyring: Keyring, message: bytes, *, max_bytes: int | None = None
     head, payload = keyring.open(signing.CHUNK, message, max_bytes=max_bytes)
     try:
         form, retries, timeout = head.pop("options")
-        options = ItemOptions(form, retries, Backoff(*head.pop("backoff")), timeout, head.pop("trace", ()))
+        said = head.pop("priority", "normal")
+        priority: Priority = next((known for known in PRIORITIES if known == said), "normal")
+        options = ItemOptions(form, retries, Backoff(*head.pop("backoff")), timeout, head.pop("trace", ()), priority)
         return Chunk(options=options, **{name: head[name] for name in _CHUNK_FIELDS if name in head}), payload
     except (*UNREADABLE, ManycoreError) as exc:
         raise MessageRefused(f"it is no chunk of this version: {reason_of(exc)}") from exc

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from redis import Redis
 
 from manycore.protocol import bell, envelope
-from manycore.protocol.broker import LATER
 from manycore.protocol.handing import can_be_handed, hand
 from manycore.protocol.message import Chunk, seal_chunk
+from manycore.protocol.priority import list_of
 from manycore.protocol.signing import Keyring
 from manycore.protocol.wire import Wire
 
@@ -40,8 +40,8 @@ class Publisher:
         not_before: Sequence[float] = (),
         later: bool = False,
     ) -> None:
-        """Send chunks with their inline payloads, all or none; none runs before its time, if it has one (`clock`).
-        `later` lets those of others go first.
+        """Send chunks of one batch with their inline payloads, all or none; none runs before its time, if it has one
+        (`clock`). `later` lets those of others go first.
 
         Raises redis-py's errors when it fails. Whether they have arrived is then unknown; sending them again is safe,
         outcomes are deduplicated.
@@ -50,12 +50,14 @@ class Publisher:
         messages = []
         for (chunk, payload), when in zip(chunks, times, strict=True):
             messages.append(self.message(chunk, payload, queue=queue, shadow=shadow, not_before=when))
-        place = queue + LATER * later
+        if not chunks:
+            return
+        place = list_of(queue, chunks[0][0].options.priority, later=later)
         if self._wire is not None and len(chunks) == 1 and not (later or not_before) and can_be_handed(chunks[0][0]):
             hand(self._wire, chunks[0][0], messages[0], queue, self._ttl)
-        elif messages and self._wire is not None:
+        elif self._wire is not None:
             self._wire.execute([("LPUSH", place, *messages), ("EVAL", *bell.rung(queue))])
-        elif messages:
+        else:
             pipe = self._redis.pipeline(transaction=False)
             pipe.lpush(place, *messages)
             pipe.eval(*bell.rung(queue))

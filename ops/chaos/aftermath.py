@@ -9,8 +9,9 @@ from typing import Any
 
 import redis
 
-from manycore.protocol.broker import PRIORITY_SUFFIXES, QUEUES, UNACKED
+from manycore.protocol.broker import QUEUES, UNACKED
 from manycore.protocol.home import default_place
+from manycore.protocol.priority import PRIORITY_SUFFIXES
 from manycore.protocol.signing import Keyring
 from ops.chaos.foreign_worker import FOREIGN
 from ops.chaos.processes import Expired, wait_until

@@ -16,7 +16,8 @@ from time import monotonic
 
 import redis
 
-from manycore.protocol.broker import AWAY, PRIORITY_SUFFIXES, QUEUES
+from manycore.protocol.broker import AWAY, QUEUES
+from manycore.protocol.priority import PRIORITY_SUFFIXES
 from ops.chaos.malformed import CONTROL, KINDS, Forge, raw
 from ops.chaos.rig import LEASE_SECONDS
 from ops.chaos.stage import LOOK_SECONDS, PATIENCE_SECONDS, Hit, Stage, Steps

@@ -9,10 +9,10 @@ from typing import Any
 import redis
 
 from manycore.protocol.activity import activities
-from manycore.protocol.broker import PRIORITY_SUFFIXES
 from manycore.protocol.clock import ServerClock
 from manycore.protocol.envelope import SENT
 from manycore.protocol.junk import UNREADABLE, moment
+from manycore.protocol.priority import PRIORITY_SUFFIXES
 
 
 class Queues:

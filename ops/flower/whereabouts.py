@@ -17,8 +17,9 @@ from typing import Any
 
 import redis
 
-from manycore.protocol.broker import PRIORITY_SUFFIXES, UNACKED
+from manycore.protocol.broker import UNACKED
 from manycore.protocol.message import batch_of
+from manycore.protocol.priority import PRIORITY_SUFFIXES
 
 MOST = 300
 """Messages that are looked at, of each priority of a queue."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pytest
+
 from manycore import Cluster
-from manycore.protocol.broker import LATER
-from tests.functions import busy, square
+from manycore.protocol.priority import LATER, LOW, PRIORITY_SUFFIXES
+from tests.functions import busy, fail_first, square
 from tests.integration.conftest import Server
 from tests.queues import waiting
 from tests.waiting import wait_until
@@ -35,6 +38,7 @@ def test_nor_does_a_call(start_worker: StartWorker, connect: Connect) -> None:
     huge.cancel()
 
 
+@pytest.mark.slow
 def test_what_waits_behind_comes_to_its_end_beside_a_stream_of_calls(
     start_worker: StartWorker, connect: Connect
 ) -> None:
@@ -50,3 +54,49 @@ def test_what_is_beyond_a_share_of_every_slot_waits_apart(server: Server, connec
     client = server.client()
     wait_until(lambda: waiting(client, "cpu") == 8, "all chunks are queued")
     assert (client.llen("cpu"), client.llen("cpu" + LATER)) == (2, 6)
+
+
+def test_what_has_a_low_priority_waits_behind_all_others(server: Server, connect: Connect) -> None:
+    connect().batch(square, range(10_000), priority="low")
+    client = server.client()
+    wait_until(lambda: waiting(client, "cpu") == 8, "all chunks are queued")
+    assert client.llen("cpu" + LOW) == 8
+
+
+def test_a_batch_goes_before_one_of_low_priority_to_its_very_end(start_worker: StartWorker, connect: Connect) -> None:
+    """Of two that are alike each would have half of the slot."""
+    start_worker()
+    nightly = connect().batch(busy, [0.01] * 20_000, priority="low")
+    wait_until(lambda: nightly.progress.done > 50, "it is under way")
+    urgent = connect().batch(busy, [0.01] * 300)  # more than its share of the slot: most of it waits apart
+    urgent.wait()
+    seconds, before = urgent.progress.seconds, nightly.progress.done
+    assert seconds < 3 / 0.6, "it had most of the slot"
+    wait_until(lambda: nightly.progress.done > before, "the other one goes on")
+    nightly.cancel()
+
+
+@pytest.mark.slow
+def test_what_has_a_low_priority_comes_to_its_end_beside_a_stream_of_calls(
+    start_worker: StartWorker, connect: Connect
+) -> None:
+    start_worker()
+    batch, calls = connect().batch(busy, [0.005] * 100, priority="low"), connect()
+    while batch.progress.done < 100:
+        assert [call.result(timeout=20) for call in [calls.submit(busy, 0.005) for _ in range(20)]]
+    assert len(batch.gather()) == 100
+
+
+def test_what_is_tried_again_and_given_away_keeps_its_priority(
+    start_worker: StartWorker, server: Server, connect: Connect, tmp_path: Path
+) -> None:
+    seen: set[str] = set()
+    client = server.client()
+    start_worker(slots=2)
+    batch = connect().batch(
+        fail_first, range(60), kwargs={"folder": str(tmp_path)}, retries=1, backoff=0.01, priority="low"
+    )
+    while not batch.wait(0):
+        seen |= {suffix for suffix in PRIORITY_SUFFIXES if client.llen("cpu" + suffix)}
+    assert batch.gather() == [2] * 60
+    assert seen <= {LOW}

@@ -24,13 +24,19 @@ from manycore.protocol.message import (
     seal_chunk,
 )
 from manycore.protocol.parcel import Parcel, Program
+from manycore.protocol.priority import PRIORITIES
 from manycore.protocol.retry import Backoff
 from manycore.protocol.signing import Keyring
 
 RING = Keyring([b"a key of sixteen"])
 backoffs = st.builds(Backoff, st.floats(0, 9), st.floats(1, 9), st.floats(0, 9), st.booleans())
 options = st.builds(
-    ItemOptions, st.sampled_from(get_args(CallForm)), st.integers(0, 9), backoffs, st.none() | st.floats(0.1, 9)
+    ItemOptions,
+    st.sampled_from(get_args(CallForm)),
+    st.integers(0, 9),
+    backoffs,
+    st.none() | st.floats(0.1, 9),
+    priority=st.sampled_from(PRIORITIES),
 )
 chunks = st.builds(
     Chunk,

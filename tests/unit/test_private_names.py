@@ -18,8 +18,9 @@ from redis._parsers.base import BaseParser
 
 from manycore.local.server import server_binary
 from manycore.protocol.app import create_app
-from manycore.protocol.broker import AWAY, PRIORITY_SUFFIXES, UNACKED, connect
+from manycore.protocol.broker import AWAY, UNACKED, connect
 from manycore.protocol.channel import Channel as OurChannel
+from manycore.protocol.priority import PRIORITY_SUFFIXES
 from manycore.protocol.settings import load_settings
 
 

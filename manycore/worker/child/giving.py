@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from manycore.protocol import bell, keys
-from manycore.protocol.broker import LATER, PRIORITY_SUFFIXES
 from manycore.protocol.line import Line
 from manycore.protocol.message import Chunk
+from manycore.protocol.priority import list_of, lists_beside
 from manycore.protocol.script import Script, knowing
 from manycore.worker.child.run import ChunkRun
 from manycore.worker.context import WorkerContext
@@ -26,9 +26,10 @@ def give(context: WorkerContext, line: Line, run: ChunkRun, part: Chunk, *, unle
     field = str(run.resume(run.tally.reported, run.items.begun))
     args = [chunk.id, run.token, field, context.settings.batch_ttl_seconds, message]
 
-    names = [keys.resume(chunk.batch), queue + LATER]
+    priority = chunk.options.priority
+    names = [keys.resume(chunk.batch), list_of(queue, priority, later=True)]
     if unless_waiting:
-        names += [queue + suffix for suffix in PRIORITY_SUFFIXES]
+        names += lists_beside(queue, priority)
 
     def step() -> Any:
         pipe = line.round()

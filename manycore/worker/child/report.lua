@@ -8,15 +8,17 @@
 -- KEYS[1]   mc:<batch>:resume  see begin.lua
 -- KEYS[2]   mc:<batch>:out     stream
 -- KEYS[3]   mc:batch:<batch>   hash: its flag `cancelled`
--- KEYS[4..] the lists of its queue
--- ARGV      chunk id, run, its field, TTL in seconds, TTL of the stream, then outcomes (signed blocks)
+-- KEYS[4..] the lists of its queue that idle slots take from before anything of this run (`protocol/priority`)
+-- ARGV      chunk id, run, its field, TTL in seconds, TTL of the stream, of how many of the lists the run leaves its
+--           slot to who waits there, then outcomes (signed blocks)
 -- Returns   the other run, `somebody` if it is unknown, '' if there is none; the flag; how many of the lists hold
---           messages; and how many messages the first of them holds: batches that have not had their share.
+--           messages; and how many messages those hold that it leaves its slot to.
 
-for i = 6, #ARGV do redis.call('xadd', KEYS[2], '*', 'o', ARGV[i]) end
+for i = 7, #ARGV do redis.call('xadd', KEYS[2], '*', 'o', ARGV[i]) end
 redis.call('expire', KEYS[2], ARGV[5])
 local flag, waiting = redis.call('hget', KEYS[3], 'cancelled'), redis.call('exists', unpack(KEYS, 4))
-local others = redis.call('llen', KEYS[4])
+local others = 0
+for i = 4, 3 + ARGV[6] do others = others + redis.call('llen', KEYS[i]) end
 local known = redis.call('hget', KEYS[1], ARGV[1])
 local other = string.match(known or '', '^%d+,%d+,%d+,%d+,%d+,([^,]+),')
 if other and other ~= ARGV[2] then return {other, flag, waiting, others} end

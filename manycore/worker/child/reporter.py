@@ -18,9 +18,10 @@ from typing import Any
 from manycore.errors import ManycoreError
 from manycore.protocol import account, keys, logs, packing
 from manycore.protocol.account import Told
-from manycore.protocol.broker import PRIORITY_SUFFIXES, UNACKED, UNACKED_INDEX
+from manycore.protocol.broker import UNACKED, UNACKED_INDEX
 from manycore.protocol.line import Line
 from manycore.protocol.message import Block, Chunk
+from manycore.protocol.priority import lists_before, lists_beside
 from manycore.protocol.resume import Resume
 from manycore.protocol.script import Script, knowing
 from manycore.worker.child.accountant import Accountant
@@ -48,7 +49,7 @@ class News:
     taken_over: str
     refused: int = 0
     others: int = 0
-    """How many chunks wait of batches that have not had their share of the slots."""
+    """How many chunks wait that it is to leave its slot to."""
     fate: int = OPEN
     """What became of the chunk's delivery with it."""
 
@@ -112,9 +113,10 @@ class Reporter:
         told += self._accountant.count(pipe, run, report, last=last)
         asked = len(pipe)
         names = [keys.resume(chunk.batch), keys.outcomes(chunk.batch), keys.batch(chunk.batch)]
-        names += [run.queue + suffix for suffix in PRIORITY_SUFFIXES]
-        ttl = self._context.settings.batch_ttl_seconds
-        REPORT.queue(pipe, names, [chunk.id, run.token, str(resume), ttl, self._writer.ttl(chunk), *blocks])
+        priority = chunk.options.priority
+        names += lists_beside(run.queue, priority)
+        args = [chunk.id, run.token, str(resume), self._context.settings.batch_ttl_seconds, self._writer.ttl(chunk)]
+        REPORT.queue(pipe, names, [*args, len(lists_before(run.queue, priority)), *blocks])
         claims = run.claims if position is not None else None
         if claims is not None and position is not None:
             claims.queue(pipe, position, run.unseen(position))

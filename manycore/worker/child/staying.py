@@ -16,10 +16,11 @@ import redis
 
 from manycore.errors import MessageRefused
 from manycore.protocol import keys
-from manycore.protocol.broker import PRIORITY_SUFFIXES, UNACKED, UNACKED_INDEX
+from manycore.protocol.broker import UNACKED, UNACKED_INDEX
 from manycore.protocol.handing import NOTHING, program_of
 from manycore.protocol.junk import UNREADABLE
 from manycore.protocol.message import Chunk, open_chunk
+from manycore.protocol.priority import PRIORITY_SUFFIXES
 from manycore.protocol.script import Script
 from manycore.protocol.serializer import Delivery
 from manycore.worker.context import WorkerContext

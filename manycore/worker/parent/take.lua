@@ -14,7 +14,6 @@
 
 local FIXED, LARGE_BYTES = 4, 1048576
 local LOOKED_AT = 64 -- messages at the head of a list, of which the first that is not for others is taken
-local LAST_FIRST = 4 -- one in so many times, about, the last list comes first: what waits there must not wait for ever
 local lists, bells, taken, bytes = {}, {}, {}, 0
 local marks, passed = {}, false
 for line in string.gmatch(ARGV[4], '[^\n]+') do table.insert(marks, line) end
@@ -56,7 +55,14 @@ local function take(list, queue, message)
 end
 
 local places = {}
-if string.byte(ARGV[1]) % LAST_FIRST == 0 then places[1] = #lists end
+-- One time in 16, about, the last lists come first (what has a low priority), and four times as often those before them
+-- (what is beyond a batch's share): what waits there must not wait for ever.
+local turn, of_each = tonumber(string.sub(ARGV[1], 1, 1), 16), #lists / 4
+if turn == 1 then
+  for i = 3 * of_each + 1, #lists do table.insert(places, i) end
+elseif turn and turn % 4 == 0 then
+  for i = 2 * of_each + 1, 3 * of_each do table.insert(places, i) end
+end
 for i = 1, #lists do table.insert(places, i) end
 
 for _, i in ipairs(places) do

@@ -28,9 +28,10 @@ from kombu.utils.json import dumps
 
 from manycore.errors import MessageRefused
 from manycore.protocol import bell, channel, keys
-from manycore.protocol.broker import PRIORITY_SUFFIXES, RECONNECT_SECONDS, UNACKED, UNACKED_INDEX
+from manycore.protocol.broker import RECONNECT_SECONDS, UNACKED, UNACKED_INDEX
 from manycore.protocol.channel import REPLIES
 from manycore.protocol.form import BLANK, Form
+from manycore.protocol.priority import PRIORITY_SUFFIXES
 from manycore.protocol.script import Script
 from manycore.worker.context import WorkerContext, worker_context
 from manycore.worker.parent.deliveries import QoS

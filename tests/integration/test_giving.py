@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -62,9 +63,9 @@ def box(tmp_path: Path) -> Iterator[BlackBox]:
     box.trace.close()
 
 
-def begun(context: Any, box: BlackBox, token: str) -> ChunkRun:
+def begun(context: Any, box: BlackBox, token: str, given: Chunk = CHUNK) -> ChunkRun:
     """As `intake` does."""
-    start = Start.of(CHUNK, fetch(context, CHUNK, token, known=True))
+    start = Start.of(given, fetch(context, given, token, known=True))
     chunk = start.chunk
     items = range(chunk.start, chunk.stop)
     return ChunkRun(chunk, items, box, queue=QUEUE, token=token, before=start.unseen, careful=start.careful)
@@ -84,6 +85,12 @@ def test_who_dies_after_it_gave_leaves_the_next_run_nothing_of_it(store: Redis, 
     assert store.exists(keys.bell(QUEUE))
     after = begun(context, box, "c/2")
     assert (after.chunk.start, after.stop, after.careful, after.before) == (0, 4, 4, "c/1")
+
+
+def test_a_part_waits_as_its_chunk_did(store: Redis, context: Any, box: BlackBox) -> None:
+    low = replace(CHUNK, options=ItemOptions(priority="low"))
+    Courier(context)._give(begun(context, box, "c/1", low), 2)
+    assert [store.llen(each) for each in lists_of(QUEUE)] == [0, 0, 0, 1]
 
 
 def test_who_lost_the_chunk_gives_nothing_of_it(store: Redis, context: Any, box: BlackBox) -> None:
@@ -166,7 +173,7 @@ def test_a_run_whose_chunk_another_has_ended_learns_of_it(store: Redis, context:
     """It has taken the chunk's field along. Once a run that had been still went on as if nobody had begun the rest."""
     run = begun(context, box, "c/1")
     names = [keys.resume("given"), keys.outcomes("given"), keys.batch("given"), QUEUE]
-    args = ["given.c", "c/1", str(run.resume(0, 1)), TTL, TTL]
+    args = ["given.c", "c/1", str(run.resume(0, 1)), TTL, TTL, 1]
     assert REPORT.run(store, names, args) == [b"", None, 0, 0]
     store.delete(keys.resume("given"))
     assert REPORT.run(store, names, args) == [b"somebody", None, 0, 0]

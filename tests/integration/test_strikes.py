@@ -232,7 +232,7 @@ class World:
         run = life.run
         resume = Resume(run.chunk.first, run.chunk.start, run.chunk.stop, run.careful, begun, life.token, run.before)
         names = [of(self.chunk.batch) for of in (keys.resume, keys.outcomes, keys.batch, keys.bell)]
-        other: bytes = REPORT.run(self.store, names, [self.chunk.id, life.token, str(resume), TTL, TTL])[0]
+        other: bytes = REPORT.run(self.store, names, [self.chunk.id, life.token, str(resume), TTL, TTL, 1])[0]
         if other:
             run.share_with(other.decode())
         return other.decode()

@@ -12,7 +12,7 @@ from manycore import Cluster
 from manycore.protocol.priority import LATER, LOW, PRIORITY_SUFFIXES
 from tests.functions import busy, fail_first, square
 from tests.integration.conftest import Server
-from tests.queues import waiting
+from tests.queues import lists_of, waiting
 from tests.waiting import wait_until
 
 Connect = Callable[..., Cluster]
@@ -73,6 +73,25 @@ def test_a_batch_goes_before_one_of_low_priority_to_its_very_end(start_worker: S
     seconds, before = urgent.progress.seconds, nightly.progress.done
     assert seconds < 3 / 0.6, "it had most of the slot"
     wait_until(lambda: nightly.progress.done > before, "the other one goes on")
+    nightly.cancel()
+
+
+def test_what_has_a_low_priority_leaves_its_slot_also_to_what_has_had_its_share(
+    start_worker: StartWorker, server: Server, connect: Connect
+) -> None:
+    start_worker()
+    nightly = connect().batch(busy, [0.01] * 20_000, priority="low")
+    wait_until(lambda: nightly.progress.done > 50, "it is under way")
+    client: Any = server.client()
+    urgent = connect().batch(busy, [0.01] * 50, fleet="nobody")
+
+    def is_done() -> bool:  # its chunks are put behind its share, all of them
+        for each in lists_of("nobody"):
+            while (message := client.rpop(each)) is not None:
+                client.lpush("cpu" + LATER, message)
+        return urgent.wait(0)
+
+    wait_until(is_done, "it is done: the chunk that ran before takes half a minute", seconds=10)
     nightly.cancel()
 
 

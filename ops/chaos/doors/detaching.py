@@ -26,7 +26,8 @@ def run(cluster: Cluster, order: Order, book: Book) -> None:
 
 def hand_over(cluster: Cluster, order: Order, name: str) -> None:
     with beginning():
-        cluster.batch(work, range(order.items), id=name, kwargs=place_of(order, name)).detach(SENT_SECONDS)
+        batch = cluster.batch(work, range(order.items), id=name, kwargs=place_of(order, name), priority="low")
+        batch.detach(SENT_SECONDS)
     order.handed_over.touch()
     raise SystemExit(RUN_AGAIN)
 

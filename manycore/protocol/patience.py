@@ -66,7 +66,7 @@ class Patience:
                     raise ServerFull(self._place, reason(exc)) from exc
             except self._trouble.away as exc:
                 if self._wait("away", exc, deadline):
-                    raise ConnectionFailed(self._place, exc) from exc
+                    raise ConnectionFailed(self._place, reason(exc)) from exc
             else:
                 self._note_return()
                 return result

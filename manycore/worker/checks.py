@@ -12,8 +12,8 @@ from typing import Any
 import redis
 
 from manycore import __version__
-from manycore.errors import AuthenticationFailed, SettingsError
-from manycore.protocol.broker import SWEEP_SECONDS, check_server_kind, connect, no_connection
+from manycore.errors import SettingsError
+from manycore.protocol.broker import SWEEP_SECONDS, check_server_kind, connect, no_connection, typed_errors
 from manycore.protocol.keys import HEARTBEAT_SECONDS
 from manycore.protocol.python import here, shown
 from manycore.protocol.roster import live_workers
@@ -49,12 +49,11 @@ def check_server(settings: Settings) -> None:
     address = redacted(settings.url or "")
     client = connect(settings)
     try:
-        client.ping()
-        check_server_kind(client, settings)
-        memory: dict[str, Any] = client.info("memory")
-        persistence: dict[str, Any] = client.info("persistence")
-    except redis.AuthenticationError as exc:
-        raise AuthenticationFailed(address, exc) from exc
+        with typed_errors(settings):
+            client.ping()
+            check_server_kind(client, settings)
+            memory: dict[str, Any] = client.info("memory")
+            persistence: dict[str, Any] = client.info("persistence")
     except redis.exceptions.NoPermissionError:
         logger.warning("This user may not run INFO at %s: its eviction policy could not be checked", address)
         return
@@ -73,10 +72,11 @@ def check_server(settings: Settings) -> None:
 
 
 def check_company(settings: Settings) -> None:
-    """Warn of a Python or a manycore other than that of the workers which are there. Raises redis-py's errors."""
+    """Warn of a Python or a manycore other than that of the workers which are there. Raises as `typed_errors` does."""
     client = connect(settings)
     try:
-        others = live_workers(client)
+        with typed_errors(settings):
+            others = live_workers(client)
     finally:
         client.close()
     pythons = sorted({worker.python for worker in others} - {here()})

@@ -82,7 +82,9 @@ def test_a_wrong_password(server: Server) -> None:
 
 
 def test_a_task_module_that_cannot_be_imported(server: Server) -> None:
-    assert "MANYCORE_TASKS names 'no.such'" in start(url=server.url, key=server.key, tasks="no.such")
+    said = start(url=server.url, key=server.key, tasks="no.such")
+    assert "MANYCORE_TASKS names 'no.such'" in said
+    assert "Is its folder in PYTHONPATH?" in said, "it is not asked for in the working folder"
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])

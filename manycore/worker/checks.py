@@ -7,6 +7,7 @@ the cause is gone.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import redis
@@ -72,7 +73,10 @@ def check_server(settings: Settings) -> None:
 
 
 def check_company(settings: Settings) -> None:
-    """Warn of a Python or a manycore other than that of the workers which are there. Raises as `typed_errors` does."""
+    """Warn of a Python, a manycore or keys other than those of the workers which are there.
+
+    Raises as `typed_errors` does.
+    """
     client = connect(settings)
     try:
         with typed_errors(settings):
@@ -96,6 +100,20 @@ def check_company(settings: Settings) -> None:
             ", ".join(versions),
             versions[-1],
         )
+    ours = settings.keyring().ids
+    strange = {key for worker in others if _apart(ours, worker.keys) for key in worker.keys}
+    if strange:
+        logger.warning(
+            "This worker has the signing key %s, others %s: what one signs, the other refuses, and clients of either "
+            "send nothing while both are there (SigningKeyUnknown). Give all of them the same MANYCORE_KEY_FILE",
+            ", ".join(ours),
+            ", ".join(sorted(strange)),
+        )
+
+
+def _apart(ours: Sequence[str], theirs: Sequence[str]) -> bool:
+    """Whether one of two workers signs, with its first key, what the other does not accept."""
+    return bool(ours and theirs) and (ours[0] not in theirs or theirs[0] not in ours)
 
 
 def is_well_known(secret: str) -> bool:

@@ -49,7 +49,7 @@ class SigningKeyUnknown(SigningKeyMismatch):
     """Workers sign with a key that this client does not have: it could not read a result of theirs."""
 
     summary = (
-        "A worker signs its results with key {0}, this client has {1} and would refuse them. Add that key to "
+        "The worker {2} signs its results with key {0}, this client has {1} and would refuse them. Add that key to "
         "MANYCORE_KEY_FILE (or MANYCORE_KEY) here; when keys are rotated, it is accepted everywhere before it signs."
     )
 

@@ -16,7 +16,8 @@ from manycore.cli.terminal import age, at_url, cut, example, in_words, say_table
 if TYPE_CHECKING:
     from manycore.protocol.account import Account
 
-MAX_NAME = 40
+MAX_ID, MAX_NAME = 120, 40
+"""An id is shown whole, as long as one can be: other commands ask for it."""
 
 
 @click.command(epilog=example("manycore batches --limit 5"), short_help="List batches, the newest first.")
@@ -72,7 +73,7 @@ def _print_table(rows: Sequence[dict[str, Any]], now: float) -> None:
         total = "?" if row["total"] is None else f"{row['total']:,}"
         failed = Text(f"{row['failed']:,}", style="red" if row["failed"] else "")
         texts = (
-            cut(row["id"], MAX_NAME),
+            cut(row["id"], MAX_ID),
             cut(row["task"], MAX_NAME),
             row["state"],
             f"{row['done']:,}/{total}",

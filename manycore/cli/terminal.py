@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 F = TypeVar("F", bound=Callable[..., Any])
+NARROWEST = 80
+"""Columns of a table, where the terminal has fewer."""
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
@@ -61,10 +63,14 @@ def say(line: str) -> None:
 
 
 def say_table(table: Table) -> None:
-    """Print a table as all other text: where the locale is plain ASCII, rich alone would fail."""
+    """Print a table as all other text: where the locale is plain ASCII, rich alone would fail.
+
+    A narrow terminal wraps its rows: rich would fold a name to a letter a line.
+    """
     from rich.console import Console  # here, because only a table needs rich
 
     console = Console(highlight=False)
+    console.width = max(console.width, NARROWEST)
     with console.capture() as shown:
         console.print(table)
     click.echo(shown.get(), nl=False)

@@ -72,24 +72,31 @@ OLDEST_SERVER = (6, 2)
 
 
 def reason(exc: BaseException) -> str:
-    """Why a command failed, for a log: redis-py puts the command before it, with all its bytes."""
-    return str(exc).rpartition("caused error: ")[2]
+    """Why a command failed, in midst of a sentence: redis-py puts the command before it, with all its bytes."""
+    return str(exc).rpartition("caused error: ")[2].rstrip(".")
 
 
 @contextmanager
 def typed_errors(settings: Settings) -> Iterator[None]:
-    """Turn what redis-py raises into `AuthenticationFailed`, `ConnectionFailed` or `ServerFull`."""
+    """Turn what redis-py raises into `AuthenticationFailed`, `ConnectionFailed`, `ServerFull` or `SettingsError`."""
     place = redacted(settings.url or "")
     try:
         yield
     except redis.AuthenticationError as exc:
-        raise AuthenticationFailed(place, exc) from exc
+        raise AuthenticationFailed(place, reason(exc)) from exc
     except FULL as exc:
         raise ServerFull(place, reason(exc)) from exc
-    except (*AWAY, OSError) as exc:
+    except (*AWAY, redis.InvalidResponse, OSError) as exc:
         if "NOAUTH" in str(exc) or "WRONGPASS" in str(exc):
-            raise AuthenticationFailed(place, exc) from exc
+            raise AuthenticationFailed(place, reason(exc)) from exc
         raise no_connection(place, exc) from exc
+    except redis.ResponseError as exc:
+        if "DB index is out of range" not in str(exc):
+            raise
+        raise SettingsError(
+            f"The server at {place} has no database of that number. It has 16, 0 to 15, unless its `databases` says "
+            "otherwise: name one of them at the end of the address, the same for clients and workers."
+        ) from exc
 
 
 def no_connection(place: str, exc: BaseException) -> ConnectionFailed:
@@ -97,8 +104,9 @@ def no_connection(place: str, exc: BaseException) -> ConnectionFailed:
     words = reason_of(exc)
     if words:
         return NotTrusted(place, f"{words} ({exc})")
-    more = hint(place, exc)
-    return ConnectionFailed(place, f"{exc}".rstrip(".") + more if more else exc)
+    if isinstance(exc, redis.InvalidResponse):
+        return ConnectionFailed(place, f"what is there speaks another language ({reason(exc)})")
+    return ConnectionFailed(place, reason(exc) + hint(place, exc))
 
 
 def connect(settings: Settings, seconds: float = SOCKET_SECONDS) -> Store:

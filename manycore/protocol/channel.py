@@ -47,7 +47,7 @@ class Channel(kombu_redis.Channel):
     def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
         """This client, or the channel's own. Its pool is another one after a fork, and after a lost connection."""
         if client is None:
-            if self.connection is None:
+            if self.connection is None or self.connection.client is None:  # closed; with its transport, or by another
                 raise ChannelGone("its connection was closed")
             if self._kept is None or self._kept.connection_pool is not self.pool:
                 self._kept = self.Client(connection_pool=self.pool)

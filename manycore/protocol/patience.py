@@ -61,12 +61,12 @@ class Patience:
                 raise
             except self._trouble.full as exc:
                 # Once it has been waited for in vain, what comes after is refused at once: until there is room.
-                if self._is_full or self._wait("full", exc, deadline):
+                if self._is_full or self._wait(exc, deadline):
                     self._is_full = True
                     raise ServerFull(self._place, reason(exc)) from exc
             except self._trouble.away as exc:
-                if self._wait("away", exc, deadline):
-                    raise ConnectionFailed(self._place, exc) from exc
+                if self._wait(exc, deadline):
+                    raise ConnectionFailed(self._place, reason(exc)) from exc
             else:
                 self._note_return()
                 return result
@@ -76,11 +76,12 @@ class Patience:
         """Whether the last step has not been taken yet."""
         return self._lost_at is not None
 
-    def _wait(self, what: str, exc: Exception, deadline: float) -> bool:
+    def _wait(self, exc: Exception, deadline: float) -> bool:
         """Wait a moment; True if it is time to give up."""
         now = monotonic()
         self._lost_at = self._lost_at or now
         if now > self._next_warning:
+            what = "full" if isinstance(exc, FULL) else "away"  # also to a worker, which waits for both alike
             logger.warning("The server is %s (%s); waiting for it", what, reason(exc))
             self._next_warning = now + WARNING_SECONDS
         return self._pause(min(RECONNECT_SECONDS, max(0.0, deadline - now))) or monotonic() >= deadline

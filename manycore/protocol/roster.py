@@ -88,7 +88,7 @@ class Roster:
             raise SigningKeyMismatch(self._key, ", ".join(sorted({key for worker in found for key in worker.keys})))
         for worker in found:
             if worker.keys[:1] and worker.keys[0] not in self._known:
-                raise SigningKeyUnknown(worker.keys[0], ", ".join(self._known))
+                raise SigningKeyUnknown(worker.keys[0], ", ".join(self._known), worker.name)
         return found
 
     def slots(self, queue: str) -> int:

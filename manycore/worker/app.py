@@ -108,7 +108,9 @@ def _import(name: str) -> ModuleType:
     except KeyboardInterrupt:
         raise  # whoever starts the worker stops it
     except BaseException as exc:  # a user's module may raise anything while it is imported, and leave by sys.exit()
-        raise SettingsError(f"MANYCORE_TASKS names {name!r}, which cannot be imported: {reason_of(exc)}.") from exc
+        hint = " Is its folder in PYTHONPATH?" if isinstance(exc, ModuleNotFoundError) else ""
+        why = f"{reason_of(exc)}.{hint}"
+        raise SettingsError(f"MANYCORE_TASKS names {name!r}, which cannot be imported: {why}") from exc
 
 
 def _connect_signals(app: Celery) -> None:

@@ -7,13 +7,14 @@ the cause is gone.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import redis
 
 from manycore import __version__
-from manycore.errors import AuthenticationFailed, SettingsError
-from manycore.protocol.broker import SWEEP_SECONDS, check_server_kind, connect, no_connection
+from manycore.errors import SettingsError
+from manycore.protocol.broker import SWEEP_SECONDS, check_server_kind, connect, no_connection, typed_errors
 from manycore.protocol.keys import HEARTBEAT_SECONDS
 from manycore.protocol.python import here, shown
 from manycore.protocol.roster import live_workers
@@ -49,12 +50,11 @@ def check_server(settings: Settings) -> None:
     address = redacted(settings.url or "")
     client = connect(settings)
     try:
-        client.ping()
-        check_server_kind(client, settings)
-        memory: dict[str, Any] = client.info("memory")
-        persistence: dict[str, Any] = client.info("persistence")
-    except redis.AuthenticationError as exc:
-        raise AuthenticationFailed(address, exc) from exc
+        with typed_errors(settings):
+            client.ping()
+            check_server_kind(client, settings)
+            memory: dict[str, Any] = client.info("memory")
+            persistence: dict[str, Any] = client.info("persistence")
     except redis.exceptions.NoPermissionError:
         logger.warning("This user may not run INFO at %s: its eviction policy could not be checked", address)
         return
@@ -73,10 +73,14 @@ def check_server(settings: Settings) -> None:
 
 
 def check_company(settings: Settings) -> None:
-    """Warn of a Python or a manycore other than that of the workers which are there. Raises redis-py's errors."""
+    """Warn of a Python, a manycore or keys other than those of the workers which are there.
+
+    Raises as `typed_errors` does.
+    """
     client = connect(settings)
     try:
-        others = live_workers(client)
+        with typed_errors(settings):
+            others = live_workers(client)
     finally:
         client.close()
     pythons = sorted({worker.python for worker in others} - {here()})
@@ -96,6 +100,20 @@ def check_company(settings: Settings) -> None:
             ", ".join(versions),
             versions[-1],
         )
+    ours = settings.keyring().ids
+    strange = {key for worker in others if _apart(ours, worker.keys) for key in worker.keys}
+    if strange:
+        logger.warning(
+            "This worker has the signing key %s, others %s: what one signs, the other refuses, and clients of either "
+            "send nothing while both are there (SigningKeyUnknown). Give all of them the same MANYCORE_KEY_FILE",
+            ", ".join(ours),
+            ", ".join(sorted(strange)),
+        )
+
+
+def _apart(ours: Sequence[str], theirs: Sequence[str]) -> bool:
+    """Whether one of two workers signs, with its first key, what the other does not accept."""
+    return bool(ours and theirs) and (ours[0] not in theirs or theirs[0] not in ours)
 
 
 def is_well_known(secret: str) -> bool:

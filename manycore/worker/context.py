@@ -74,6 +74,10 @@ class WorkerApp(OurCelery):
     amqp_cls = WorkerAMQP
     context: WorkerContext
 
+    @cached_property
+    def Worker(self) -> Any:  # noqa: N802
+        return self.subclass_with_self("manycore.worker.parent.hangup:Worker")
+
 
 def worker_context(app: Any) -> WorkerContext:
     """The context of a worker's application, which Celery hands on without its type."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import click
+from redis import RedisError
 
 from manycore.errors import ManycoreError
 from manycore.protocol import inside
@@ -56,7 +57,7 @@ def launch(
     items_begin.connect(foreign.give_back, weak=False)
     try:
         app = make_app()  # after the variables: tasks may import NumPy
-    except ManycoreError as exc:
+    except (ManycoreError, RedisError) as exc:
         raise click.ClickException(str(exc)) from exc
     context = worker_context(app)
     context.slots = slots

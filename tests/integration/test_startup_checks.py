@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,8 +13,13 @@ from typing import Any
 
 import pytest
 
-from manycore import Cluster
+from manycore import Cluster, __version__
+from manycore.errors import SigningKeyMismatch
+from manycore.protocol.python import here, written
+from manycore.protocol.roster import Roster
+from manycore.protocol.settings import load_settings
 from manycore.protocol.signing import generate_key
+from manycore.worker.checks import check_company
 from tests.integration.conftest import ROOT, Server
 from tests.waiting import wait_until
 
@@ -76,13 +82,38 @@ def test_one_that_joins_others_of_another_version_says_so(server: Server) -> Non
     assert "others 0.0.7: what one of them sends, the other may refuse. Install the same" in said
 
 
+@pytest.mark.parametrize(
+    ("theirs", "apart"), [(["ours"], False), (["new", "ours"], True), (["ours", "new"], False), (["new"], True)]
+)
+def test_one_that_joins_others_with_another_key_says_so(
+    theirs: list[str], apart: bool, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It keeps every client out, and nobody would know which it is. When keys are rotated, both accept both."""
+    ours = load_settings(url=server.url, key=server.key)
+    accepted = [ours.keyring().ids[0] if key == "ours" else key for key in theirs]
+    there: dict[Any, Any] = {"slots": 1, "queues": "[]", "tasks": "{}", "functions": 1, "editions": "{}"}
+    told = there | {"python": written(here()), "version": __version__, "keys": json.dumps(accepted)}
+    client = server.client()
+    client.hset("mc:worker:other", mapping=told)
+    client.expire("mc:worker:other", 60)
+    client.zadd("mc:workers", {"other": time.time()})
+    client.expire("mc:workers", 60)
+    check_company(ours)
+    assert ("Give all of them the same MANYCORE_KEY_FILE" in caplog.text) is apart
+    if apart:
+        with pytest.raises(SigningKeyMismatch, match=r"worker other signs its results with key new|they accept new"):
+            Roster(client, ours.keyring()).workers()
+
+
 def test_a_wrong_password(server: Server) -> None:
     said = start(url=server.url.replace(server.password, "wrong"), key=server.key)
     assert "refuses the credentials" in said
 
 
 def test_a_task_module_that_cannot_be_imported(server: Server) -> None:
-    assert "MANYCORE_TASKS names 'no.such'" in start(url=server.url, key=server.key, tasks="no.such")
+    said = start(url=server.url, key=server.key, tasks="no.such")
+    assert "MANYCORE_TASKS names 'no.such'" in said
+    assert "Is its folder in PYTHONPATH?" in said, "it is not asked for in the working folder"
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])

@@ -74,6 +74,38 @@ def test_what_a_worker_ran_as_it_was_stopped_is_run_again_and_not_blamed(
     assert (item.result(timeout=30), call.get(timeout=30)) == (1, 2)
 
 
+def test_a_hangup_is_told_to_stop(
+    server: Server, start_worker: Callable[..., Any], connect: Callable[..., Cluster], tmp_path: Path
+) -> None:
+    """What runs ends, and the worker then, by itself: it has no token any more to start again with."""
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    worker = start_worker(tasks="tests.integration.test_stopped_workers")
+    item = connect(url=server.url).submit(hold, 1, folder=str(folder))
+    wait_until(lambda: runs(folder, 1) == 1, "it runs")
+    worker.send_signal(signal.SIGHUP)
+    (folder / "go").touch()
+    assert item.result(timeout=30) == 1
+    assert worker.wait(timeout=30) == 0
+    assert runs(folder, 1) == 1
+
+
+def test_a_worker_whose_starter_ignores_hangups_does(
+    server: Server, start_worker: Callable[..., Any], connect: Callable[..., Cluster]
+) -> None:
+    """By nohup, or a shell's disown: all of its session is told."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        worker = start_worker()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    cluster = connect(url=server.url)
+    child = cluster.submit(os.getpid).result(timeout=30)
+    os.killpg(worker.pid, signal.SIGHUP)
+    assert cluster.submit(os.getpid).result(timeout=30) == child
+    assert cluster.submit(signal.getsignal, signal.SIGHUP).result(timeout=30) is signal.SIG_IGN
+
+
 def end(number: int, *, at: int, by: signal.Signals) -> int:
     """End the process by a signal with the item `at`, and catch what can be caught of that."""
     if number == at:

@@ -115,6 +115,18 @@ os.write(out, b"after")
 """
 
 
+@pytest.mark.parametrize("unbuffered", [True, False])
+def test_a_log_that_takes_nothing_any_more_is_no_error_of_who_prints(
+    unbuffered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is printed is still heard. It was each item's BrokenPipeError once a worker's `| tee log` had ended."""
+    redirected = Redirected(Path("/dev/full"), unbuffered=unbuffered)
+    redirected.install(monkeypatch)
+    print("to nobody", flush=True)
+    sys.stdout.flush()
+    assert redirected.text == "to nobody\n"
+
+
 def test_put_aside_by_an_item_it_stays_open() -> None:
     """In a process where nothing else holds it."""
     done = subprocess.run([sys.executable, "-c", PUT_ASIDE], capture_output=True, text=True, timeout=50)

@@ -2,11 +2,12 @@
 
 They stay ordinary text files over the same descriptors, with `buffer`, `fileno` and encoding; what is written goes
 where it went. Text and bytes meet in the buffer, so both are heard. What goes to the descriptor itself, a subprocess's
-output too, is not.
+output too, is not. Where the worker's own log goes to nobody any more, the listener alone is told.
 """
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import sys
@@ -29,6 +30,20 @@ class Listeners(Protocol):
 _kept: list[object] = []
 """What was there, and what is: dropped, as by an item that puts something else in their place, they would close."""
 _LOGS = logging.StreamHandler.emit.__code__
+_GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.EIO, errno.ENOSPC, errno.EDQUOT})
+"""Its reader has ended, its terminal is closed, its disk is full."""
+
+
+class WorkersLog(io.FileIO):
+    """What a worker was given to write to. That it takes nothing any more is no error of whoever prints."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as exc:
+            if exc.errno not in _GONE:
+                raise
+            return memoryview(data).nbytes
 
 
 class Tee(io.BufferedWriter):
@@ -67,7 +82,7 @@ def _teed(text: Any, name: str, listeners: Listeners) -> io.TextIOWrapper | None
     if type(text) is not io.TextIOWrapper or text.closed:
         return None
     unbuffered = not isinstance(text.buffer, io.BufferedWriter)  # `python -u`
-    raw = io.FileIO(text.fileno(), "w", closefd=False)
+    raw = WorkersLog(text.fileno(), "w", closefd=False)
     raw.name = text.name
     buffer = Tee(raw, name, listeners, unbuffered=unbuffered)
     teed = io.TextIOWrapper(

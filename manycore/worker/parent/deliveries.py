@@ -98,8 +98,9 @@ class QoS(kombu_redis.QoS):
         """On a connection that is gone there is nothing to restore with, and kombu's error would end the worker."""
         try:
             super().restore_unacked(client)  # type: ignore[no-untyped-call]
-        except (AttributeError, channel.ChannelGone):
-            logger.warning("%d deliveries are restored when their leases end", len(self._delivered), exc_info=True)
+        except (AttributeError, channel.ChannelGone):  # no traceback: how kombu fails says nothing of why
+            text = "The connection is gone. Deliveries that are restored when their leases end: %d"
+            logger.warning(text, len(self._delivered))
 
     def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
         try:

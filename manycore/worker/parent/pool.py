@@ -29,11 +29,12 @@ class ChildMain(Main):
     def after_fork(self) -> None:
         """billiard's handler raises `SystemExit` wherever the process is: in an item it would be what that item raised,
         and whatever catches all would swallow it. So there is none: the kernel ends the process."""
+        found = {number: signal.getsignal(number) for number in ENDING}  # before Celery resets them
         super().after_fork()
         signal.signal(signal.SIGUSR1, softlimit.on_signal)
-        for number in ENDING:
-            if signal.getsignal(number) is not signal.SIG_IGN:  # the worker's own starter wants it so: nohup
-                signal.signal(number, signal.SIG_DFL)
+        for number, handler in found.items():
+            # What is ignored, the worker's own starter wants so: nohup.
+            signal.signal(number, signal.SIG_IGN if handler is signal.SIG_IGN else signal.SIG_DFL)
 
 
 class Children(AsynPool):

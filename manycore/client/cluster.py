@@ -173,7 +173,7 @@ class Cluster(Executor):
         from manycore.protocol.record import Identity
         from manycore.protocol.requirements import requirements_of
 
-        id, retries, timeout = check_options(id, retries, timeout, kwargs)
+        id, retries, timeout = check_options(id, retries, timeout, kwargs, on_change)
         fleet = None if fleet is None else check_fleet(fleet)
         inbox, feed, policy, pauses = Inbox(), Input.of(items), Halt.parse(halt), backoff_of(backoff)
         session = self._session

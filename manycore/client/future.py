@@ -98,7 +98,10 @@ class Future(ThreadFuture[T]):
     def result(self, timeout: float | None = None) -> T:
         if self._state == FINISHED and self._exception is None:
             return self._result  # type: ignore[return-value]
-        return super().result(timeout)
+        try:
+            return super().result(timeout)
+        finally:
+            del self  # as there: the traceback of the error has this frame, which would hold who holds the error
 
     def set_running_or_notify_cancel(self) -> bool:
         return self._changed(PENDING, RUNNING) or super().set_running_or_notify_cancel()

@@ -167,6 +167,15 @@ def raisable(error: BaseException) -> BaseException:
     return told
 
 
+def begin(future: ThreadFuture[Any]) -> bool:
+    """Whether its call is to be made: nobody has cancelled it, nor answered it in our place, as `set_result` lets
+    anybody. That is said in the log; raised, it would end all other calls."""
+    try:
+        return future.set_running_or_notify_cancel()
+    except RuntimeError:
+        return False
+
+
 def settle(future: ThreadFuture[Any], error: BaseException | None, value: Any = None) -> None:
     """End a future, with an error or a value. Whatever its waiters make of that, the next future gets its turn too."""
     try:

@@ -77,15 +77,13 @@ class Batch:
         `return_exceptions`, errors stand in the list instead. Raises what ended the batch if it could not go on.
         """
         self._await_end(None)
-        results: list[Any] = [None] * len(self._lane.ledger.answered)
-        errors: dict[int, BaseException] = {}
-        for arrival in self._inbox.arrivals:
-            results[arrival.start : arrival.stop] = arrival.values
-            errors |= {arrival.start + offset: error for offset, error in arrival.errors.items()}
-        if errors and not return_exceptions:
-            raise errors[min(errors)]
-        if self._lane.source.error is not None:
-            raise self._lane.source.error
+        results, errors = self._gathered()
+        raised = errors[min(errors)] if errors and not return_exceptions else self._lane.source.error
+        if raised is not None:
+            try:
+                raise raised
+            finally:  # its traceback has this frame, which would hold it, and with it all that its callers have
+                del self, errors, raised
         for index, error in errors.items():
             results[index] = error
         return results
@@ -160,6 +158,15 @@ class Batch:
 
     def _bar(self) -> ProgressBar:
         return ProgressBar(self._name, lambda: self.progress, enabled=self._show_progress)
+
+    def _gathered(self) -> tuple[list[Any], dict[int, BaseException]]:
+        """What came of all items: values by index, and errors where there is none."""
+        results: list[Any] = [None] * len(self._lane.ledger.answered)
+        errors: dict[int, BaseException] = {}
+        for arrival in self._inbox.arrivals:
+            results[arrival.start : arrival.stop] = arrival.values
+            errors |= {arrival.start + offset: error for offset, error in arrival.errors.items()}
+        return results, errors
 
     def _await_end(self, timeout: float | None) -> bool:
         """Wait for the end, `timeout` seconds at most; says whether it came. Raises what ended the batch otherwise."""

@@ -51,6 +51,11 @@ class CallbackThread:
             self.hand(lambda _: passed.set(), None)
             return passed.wait(timeout)
 
+    def drain_at_exit(self) -> None:
+        """Wait for what is to be called as this process ends, but after Ctrl-C."""
+        if not (self.given_up or getattr(sys, "last_type", None) is KeyboardInterrupt):
+            self.drained()
+
     @contextmanager
     def until_interrupted(self) -> Iterator[None]:
         """Around each wait for the end of a cluster: Ctrl-C ends it, and the waits for callbacks that would follow."""
@@ -94,10 +99,8 @@ CALLBACKS = CallbackThread()
 
 @atexit.register  # before any session does: so this waits after they have finished what is out
 def _drain_at_exit() -> None:
-    interrupted = CALLBACKS.given_up or getattr(sys, "last_type", None) is KeyboardInterrupt
     with suppress(KeyboardInterrupt):
-        if not interrupted:
-            CALLBACKS.drained()
+        CALLBACKS.drain_at_exit()
 
 
 os.register_at_fork(after_in_child=lambda: CallbackThread.__init__(CALLBACKS))

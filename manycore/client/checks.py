@@ -50,7 +50,11 @@ def check_priority(priority: object) -> Priority:
 
 
 def check_options(
-    batch_id: str | None, retries: int, timeout: float | None, kwargs: Mapping[str, object] | None = None
+    batch_id: str | None,
+    retries: int,
+    timeout: float | None,
+    kwargs: Mapping[str, object] | None = None,
+    on_change: str = "refuse",
 ) -> tuple[str | None, int, float | None]:
     """Of `batch`. Gives the first three as Python's own: NumPy's numbers are read only where there is NumPy."""
     if batch_id is not None:
@@ -65,6 +69,8 @@ def check_options(
         )
     if kwargs is not None and not (isinstance(kwargs, Mapping) and all(isinstance(name, str) for name in kwargs)):
         raise SettingsError(f"kwargs={kwargs!r:.200}: give a dict of keyword arguments by name, or None for none.")
+    if on_change not in ("refuse", "accept"):
+        raise SettingsError(f"on_change={on_change!r:.200}: give 'refuse' or 'accept'.")
     return (
         None if batch_id is None else str.__str__(batch_id),
         int(retries),

@@ -174,7 +174,7 @@ class Cluster(Executor):
         from manycore.protocol.record import Identity
         from manycore.protocol.requirements import requirements_of
 
-        id, retries, timeout = check_options(id, retries, timeout, kwargs)
+        id, retries, timeout = check_options(id, retries, timeout, kwargs, on_change)
         fleet, priority = None if fleet is None else check_fleet(fleet), check_priority(priority)
         inbox, feed, limit, pauses = Inbox(), Input.of(items), Halt.parse(halt), backoff_of(backoff)
         session = self._session

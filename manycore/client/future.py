@@ -98,7 +98,10 @@ class Future(ThreadFuture[T]):
     def result(self, timeout: float | None = None) -> T:
         if self._state == FINISHED and self._exception is None:
             return self._result  # type: ignore[return-value]
-        return super().result(timeout)
+        try:
+            return super().result(timeout)
+        finally:
+            del self  # as there: the traceback of the error has this frame, which would hold who holds the error
 
     def set_running_or_notify_cancel(self) -> bool:
         return self._changed(PENDING, RUNNING) or super().set_running_or_notify_cancel()
@@ -162,6 +165,15 @@ def raisable(error: BaseException) -> BaseException:
     told = RuntimeError("an item raised StopIteration")
     told.__cause__ = error
     return told
+
+
+def begin(future: ThreadFuture[Any]) -> bool:
+    """Whether its call is to be made: nobody has cancelled it, nor answered it in our place, as `set_result` lets
+    anybody. That is said in the log; raised, it would end all other calls."""
+    try:
+        return future.set_running_or_notify_cancel()
+    except RuntimeError:
+        return False
 
 
 def settle(future: ThreadFuture[Any], error: BaseException | None, value: Any = None) -> None:

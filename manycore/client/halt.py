@@ -30,7 +30,7 @@ class Halt:
         """Read a policy. Raises `SettingsError` for anything but the three forms."""
         if text == "never":
             return cls()
-        match = _PATTERN.fullmatch(text)
+        match = _PATTERN.fullmatch(text) if isinstance(text, str) else None
         if not match or not 1 <= int(match[2]) <= (100 if match[3] else int(match[2])):
             raise SettingsError(
                 f"halt={text!r} is no policy. Use 'never', 'now,fail=N' or 'soon,fail=N' (N failed items), "

@@ -160,7 +160,7 @@ class OneByOne(Iterator[Any]):
         offset = next(self._offsets)
         if offset in self._errors:
             self._reading.end()
-            raise raisable(self._errors[offset])
+            raise raisable(self._errors.pop(offset))  # not held here, by a frame that its traceback has
         value, self._values[offset] = self._values[offset], None  # not held here: it may be large
         self._reading.advance(self._start + offset + 1)
         return value

@@ -7,7 +7,6 @@ any more does not lose work that is out.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import logging
 import os
@@ -24,6 +23,7 @@ from manycore.client.callbacks import CALLBACKS
 from manycore.client.change import Change
 from manycore.client.code import Code, CodeShipper
 from manycore.client.dispatcher import Dispatcher
+from manycore.client.ending import at_end
 from manycore.client.functions import FunctionShipper
 from manycore.client.housekeeper import Housekeeper
 from manycore.client.initializer import Initializer
@@ -82,7 +82,7 @@ class Session:
         self._connect(local)
         self._compose(code)
         # As the standard library's executors do: a program that ends finishes what it has submitted.
-        atexit.register(self._finish_at_exit)
+        self._ended_already = at_end(self._finish_at_exit)
         self.dispatcher.start()
         self.reader.start(self.dispatcher.wake)
         self.housekeeper.start()  # last: it looks whether the others live
@@ -267,7 +267,7 @@ class Session:
                 self._close_all()
 
     def _close_all(self) -> None:
-        atexit.unregister(self._finish_at_exit)
+        self._ended_already()
         self._closing = True
         for lane in self.lanes():
             lane.fail(BatchCancelled(lane.id))
@@ -293,3 +293,4 @@ class Session:
         with contextlib.suppress(KeyboardInterrupt), CALLBACKS.until_interrupted():
             self.begin_close(cancel=False)
             self.drain()
+            CALLBACKS.drain_at_exit()

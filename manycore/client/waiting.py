@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeAlias
 
 from manycore.client import chunking
 from manycore.client.callables import key_of
-from manycore.client.future import Future, settle
+from manycore.client.future import Future, begin, settle
 from manycore.client.locks import Rank, RankedLock
 from manycore.client.sources import Taken
 from manycore.protocol.message import ItemOptions
@@ -91,7 +91,7 @@ class SubmitSource:
 
     def take(self, most: int) -> Taken | None:
         found, are_mixed = self._next(most)
-        calls = [call for call in found if call[3].set_running_or_notify_cancel()]
+        calls = [call for call in found if begin(call[3])]
         if not calls:
             return None
         try:
@@ -174,7 +174,7 @@ class SubmitSource:
         for call in waiting:
             if isinstance(error, CancelledError):
                 call[3].cancel()
-            if call[3].set_running_or_notify_cancel():
+            if begin(call[3]):
                 settle(call[3], error)
 
     def cut_off(self, error: BaseException) -> None:

@@ -152,7 +152,7 @@ ENDS = {
 
 def _make_folder() -> Path:
     try:
-        return Path(tempfile.mkdtemp(prefix="manycore-"))
+        return Path(tempfile.mkdtemp(prefix="manycore-")).absolute()  # TMPDIR may be "."
     except OSError as exc:
         raise LocalClusterFailed(
             f"there is no folder for its files: {_reason(exc)}. Next: make room there, or set TMPDIR to a folder that "

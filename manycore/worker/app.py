@@ -124,6 +124,8 @@ def _connect_signals(app: Celery) -> None:
 
     def child_started(**_: Any) -> None:
         die_with_parent(parent)
+        if context.is_private:  # there is no terminal, whose Ctrl-C or Ctrl-Z would no longer reach it
+            os.setpgid(0, 0)  # an item that ends its group (`os.killpg`) would end the worker, and the server with it
         context.run_folder.let_go()
         _be_killed_first()
         sys.setswitchinterval(SWITCH_SECONDS)

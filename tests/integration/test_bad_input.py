@@ -171,6 +171,11 @@ def test_a_number_of_workers_that_cannot_work(workers: Any) -> None:
         Cluster(workers=workers)
 
 
+def test_a_misspelt_on_change_is_refused(cluster: Cluster) -> None:
+    with pytest.raises(SettingsError, match="'refuse' or 'accept'"):
+        cluster.batch(square, [1], id="misspelt", on_change="accepted")  # type: ignore[arg-type]
+
+
 def test_a_task_module_that_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MANYCORE_TASKS", "no_such_module")
     with Cluster(workers=1) as cluster, pytest.raises(Exception, match="no_such_module"):

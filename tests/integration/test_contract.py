@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
 from functools import partial
@@ -12,6 +14,7 @@ import pytest
 
 from manycore import Cluster
 from tests.functions import busy, fail_on_seven, note_run, square
+from tests.waiting import wait_until
 
 
 def _pool(workers: int) -> Executor:
@@ -55,6 +58,35 @@ def test_a_map_whose_results_nobody_reads_runs_all_the_same(
     with make() as executor:
         executor.map(partial(note_run, folder=str(tmp_path)), kind(range(100)))
     assert len(list(tmp_path.iterdir())) == 100
+
+
+class Large:
+    """Stands for what a caller has in a variable."""
+
+
+def caught(ask: Callable[[], object]) -> Callable[[], object]:
+    """What tells whether that of the caller who was told an error is still there."""
+    large = Large()
+    with pytest.raises(KeyError):
+        ask()
+    return weakref.ref(large)
+
+
+def test_an_error_that_was_raised_keeps_nothing_of_its_callers(make: Callable[[], Executor]) -> None:
+    """Its traceback has their frames: in a circle, those would live, with what is in them, until it is collected."""
+    with make() as executor:
+        gc.disable()
+        try:
+            errors = {
+                "result": caught(lambda: executor.submit(fail_on_seven, 7).result()),
+                "map": caught(lambda: list(executor.map(fail_on_seven, [7]))),
+                "next of map": caught(lambda: next(iter(executor.map(fail_on_seven, [7])))),
+            }
+            if isinstance(executor, Cluster):
+                errors["gather"] = caught(lambda: executor.batch(fail_on_seven, [7]).gather())
+            wait_until(lambda: not any(error() for error in errors.values()), f"what {errors} had is gone")
+        finally:
+            gc.enable()
 
 
 def test_results_of_a_lazy_input_can_be_read_after_the_block(make: Callable[[], Executor]) -> None:

@@ -29,6 +29,14 @@ def test_an_item_that_kills_its_worker_takes_nobody_along(cluster: Cluster, how:
     assert cause in str(results[40])
 
 
+def test_an_item_that_ends_its_process_group_takes_nobody_along(cluster: Cluster) -> None:
+    """As who ends a program it has started does: by `os.killpg(os.getpgid(started.pid), ...)`."""
+    results = cluster.batch(lambda n: os.killpg(0, signal.SIGTERM) if n == 4 else n, range(10)).gather(True)
+    assert [n for n, result in enumerate(results) if result != n] == [4]
+    assert isinstance(results[4], WorkerCrashed)
+    assert "SIGTERM" in str(results[4])
+
+
 def test_a_deadly_item_runs_three_times_and_no_neighbour_more_often(cluster: Cluster, tmp_path: Path) -> None:
     batch = cluster.batch(note_run, range(60), kwargs={"folder": str(tmp_path), "at": 20})
     batch.gather(return_exceptions=True)

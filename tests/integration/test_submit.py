@@ -157,3 +157,27 @@ def test_ctrl_c_ends_whatever_its_end_waits_for(where: str, program: str, tmp_pa
     done = subprocess.run(command, capture_output=True, text=True, timeout=50, cwd=tmp_path)
     assert ("KeyboardInterrupt" in done.stderr) == (program == IN_A_BLOCK)
     assert done.returncode == (-signal.SIGINT if program == IN_A_BLOCK else 0)
+
+
+OF_MULTIPROCESSING = """
+import multiprocessing, sys, time
+from manycore import Cluster
+
+def work():
+    cluster = Cluster(workers=1)
+    cluster.submit(time.sleep, 0.1).add_done_callback(lambda future: print("done", future.result(), flush=True))
+
+if __name__ == "__main__":
+    child = multiprocessing.get_context(sys.argv[1]).Process(target=work)
+    child.start()
+    child.join()
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_child_of_multiprocessing_finishes_what_it_has_submitted(method: str, tmp_path: Path) -> None:
+    """One that was forked leaves by `os._exit`."""
+    program = tmp_path / "program.py"
+    program.write_text(OF_MULTIPROCESSING)
+    done = subprocess.run([sys.executable, program, method], capture_output=True, text=True, timeout=50, cwd=tmp_path)
+    assert (done.stdout, done.stderr) == ("done None\n", "")

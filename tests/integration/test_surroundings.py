@@ -119,6 +119,7 @@ CELLS = [
     Cell("a line break in TMPDIR", tmp="a\nb"),
     Cell("no ASCII in TMPDIR", tmp="ä€"),
     Cell("a long TMPDIR", tmp="d" * 120),
+    Cell("TMPDIR that is the working folder", env={"TMPDIR": "."}),
     Cell("TMPDIR that is not there", env={"TMPDIR": "/nowhere/at/all"}),
     Cell("modules of the working folder", shadows=SHADOWS),
     Cell("modules beside the program, for the worker", "import sys\nsys.path.append('.')\n" + BATCH, shadows=SHADOWS),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -26,9 +26,21 @@ def test_spaces_after_the_comma_are_fine() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "always", "now", "now,fail=", "now,fail=0", "soon,fail=0%", "soon,fail=101%", "soon,fail=-1", "now,done=3"],
+    [
+        "",
+        "always",
+        "now",
+        "now,fail=",
+        "now,fail=0",
+        "soon,fail=0%",
+        "soon,fail=101%",
+        "soon,fail=-1",
+        "now,done=3",
+        None,
+        3,
+    ],
 )
-def test_anything_else_is_refused_with_the_forms(text: str) -> None:
+def test_anything_else_is_refused_with_the_forms(text: Any) -> None:
     with pytest.raises(SettingsError, match=r"is no policy\. Use 'never', 'now,fail=N'"):
         Halt.parse(text)
 

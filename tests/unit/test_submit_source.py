@@ -269,3 +269,19 @@ def test_a_shutdown_finds_the_lane_that_is_just_being_opened() -> None:
     with pytest.raises(RuntimeError):
         submits.add(first, (), {})
     assert over == [True]
+
+
+def test_a_future_that_its_caller_has_answered_holds_up_no_other() -> None:
+    source = SubmitSource(Shipping(named))
+    answered, other = (source.add(first, (value,), {}) for value in (1, 2))
+    answered.set_result("mine")
+    assert cuts_of(source) == [[(2,)]]
+    assert (answered.result(0), other.running()) == ("mine", True)
+
+
+def test_a_future_that_its_caller_has_answered_is_no_reason_to_let_others_wait() -> None:
+    source = SubmitSource(Shipping(named))
+    answered, other = (source.add(first, (value,), {}) for value in (1, 2))
+    answered.set_result("mine")
+    source.give_back(BatchCancelled("b"))
+    assert (answered.result(0), other.cancelled()) == ("mine", True)

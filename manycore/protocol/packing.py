@@ -22,6 +22,7 @@ from manycore.errors import (
     NotPicklable,
     NotUnpicklable,
     ObjectGone,
+    ObjectStoreFull,
     PayloadTooLarge,
     VersionMismatch,
 )
@@ -98,7 +99,7 @@ def pack_runs(
 
     Gives the runs, and the errors of the positions that cannot travel, as of `dumps`. With `rows`, the values are
     tuples; those of plain values keep the fast form. `beside` has the bytes that travel with some of them. `pickled`
-    takes the place of `dumps`.
+    takes the place of `dumps`; a value for which it finds no room is the last one that is looked at.
     """
     pickled = pickled or (lambda value: Pickled(dumps(value, what, max_item_bytes)))
     try:
@@ -114,8 +115,11 @@ def pack_runs(
     for position, value in enumerate(values):
         try:
             held = value if type(value) is Pickled else pickled(value)
-        except (NotPicklable, PayloadTooLarge, VersionMismatch) as exc:
-            errors[position] = exc
+        except (NotPicklable, PayloadTooLarge, VersionMismatch, ObjectStoreFull) as exc:
+            errors[position] = exc.with_traceback(None)  # it would hold our frame, and so the objects of the others
+            if isinstance(exc, ObjectStoreFull):
+                values = values[:position]
+                break
         weight = 0 if position in errors else held.weight + beside.get(position, 0)
         if group and (position in errors or size + weight > max_bytes):
             runs.append(_separate(group, position))

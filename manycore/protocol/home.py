@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import mmap
 import os
 import re
 import secrets
@@ -25,6 +24,7 @@ from time import time
 from typing import NamedTuple, Protocol
 
 from manycore.errors import MessageRefused, ObjectGone, ObjectStoreFull, SettingsError
+from manycore.protocol.mapping import bytes_of
 from manycore.protocol.room import default_bytes
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -32,10 +32,6 @@ LOCK = ".alive"
 DRAFT = ".draft-"
 SPARED_SECONDS = 60.0
 """How old a folder, or a draft, without an owner must be: its owner may be just about to take the lock."""
-MADV_POPULATE_READ = 22
-"""Of Linux 5.14 and later, madvise(2): it maps all pages at once, at a third of what a fault for each of them costs."""
-MAPPED_AT_ONCE_BYTES = 16 * 1024 * 1024
-"""Of a private mapping, which is one item's alone, and of which the item may want little."""
 SMALL_BYTES = 64 * 1024
 UNCOUNTED = 256
 """So many small files are written at most before all are counted anew: to count takes as long as there are many."""
@@ -116,17 +112,10 @@ class Home:
     def mapped(self, name: str, size: int, *, private: bool) -> memoryview:
         """The bytes of a file, mapped; with `private` they can be written to, and nobody else sees it.
 
-        Raises `ObjectGone`, or `MessageRefused` for what is not such a file.
+        Raises `ObjectGone`, `MemoryError`, or `MessageRefused` for what is not such a file.
         """
         with self._opened(name, size) as descriptor:
-            try:
-                held = mmap.mmap(descriptor, size, access=mmap.ACCESS_COPY if private else mmap.ACCESS_READ)
-            except OSError as exc:  # beyond a limit of the process's memory
-                raise MemoryError(f"{size:,} bytes cannot be mapped: {exc.strerror}") from exc
-        if not private or size <= MAPPED_AT_ONCE_BYTES:
-            with suppress(OSError):
-                held.madvise(MADV_POPULATE_READ)
-        return memoryview(held)
+            return bytes_of(descriptor, size, private=private)
 
     def has(self, name: str) -> bool:
         """Whether there is a file of this name; it counts as used now."""

@@ -20,7 +20,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from time import time
+from time import monotonic, time
 from typing import NamedTuple, Protocol
 
 from manycore.errors import MessageRefused, ObjectGone, ObjectStoreFull, SettingsError
@@ -32,11 +32,10 @@ LOCK = ".alive"
 DRAFT = ".draft-"
 SPARED_SECONDS = 60.0
 """How old a folder, or a draft, without an owner must be: its owner may be just about to take the lock."""
-SMALL_BYTES = 64 * 1024
-UNCOUNTED = 256
-"""So many small files are written at most before all are counted anew: to count takes as long as there are many."""
+COUNT_HOLDS = 20
+"""A count of the room holds so many times as long as it took. That grows with the files; work must not wait for it."""
 SPARED_SHARE = 16
-"""Of the room that is left, the part that uncounted ones may take."""
+"""Of the room that is left, the part that one process may take meanwhile."""
 _NAME = re.compile(r"[A-Za-z0-9_:-][A-Za-z0-9_:.-]{0,199}")
 
 
@@ -63,7 +62,7 @@ class Home:
         self.path = path
         self._folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         self.max_bytes = max_bytes or default_bytes(path)
-        self._uncounted = 0
+        self._spare_bytes, self._counted_until = 0, 0.0
         found = os.fstat(self._folder)
         if found.st_uid != os.geteuid() or found.st_mode & 0o077:
             os.close(self._folder)
@@ -202,13 +201,15 @@ class Home:
             os.close(descriptor)
 
     def _check_room(self, size: int) -> None:
-        if size <= SMALL_BYTES and self._uncounted > 0:
-            self._uncounted -= 1
+        if size <= self._spare_bytes and monotonic() < self._counted_until:
+            self._spare_bytes -= size
             return
+        began = monotonic()
         used = self.used_bytes()
         if used + size > self.max_bytes:
             raise ObjectStoreFull(str(self.path), size, used, self.max_bytes)
-        self._uncounted = min(UNCOUNTED, (self.max_bytes - used - size) // (SPARED_SHARE * SMALL_BYTES))
+        self._spare_bytes = (self.max_bytes - used - size) // SPARED_SHARE
+        self._counted_until = monotonic() + COUNT_HOLDS * (monotonic() - began)
 
     def _files(self) -> list[_Entry]:
         return [entry for entry in self._entries() if not entry.name.startswith(".")]

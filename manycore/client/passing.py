@@ -33,11 +33,8 @@ class Passing:
         return not taken or taken + size <= self._home.max_bytes // SHARE
 
     def has_room(self, size: int) -> bool:
-        """Whether another one of this size finds room now."""
-        try:
-            return self.may_grow(size) and self._home.used_bytes() + size <= self._home.max_bytes
-        except OSError:  # the home was taken away: who writes there says so
-            return True
+        """Whether another one of this size finds room now. Raises `OSError` if the home was taken away."""
+        return self.may_grow(size) and self._home.used_bytes() + size <= self._home.max_bytes
 
     def check(self, size: int) -> None:
         """Raise `ObjectStoreFull` if another one takes more than the part, `OSError` if the home was taken away."""

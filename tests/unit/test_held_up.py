@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -79,3 +80,10 @@ def test_it_waits_as_long_as_something_of_its_lane_is_out(objects: Objects, monk
     assert not held.may_go(lane)
     held.forget(lane)
     assert lane not in held
+
+
+def test_where_the_place_was_taken_away_who_writes_says_so(home: Home, objects: Objects) -> None:
+    shutil.rmtree(home.path)
+    assert objects.has_room(1)
+    home.close()
+    assert objects.has_room(1)

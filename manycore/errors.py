@@ -140,8 +140,8 @@ class PayloadTooLarge(ManycoreError, ValueError):
     """An item, a function or a result above the size limit."""
 
     summary = (
-        "{0} has {1:,} bytes, the limit is {2:,}. Use cluster.put(), or raise MANYCORE_MAX_ITEM_BYTES on both ends. "
-        "For a plain Celery call use Cluster.submit, or raise MANYCORE_MAX_MESSAGE_BYTES."
+        "{0} has {1:,} bytes, the limit is {2:,}. cluster.put() an argument, or raise MANYCORE_MAX_ITEM_BYTES on both "
+        "ends. For a plain Celery call use Cluster.submit, or raise MANYCORE_MAX_MESSAGE_BYTES."
     )
 
 
@@ -152,9 +152,9 @@ class ObjectStoreFull(ManycoreError, MemoryError):
 
 
 class ObjectGone(ManycoreError, LookupError):
-    """An object that was put is no longer there."""
+    """An object that was put is no longer there, or another cluster's."""
 
-    summary = "The object {0} is gone: it lives as long as its Ref, the batches that it was passed to, and its cluster."
+    summary = "No object {0} here: it lives as long as its Ref, the batches it went to, and its cluster, only there."
 
 
 class CodeTooLarge(ManycoreError, ValueError):

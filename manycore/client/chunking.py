@@ -17,7 +17,7 @@ MAX_CHUNK_ITEMS = 65_536
 MAX_CHUNK_BYTES = 512 * 1024
 """A chunk of several items stays below; a single larger item travels alone."""
 WINDOW_BYTES = 64 * 1024 * 1024
-"""Bounds what the unfinished chunks of one batch hold in Redis; one chunk is always let through."""
+"""Bounds what the unfinished chunks of one batch hold; one for each slot, and one more, is always let through."""
 PULLED_CHUNK_SECONDS = 0.25
 """A lazy input's chunks hold about this much work: it bounds how far ahead of its consumer it is pulled."""
 

@@ -11,15 +11,16 @@ import logging
 import threading
 from collections.abc import Callable
 
-from manycore.client import chunking
+from manycore.client import chunking, heldup
 from manycore.client.change import Change
+from manycore.client.heldup import HeldUp
 from manycore.client.lane import Lane
 from manycore.client.locks import Rank, RankedLock
 from manycore.client.objects import Objects
 from manycore.client.passage import Cut
 from manycore.client.sender import Sender
 from manycore.client.sharing import Sharing
-from manycore.errors import ConnectionFailed, ManycoreError, ServerFull
+from manycore.errors import ConnectionFailed, ManycoreError, ObjectStoreFull, ServerFull
 from manycore.protocol import packing
 from manycore.protocol.broker import BRIEF_SECONDS, RECONNECT_SECONDS
 from manycore.protocol.packing import Run
@@ -47,6 +48,7 @@ class Dispatcher:
         self._sender = sender
         self._objects = objects
         self._sharing = Sharing(objects)
+        self._held_up = HeldUp(objects, settings.connection_seconds)
         self._roster = roster
         self._settings = settings
         self._announce = announce
@@ -78,6 +80,7 @@ class Dispatcher:
         with self._lock:
             self._lanes = tuple(other for other in self._lanes if other is not lane)
         self._sharing.forget(lane)
+        self._held_up.forget(lane)
 
     def wake(self) -> None:
         """Let the thread look again, if there is anything for it. Cheap while it is busy: it looks before it waits."""
@@ -95,7 +98,7 @@ class Dispatcher:
         while not self._closed:
             try:
                 if not self._serve():
-                    self._changed.wait_for(self._has_work, LOOK_SECONDS)
+                    self._changed.wait_for(self._has_work, heldup.LOOK_SECONDS if self._held_up else LOOK_SECONDS)
             except BaseException:  # the boundary of the thread: whatever it was, the lanes are still there
                 logger.exception("Sending was interrupted; it goes on")
                 self._ended.wait(RECONNECT_SECONDS)
@@ -125,11 +128,13 @@ class Dispatcher:
         return self._closed or self._has_new or any(lane.finishable or self._can_send(lane) for lane in self._lanes)
 
     def _can_send(self, lane: Lane) -> bool:
+        if lane in self._held_up:
+            return self._held_up.may_go(lane)
         return lane.source.ready() and lane.ready(self._roster.last_slots(lane.queue))
 
     def _send_next(self, lane: Lane) -> None:
         try:
-            cut = lane.next_cut(self._roster.slots(lane.queue))
+            cut = self._held_up.take(lane) or lane.next_cut(self._roster.slots(lane.queue))
             if cut is not None and not lane.pass_over(cut):
                 self._send_cut(lane, cut)
         except BaseException as exc:  # the lane ends with it, the others go on; what it pickles may raise anything
@@ -139,9 +144,10 @@ class Dispatcher:
 
     def _send_cut(self, lane: Lane, cut: Cut) -> None:
         other = cut.program.other_python
+        cut = self._sharing.shared(lane, cut)
         with noted(as_objects=True) as found:
             runs, errors = packing.pack_runs(
-                self._sharing.shared(lane, cut).items,
+                cut.items,
                 "The argument",
                 max_bytes=chunking.MAX_CHUNK_BYTES,
                 max_item_bytes=self._settings.max_item_bytes,
@@ -151,13 +157,23 @@ class Dispatcher:
         begin = {run.start: run for run in runs}
         position = 0
         while position < len(cut.items):
-            run = begin.get(position)
-            if run is None:
-                self._refuse(lane, cut.first + position, errors[position])
-                position += 1
-            else:
+            run, error = begin.get(position), errors.get(position)
+            if run is not None:
                 self._send(lane, cut, run)
                 position = run.stop
+            elif isinstance(error, ObjectStoreFull):
+                return self._hold_up(lane, cut, position, error)
+            else:
+                self._refuse(lane, cut.first + position, errors[position])
+                position += 1
+
+    def _hold_up(self, lane: Lane, cut: Cut, position: int, full: ObjectStoreFull) -> None:
+        """The rest of a cut waits for room; if it has in vain, its first item is refused, and the next one tries."""
+        needed_bytes: int = full.args[1]
+        if self._held_up.in_vain(lane):
+            self._refuse(lane, cut.first + position, full)
+            position, needed_bytes = position + 1, 0
+        self._held_up.hold(lane, cut, position, needed_bytes)
 
     def _refuse(self, lane: Lane, index: int, error: ManycoreError) -> None:
         """The item cannot be sent. Whoever else gathers a named batch must know it too."""

@@ -10,8 +10,9 @@ from manycore.client.callables import Called, is_async, is_made_anew, mark_of
 from manycore.client.code import CodeShipper
 from manycore.client.editions import Editions
 from manycore.client.initializer import Initializer
-from manycore.client.objects import Objects, may_be_large
+from manycore.client.objects import Objects
 from manycore.client.packages import Packages
+from manycore.client.worth import may_be_large
 from manycore.errors import FunctionsNotAllowed, UnknownTask
 from manycore.fleet import DEFAULT_QUEUE
 from manycore.protocol import glimpse, inside, packing, signing

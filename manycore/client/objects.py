@@ -2,7 +2,8 @@
 
 1. On one host with its workers (a local cluster) an object is a file in shared memory, and never passes through Redis.
    Elsewhere it goes through Redis in pieces.
-2. `put` waits for room; what goes this way without being asked goes as everything else does where there is none.
+2. `put` waits for room; what goes this way without being asked goes as everything else does where there is none, and
+   has to wait if it is too large for that.
 3. Its `Ref` frees it: the caller's, and those that the chunks hold which name it. A finalizer only takes a note.
 """
 
@@ -20,11 +21,13 @@ from weakref import WeakKeyDictionary, WeakValueDictionary, finalize
 
 import redis
 
+from manycore.client.passing import Passing
+from manycore.client.worth import SHARED_BYTES, sink_for
 from manycore.errors import ManycoreError, ObjectStoreFull, ServerFull, SettingsError
 from manycore.protocol import keys, pieces, refs
 from manycore.protocol.flat import Flat, flatten, restored
 from manycore.protocol.home import Home
-from manycore.protocol.packing import ATOMIC, Pickled
+from manycore.protocol.packing import Pickled
 from manycore.protocol.patience import Patience
 from manycore.protocol.pickling import Sink, check_size, dump_into, dumps
 from manycore.protocol.python import Python
@@ -36,14 +39,8 @@ PUT_ASIDE_BYTES = 4 * 1024
 """Smaller buffers of what is put are pickled: to map each of many costs more than to copy it."""
 ASIDE_BYTES = 256 * 1024
 """A larger argument or result lies in shared memory, where that is shared: a file costs less than a round trip."""
-SHARED_BYTES = 1024 * 1024
-"""A value that many items share is kept once if it is larger."""
-CHEAP_BYTES = 64 * 1024
-"""What of a shared keyword value has to be rebuilt, each time that it is: no more than this."""
 LOOK_SECONDS = 0.02
 REFRESHES_PER_TTL = 4
-_COPIED = (str, bytes)
-_SMALL = ATOMIC - set(_COPIED)
 
 
 class Objects:
@@ -53,6 +50,7 @@ class Objects:
         self, home: Home | None, client: redis.Redis, keyring: Keyring, settings: Settings, place: str
     ) -> None:
         self.home = home
+        self._passing = Passing(home) if home is not None else None
         self._place = home.id if home is not None else place
         self._redis = client
         self._keyring = keyring
@@ -97,11 +95,7 @@ class Objects:
 
         With `cheap`, None also if to rebuild it takes more than a moment.
         """
-        sink = (
-            _Cheap(self._most(), SHARED_BYTES)
-            if cheap and type(value) not in _COPIED
-            else Sink(self._most(), SHARED_BYTES)
-        )
+        sink = sink_for(value, self._most(), cheap=cheap)
         try:
             with refs.noted(as_objects=True) as inside:
                 dump_into(sink, value, what)
@@ -115,7 +109,8 @@ class Objects:
     def pickled(self, value: Any, what: str, other_python: Python | None, found: list[Ref[Any]]) -> Pickled:
         """An argument as it travels: what is large lies in shared memory, if the workers share that.
 
-        Called while refs are `noted` in `found`. Raises what `dumps` does.
+        Called while refs are `noted` in `found`. Raises what `dumps` does, and `ObjectStoreFull` for what can travel
+        no other way and has no room now.
         """
         found.clear()
         limit, home = self._settings.max_item_bytes, self.home
@@ -126,10 +121,22 @@ class Objects:
                 if sink.size > limit:
                     check_size(sink.size, limit, what)
                 return Pickled(sink.taken(what), tuple(found))
-            ref = self._stowed(Flat(sink)) if sink.size <= sink.limit else None
-            if ref is not None:
-                return Pickled(pickle.dumps(ref, protocol=5), tuple(found), ref.size)
+            if sink.size <= sink.limit:
+                try:
+                    ref = self._passed(Flat(sink))
+                    return Pickled(pickle.dumps(ref, protocol=5), tuple(found), ref.size)
+                except (ObjectStoreFull, OSError) as exc:  # as no descriptor is left
+                    if isinstance(exc, ObjectStoreFull) and sink.size > limit:
+                        raise
         return Pickled(dumps(value, what, limit, other_python=other_python), tuple(found))
+
+    def has_room(self, size: int) -> bool:
+        """Whether an argument of this size finds room now."""
+        try:
+            self.tidy()
+            return self._passing is None or self._passing.has_room(size)
+        except OSError:  # the home was taken away: who writes there says so
+            return True
 
     def keep_long(self, found: Iterable[Ref[Any]], batch: str) -> None:
         """Let these outlive this client, for a batch that does. Raises redis-py's errors."""
@@ -154,6 +161,8 @@ class Objects:
                 names.append(self._released.popleft())
         gone = [name for name in names if name not in self._lasting]
         self._names.difference_update(names)
+        if self._passing is not None:
+            self._passing.forget(names)
         try:
             self._drop(gone)
         except redis.RedisError:
@@ -215,11 +224,22 @@ class Objects:
 
     def _stowed(self, flat: Flat) -> Ref[Any] | None:
         """A `Ref` that no caller sees; None if there is no room."""
-        name = secrets.token_hex(16)
         try:
-            self._keep(name, flat)
-        except (ObjectStoreFull, ServerFull, OSError):  # as no descriptor is left
+            return self._stow(flat)
+        except (ObjectStoreFull, ServerFull, OSError):
             return None
+
+    def _passed(self, flat: Flat) -> Ref[Any]:
+        if self._passing is None:
+            return self._stow(flat)
+        self._passing.check(flat.size)
+        ref = self._stow(flat)
+        self._passing.note(ref.name, ref.size)
+        return ref
+
+    def _stow(self, flat: Flat) -> Ref[Any]:
+        name = secrets.token_hex(16)
+        self._keep(name, flat)
         return self._owned(name, flat.size, "", private=True)
 
     def _is_there(self, name: str) -> bool:
@@ -260,23 +280,3 @@ class Objects:
                 self.home.drop(name)
         elif names:
             self._redis.unlink(*map(keys.object_pieces, names))
-
-
-class _Cheap(Sink):
-    """Stops a pickle that becomes long: what has to be rebuilt so often should lie in buffers."""
-
-    __slots__ = ()
-
-    def write(self, part: Any) -> int:
-        if self.size - sum(buffer.nbytes for buffer in self.buffers) > CHEAP_BYTES:
-            raise pickle.PicklingError("it is long")
-        return super().write(part)
-
-
-def may_be_large(value: Any) -> bool:
-    """Whether a value is one that could be worth sharing, at a glance."""
-    kind = type(value)
-    try:
-        return kind not in _SMALL and (kind not in _COPIED or len(value) >= SHARED_BYTES)
-    except Exception:  # a class of classes may have no hash, or one that raises
-        return False

@@ -13,9 +13,10 @@ from itertools import chain
 from typing import Any
 
 from manycore.client.lane import Lane
-from manycore.client.objects import Objects, may_be_large
+from manycore.client.objects import Objects
 from manycore.client.passage import Cut
 from manycore.client.sources import ReadySource
+from manycore.client.worth import may_be_large
 from manycore.protocol.message import CallForm
 from manycore.protocol.refs import Ref
 

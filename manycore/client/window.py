@@ -28,9 +28,10 @@ class Window:
     def is_open(self, ledger: Ledger, slots: int) -> bool:
         if self._unbounded:
             return True
-        return ledger.open_bytes < chunking.WINDOW_BYTES and (
-            max(ledger.open_chunks, self._held_chunks()) < chunking.window_chunks(slots)
-        )
+        unfinished = max(ledger.open_chunks, self._held_chunks())
+        if unfinished <= slots:
+            return True  # however large they are: else slots would be idle
+        return unfinished < chunking.window_chunks(slots) and ledger.open_bytes < chunking.WINDOW_BYTES
 
     def left(self, stop: int) -> None:
         """A chunk that ends before item `stop` leaves."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import mmap
 import os
 import re
 import secrets
@@ -21,10 +20,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from time import time
+from time import monotonic, time
 from typing import NamedTuple, Protocol
 
 from manycore.errors import MessageRefused, ObjectGone, ObjectStoreFull, SettingsError
+from manycore.protocol.mapping import bytes_of
 from manycore.protocol.room import default_bytes
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -32,15 +32,10 @@ LOCK = ".alive"
 DRAFT = ".draft-"
 SPARED_SECONDS = 60.0
 """How old a folder, or a draft, without an owner must be: its owner may be just about to take the lock."""
-MADV_POPULATE_READ = 22
-"""Of Linux 5.14 and later, madvise(2): it maps all pages at once, at a third of what a fault for each of them costs."""
-MAPPED_AT_ONCE_BYTES = 16 * 1024 * 1024
-"""Of a private mapping, which is one item's alone, and of which the item may want little."""
-SMALL_BYTES = 64 * 1024
-UNCOUNTED = 256
-"""So many small files are written at most before all are counted anew: to count takes as long as there are many."""
+COUNT_HOLDS = 20
+"""A count of the room holds so many times as long as it took. That grows with the files; work must not wait for it."""
 SPARED_SHARE = 16
-"""Of the room that is left, the part that uncounted ones may take."""
+"""Of the room that is left, the part that one process may take meanwhile."""
 _NAME = re.compile(r"[A-Za-z0-9_:-][A-Za-z0-9_:.-]{0,199}")
 
 
@@ -67,7 +62,7 @@ class Home:
         self.path = path
         self._folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         self.max_bytes = max_bytes or default_bytes(path)
-        self._uncounted = 0
+        self._spare_bytes, self._counted_until = 0, 0.0
         found = os.fstat(self._folder)
         if found.st_uid != os.geteuid() or found.st_mode & 0o077:
             os.close(self._folder)
@@ -116,17 +111,10 @@ class Home:
     def mapped(self, name: str, size: int, *, private: bool) -> memoryview:
         """The bytes of a file, mapped; with `private` they can be written to, and nobody else sees it.
 
-        Raises `ObjectGone`, or `MessageRefused` for what is not such a file.
+        Raises `ObjectGone`, `MemoryError`, or `MessageRefused` for what is not such a file.
         """
         with self._opened(name, size) as descriptor:
-            try:
-                held = mmap.mmap(descriptor, size, access=mmap.ACCESS_COPY if private else mmap.ACCESS_READ)
-            except OSError as exc:  # beyond a limit of the process's memory
-                raise MemoryError(f"{size:,} bytes cannot be mapped: {exc.strerror}") from exc
-        if not private or size <= MAPPED_AT_ONCE_BYTES:
-            with suppress(OSError):
-                held.madvise(MADV_POPULATE_READ)
-        return memoryview(held)
+            return bytes_of(descriptor, size, private=private)
 
     def has(self, name: str) -> bool:
         """Whether there is a file of this name; it counts as used now."""
@@ -213,13 +201,15 @@ class Home:
             os.close(descriptor)
 
     def _check_room(self, size: int) -> None:
-        if size <= SMALL_BYTES and self._uncounted > 0:
-            self._uncounted -= 1
+        if size <= self._spare_bytes and monotonic() < self._counted_until:
+            self._spare_bytes -= size
             return
+        began = monotonic()
         used = self.used_bytes()
         if used + size > self.max_bytes:
             raise ObjectStoreFull(str(self.path), size, used, self.max_bytes)
-        self._uncounted = min(UNCOUNTED, (self.max_bytes - used - size) // (SPARED_SHARE * SMALL_BYTES))
+        self._spare_bytes = (self.max_bytes - used - size) // SPARED_SHARE
+        self._counted_until = monotonic() + COUNT_HOLDS * (monotonic() - began)
 
     def _files(self) -> list[_Entry]:
         return [entry for entry in self._entries() if not entry.name.startswith(".")]

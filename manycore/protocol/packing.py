@@ -22,15 +22,19 @@ from manycore.errors import (
     NotPicklable,
     NotUnpicklable,
     ObjectGone,
+    ObjectStoreFull,
     PayloadTooLarge,
+    RemoteTraceback,
     VersionMismatch,
 )
+from manycore.protocol.failure import traceback_text
 from manycore.protocol.pickling import dumps, reason_of
 from manycore.protocol.refs import Ref
 
 ATOMIC = frozenset({type(None), bool, int, float, complex, str, bytes})
 """Types of plain, immutable values: their pickling runs nobody's code, and they need not be pickled one by one."""
 _TOGETHER, _SEPARATE = b"T", b"S"
+OWN_FRAMES = __name__.rpartition(".")[0]
 SHORT_BYTES = 32
 """What a value of a fixed size takes at most: so many of these go together as there are."""
 HELD_PER_BYTE = 32
@@ -98,7 +102,7 @@ def pack_runs(
 
     Gives the runs, and the errors of the positions that cannot travel, as of `dumps`. With `rows`, the values are
     tuples; those of plain values keep the fast form. `beside` has the bytes that travel with some of them. `pickled`
-    takes the place of `dumps`.
+    takes the place of `dumps`; a value for which it finds no room is the last one that is looked at.
     """
     pickled = pickled or (lambda value: Pickled(dumps(value, what, max_item_bytes)))
     try:
@@ -114,8 +118,11 @@ def pack_runs(
     for position, value in enumerate(values):
         try:
             held = value if type(value) is Pickled else pickled(value)
-        except (NotPicklable, PayloadTooLarge, VersionMismatch) as exc:
-            errors[position] = exc
+        except (NotPicklable, PayloadTooLarge, VersionMismatch, ObjectStoreFull) as exc:
+            errors[position] = _apart(exc)
+            if isinstance(exc, ObjectStoreFull):
+                values = values[:position]
+                break
         weight = 0 if position in errors else held.weight + beside.get(position, 0)
         if group and (position in errors or size + weight > max_bytes):
             runs.append(_separate(group, position))
@@ -126,6 +133,15 @@ def pack_runs(
     if group:
         runs.append(_separate(group, len(values)))
     return runs, errors
+
+
+def _apart(error: ManycoreError) -> ManycoreError:
+    """The error without the frames that it and its cause were raised in: whoever keeps it would keep, with them, ours,
+    and so the values and the large objects of other items."""
+    if error.__cause__ is not None:
+        told = traceback_text(error.__cause__, OWN_FRAMES)
+        error.__context__ = error.__cause__ = RemoteTraceback(told)
+    return error.with_traceback(None)
 
 
 def _separate(group: list[Pickled], stop: int) -> Run:

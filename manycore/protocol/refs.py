@@ -34,7 +34,8 @@ class Ref(Generic[T]):
     """An object that was put once (`Cluster.put`), and that any number of items may use.
 
     As an argument of an item, also inside other arguments, it becomes the object there; what is in it of NumPy, Arrow
-    and pandas is mapped, not copied, and can only be read. `get` gives the object anywhere. `size` is in bytes.
+    and pandas is mapped, not copied, and can only be read; so can a part of it that an item returns without a copy.
+    `get` gives the object anywhere. `size` is in bytes.
     The object is freed when the last `Ref` to it is gone and the batches that it was passed to are over.
     """
 

@@ -11,7 +11,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from time import sleep
+from time import monotonic, sleep
 from typing import Any
 
 import redis
@@ -31,6 +31,8 @@ ASIDE_BYTES = 256 * 1024
 """A larger result lies in shared memory, where its client shares that."""
 KEPT_BYTES = 128 * 1024 * 1024
 """An immutable object of at most this size, the last one used, is not copied out of its file again."""
+ROOM_SECONDS, LOOK_SECONDS = 10.0, 0.05
+"""How long a result that is too large for a message waits for room. Its client takes results as fast as they come."""
 WHAT = "The result"
 
 
@@ -74,7 +76,8 @@ class WorkerObjects:
             self._views = {}
 
     def pickled(self, value: Any, chunk: Chunk, max_bytes: int) -> Pickled:
-        """A result as it travels. Raises `NotPicklable` or `PayloadTooLarge`."""
+        """A result as it travels. Raises `NotPicklable`, `PayloadTooLarge`, or `ObjectStoreFull` for what is too large
+        for a message, and waited in vain for its client to take others."""
         if chunk.home != self.home.id:
             return Pickled(dumps(value, WHAT, max_bytes))
         sink = Sink(self.home.max_bytes, ASIDE_BYTES)
@@ -86,10 +89,23 @@ class WorkerObjects:
         try:
             sink.check(WHAT)
             flat = Flat(sink)
-            self.home.write(name, flat)
-        except (ObjectStoreFull, PayloadTooLarge, OSError):  # then as everything else
+            self._keep(name, flat, ROOM_SECONDS if sink.size > max_bytes else 0.0)
+        except (ObjectStoreFull, PayloadTooLarge, OSError) as exc:  # then as everything else
+            if isinstance(exc, ObjectStoreFull) and sink.size > max_bytes:
+                raise
             return Pickled(dumps(value, WHAT, max_bytes))
         return Pickled(pickle.dumps(refs.Result(self.home.id, name, flat.size), protocol=5))
+
+    def _keep(self, name: str, flat: Flat, seconds: float) -> None:
+        """Write a result, and wait for room for so long."""
+        deadline = monotonic() + seconds
+        while True:
+            try:
+                return self.home.write(name, flat)
+            except ObjectStoreFull:
+                if monotonic() >= deadline:
+                    raise
+                sleep(LOOK_SECONDS)
 
     def sweep(self) -> None:
         """Free what processes that died have left: halves of files, and results that nobody took in all this time."""

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from manycore import Cluster, Ref
-from manycore.errors import NotPicklable, ObjectGone
+from manycore.errors import NotPicklable, ObjectGone, ObjectStoreFull
 from tests.probe import Probe
 from tests.waiting import wait_until
 
@@ -226,3 +226,45 @@ def test_a_ref_of_a_cluster_that_has_ended_says_so(big: Any) -> None:
         ref.get()
     with pytest.raises(RuntimeError, match="after shutdown"):
         ended.put(big)
+
+
+@pytest.fixture
+def small_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For four arrays of `wide`, none of which can be in a message."""
+    monkeypatch.setenv("MANYCORE_OBJECTS_BYTES", str(9 * MIB))
+    monkeypatch.setenv("MANYCORE_MAX_ITEM_BYTES", str(MIB))
+
+
+def wide(number: int) -> Any:
+    return np.full(MIB // 4, float(number))
+
+
+@pytest.mark.usefixtures("small_room")
+def test_what_is_too_large_for_a_message_waits_for_room() -> None:
+    """So many items pass through little room, both ways, and through each door."""
+    with Cluster(workers=2) as cluster:
+        for inputs in (map(wide, range(12)), [wide(number) for number in range(12)]):
+            assert [float(row[0]) for row in cluster.map(lambda row: row + 1, inputs)] == [n + 1.0 for n in range(12)]
+        calls = [cluster.submit(lambda row: row + 1, wide(number)) for number in range(12)]
+        assert [float(call.result(timeout=30)[0]) for call in calls] == [n + 1.0 for n in range(12)]
+        rows = cluster.batch(wide, range(12)).gather()
+        assert [float(row[0]) for row in rows] == [float(n) for n in range(12)]
+
+
+@pytest.mark.usefixtures("small_room")
+def test_who_waits_for_room_in_vain_is_told_so_and_others_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MANYCORE_CONNECTION_SECONDS", "1")
+    with Cluster(workers=2) as cluster:
+        refs = [cluster.put(wide(number)) for number in range(4)]
+        batch = cluster.batch(float, [wide(4), wide(5)])
+        assert cluster.submit(pow, 2, 3).result(timeout=30) == 8
+        assert [type(error) for error in batch.gather(return_exceptions=True)] == [ObjectStoreFull] * 2
+        refs.clear()
+        assert cluster.submit(lambda row: float(row[0]), wide(6)).result(timeout=30) == 6.0
+
+
+def test_a_ref_of_another_cluster_says_so(cluster: Cluster, big: Any) -> None:
+    with Cluster(workers=1) as other:
+        ref = other.put(big)
+        with pytest.raises(ObjectGone, match="its cluster, only there"):
+            cluster.submit(seen, ref).result(timeout=20)

@@ -70,11 +70,15 @@ def test_the_window_bounds_the_chunks_that_are_out() -> None:
     assert lane.ready(SLOTS)
 
 
-def test_the_window_bounds_the_bytes_that_are_out() -> None:
+def test_the_window_bounds_the_bytes_that_are_out_and_leaves_no_slot_idle() -> None:
     lane = open_lane(10, Record(), chunksize=1)
-    assert lane.next_cut(SLOTS)
-    lane.sending("c", 1, chunking.WINDOW_BYTES, None)
+    for number in range(SLOTS + 1):
+        assert lane.ready(SLOTS), "each slot has one, however large it is, and the next is there"
+        assert lane.next_cut(SLOTS)
+        lane.sending(f"c{number}", 1, chunking.WINDOW_BYTES, None)
     assert not lane.ready(SLOTS)
+    lane.arrived(block_of([0]), [None], {})
+    assert lane.ready(SLOTS)
 
 
 def test_the_window_of_an_ordered_reader_counts_what_it_has_not_read() -> None:

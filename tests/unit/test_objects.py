@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import redis
 
-from manycore.client.objects import SHARED_BYTES, Objects
+from manycore.client.objects import Objects
+from manycore.client.worth import SHARED_BYTES
 from manycore.errors import SettingsError
 from manycore.protocol.home import Home
 from manycore.protocol.settings import Settings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
+import weakref
 from collections import namedtuple
 from collections.abc import Callable
 from functools import partial
@@ -14,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manycore.errors import NotPicklable, NotUnpicklable, PayloadTooLarge
+from manycore.errors import NotPicklable, NotUnpicklable, ObjectStoreFull, PayloadTooLarge
 from manycore.protocol import packing, pickling
-from manycore.protocol.packing import Run, opened, pack, pack_runs, rebuilt, unpack
+from manycore.protocol.packing import Pickled, Run, opened, pack, pack_runs, rebuilt, unpack
 
 atoms = (
     st.none()
@@ -246,3 +247,38 @@ def test_a_large_array_is_an_argument_like_any_other() -> None:
     (again,) = unpack(run.body)
     assert np.array_equal(again, value)
     assert again.flags.writeable
+
+
+def test_what_finds_no_room_is_the_last_that_is_looked_at_and_its_error_holds_nothing() -> None:
+    looked_at = []
+
+    def pickled(value: Any) -> Pickled:
+        looked_at.append(value)
+        if value == [3]:
+            raise ObjectStoreFull("there", 3, 2, 4)
+        return Pickled(pickling.dumps(value))
+
+    (run,), errors = pack_runs([[1], [2], [3], [4]], "", max_bytes=10**6, max_item_bytes=10**6, pickled=pickled)
+    assert (run.start, run.stop, looked_at) == (0, 2, [[1], [2], [3]])
+    assert list(errors) == [2]
+    assert errors[2].__traceback__ is None, "through its frames it would hold the objects of the others"
+
+
+def test_an_error_that_is_kept_holds_nothing_of_its_neighbours() -> None:
+    """But it says where what it comes from was raised."""
+
+    class Odd:
+        def __reduce__(self) -> NoReturn:
+            raise KeyError("odd")
+
+    class Neighbour:
+        def __reduce__(self) -> Any:
+            return str, ()
+
+    neighbour = Neighbour()
+    left = weakref.ref(neighbour)
+    values = [neighbour, Odd()]
+    _, errors = pack_runs(values, "The argument", max_bytes=10**6, max_item_bytes=10**6)
+    del neighbour, values
+    assert left() is None
+    assert 'raise KeyError("odd")' in str(errors[1].__cause__)

@@ -15,11 +15,12 @@ from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from time import monotonic
-from typing import Any, Protocol
+from typing import Protocol
 
 import redis
 
 from manycore.client.bookkeeper import Bookkeeper
+from manycore.client.elsewhere import Elsewhere
 from manycore.client.lane import Lane
 from manycore.client.lookout import Lookout
 from manycore.client.tidy import Tidier
@@ -64,7 +65,7 @@ class Housekeeper:
         settings: Settings,
     ) -> None:
         self._household = household
-        self._redis = client
+        self._elsewhere = Elsewhere(client)
         self._tidier = tidier
         self._lookout = lookout
         self._roster = roster
@@ -105,6 +106,7 @@ class Housekeeper:
         """A named batch begins, perhaps again: wait until nothing of its run before can meet it, but not for long."""
         self._jobs.put(lambda: self._tidier.spare(batch))
         self._jobs.put(lambda: self._bookkeeper.remember(batch))
+        self._next_question = 0.0  # who looks knows the server that has its record, from the first look on
         self.caught_up()
 
     def deleted(self, batch: str) -> None:
@@ -201,20 +203,14 @@ class Housekeeper:
             lane.stop(lane.stop_error, give_up_sent=True)
 
     def _ask_for_foreign_hands(self, lanes: list[Lane]) -> None:
-        """End the batches that another client, or somebody in Flower, has cancelled or deleted: workers answer nothing
-        more of them."""
+        """End the batches that were cancelled or deleted elsewhere: workers answer nothing more of them."""
         if not lanes or monotonic() < self._next_question:
             return
         self._next_question = monotonic() + self._settings.audit_seconds / 2
-        pipe = self._redis.pipeline(transaction=False)
-        for lane in lanes:
-            pipe.hmget(keys.batch(lane.id), "cancelled", "function")
-        found: list[Any] = pipe.execute()
-        for lane, (flag, function) in zip(lanes, found, strict=True):
+        for lane, flag in self._elsewhere.ended(lanes):
             if flag is not None:
                 self._tidier.flagged(lane)  # first: what follows may be its end
-            if flag is not None or (function is None and not lane.ephemeral):
-                lane.stop(BatchCancelled(lane.id), give_up_sent=flag != keys.STOPPING, flag=None)
+            lane.stop(BatchCancelled(lane.id), give_up_sent=flag != keys.STOPPING, flag=None)
 
 
 def _is_under_way(lane: Lane) -> bool:

@@ -126,6 +126,14 @@ def connect(settings: Settings, seconds: float = SOCKET_SECONDS) -> Store:
     return cast(Store, store)
 
 
+def run_of(client: redis.Redis) -> str:
+    """What tells this run of the server from one that began anew; empty where that may not be asked."""
+    try:
+        return str(cast(Any, client.info("server")).get("run_id", ""))
+    except redis.exceptions.NoPermissionError:
+        return ""
+
+
 def check_server_kind(client: redis.Redis, settings: Settings) -> None:
     """Refuse what answers but cannot work: a node of a cluster, a Sentinel, a server that is too old.
 

@@ -19,6 +19,7 @@ import redis
 
 from manycore.errors import BatchChanged, BatchIncomplete, ManycoreError, MessageRefused, UnknownBatch
 from manycore.protocol import account, keys
+from manycore.protocol.broker import run_of
 from manycore.protocol.clock import ServerClock
 from manycore.protocol.entries import Answered
 from manycore.protocol.failure import dump_error
@@ -86,9 +87,12 @@ class Record:
         self._ttl = ttl_seconds
         self.total: int | None = None
         self.mark = ""
+        self.server = ""
+        """Which run of the server has it (`broker.run_of`), as far as was looked."""
 
     def begin(self, identity: Identity, *, accept_changes: bool) -> bool:
         """Describe the batch; says whether it had been begun before. Raises `BatchChanged` if it was another one."""
+        self.server = run_of(self._redis)
         key, pipe = keys.batch(self._id), self._redis.pipeline(transaction=False)
         pipe.hgetall(key)
         pipe.hkeys(keys.strikes(self._id))
@@ -191,6 +195,7 @@ class Record:
         Raises `UnknownBatch`, `BatchIncomplete` when its client has not sent all of it, or `MessageRefused` when what
         is there is not what a client has written.
         """
+        self.server = run_of(self._redis)
         pipe = self._redis.pipeline(transaction=False)
         pipe.hgetall(keys.batch(self._id))
         pipe.hgetall(keys.chunks(self._id))

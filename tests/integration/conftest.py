@@ -115,7 +115,7 @@ def serving(home: Path) -> Iterator[Server]:
     folder = home / "server"
     folder.mkdir()
     process = subprocess.Popen([*command, "--save", "", "--dir", str(folder)], stdout=subprocess.DEVNULL)
-    wait_until(lambda: _answers(url), "the server answers")
+    wait_until(lambda: answers(url), "the server answers")
     try:  # around all of it: what uses this skips, too, where a program is missing
         yield Server(url, port, password, generate_key(), process)
         if process.poll() is None:
@@ -126,7 +126,7 @@ def serving(home: Path) -> Iterator[Server]:
         process.wait()
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
     try:
         return bool(redis.Redis.from_url(url).ping())
     except redis.ConnectionError:

@@ -6,6 +6,7 @@ import click
 
 from manycore import __version__
 from manycore.cli.batches import batches
+from manycore.cli.cancel import cancel
 from manycore.cli.env import env
 from manycore.cli.exporter import exporter
 from manycore.cli.join import join_token
@@ -23,6 +24,7 @@ def main() -> None:
 
 
 main.add_command(batches)
+main.add_command(cancel)
 main.add_command(env)
 main.add_command(exporter)
 main.add_command(join_token)

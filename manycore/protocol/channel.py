@@ -39,6 +39,8 @@ class Channel(kombu_redis.Channel):
     """Of one connection."""
 
     _kept: Any = None
+    heard_by: int | None = None
+    """How many were there to hear what was last said to all (Celery's events); None before that."""
 
     def _connparams(self, asynchronous: bool = False) -> Any:
         return super()._connparams(asynchronous) | UNNAMED  # type: ignore[no-untyped-call]
@@ -53,6 +55,17 @@ class Channel(kombu_redis.Channel):
                 self._kept = self.Client(connection_pool=self.pool)
             client = self._kept
         yield client
+
+    def _put_fanout(
+        self, exchange: str, message: Any, routing_key: str, *, _publish_batch: Any = None, **options: Any
+    ) -> None:
+        """kombu's own, which does not look at what the server answers."""
+        if _publish_batch is not None:
+            super()._put_fanout(exchange, message, routing_key, _publish_batch=_publish_batch, **options)  # type: ignore[no-untyped-call]
+            return
+        with self.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
+            self._put_fanout(exchange, message, routing_key, _publish_batch=Commands(pipe), **options)
+            self.heard_by = max(pipe.execute())
 
     def _put(self, queue: str, message: Any, *, _publish_batch: Any = None, **options: Any) -> None:
         """kombu's own, and the bell, in one round trip."""

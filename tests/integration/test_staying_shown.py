@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -87,3 +89,20 @@ def test_a_long_call_that_follows_is_shown_while_it_runs_and_can_be_revoked(
     runs.unlink()
     assert cluster.submit(square, 3).result(timeout=20) == 9
     assert not runs.exists(), "it does not run again"
+
+
+def test_a_channel_knows_how_many_hear_what_is_told(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MANYCORE_URL", server.url)
+    monkeypatch.setenv("MANYCORE_KEY", server.key)
+    app: Any = celery_app()
+    with app.connection_for_write() as connection, app.events.Dispatcher(connection) as dispatcher:
+        dispatcher.send("worker-heartbeat")
+        assert dispatcher.producer.channel.heard_by == 0
+        client: Any = server.client()
+        listener = client.pubsub()
+        listener.psubscribe("*celeryev*")
+        assert listener.get_message(timeout=10)["type"] == "psubscribe"
+        dispatcher.send("worker-heartbeat")
+        assert dispatcher.producer.channel.heard_by == 1
+        assert b"worker-heartbeat" in b64decode(json.loads(listener.get_message(timeout=10)["data"])["body"])
+        listener.close()

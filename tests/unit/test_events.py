@@ -6,7 +6,10 @@ import json
 import threading
 from collections.abc import Callable
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
+
+from celery.worker import state
 
 from manycore.worker.parent.events import SHARE, SLICE, Deferred, Step
 from manycore.worker.parent.followers import tell
@@ -20,6 +23,7 @@ class Consumer:
         self.enabled = True
         self.planned: list[Callable[[], object]] = []
         self.told: list[str] = []
+        self.producer: Any = None
 
     def call_after(self, seconds: float, call: Callable[[], object]) -> None:
         self.planned.append(call)
@@ -58,6 +62,21 @@ def test_those_of_several_deliveries_are_told_of_together() -> None:
     deferred.later(steps(2))
     consumer.go_off()
     assert consumer.told[SLICE:] == ["c0", "c1"]
+
+
+def test_while_nobody_hears_one_of_each_few_is_told_of_and_all_are_counted() -> None:
+    """The one says whether somebody has come."""
+    consumer, counted = Consumer(), state.total_count["f"]
+    consumer.producer = SimpleNamespace(channel=SimpleNamespace(heard_by=0))
+    deferred = Deferred(consumer)
+    deferred.later(steps(SLICE))
+    consumer.go_off()
+    assert consumer.told == [f"c{SLICE - 1}"]
+    assert state.total_count["f"] == counted + SLICE
+    consumer.producer.channel.heard_by = 1
+    deferred.later(steps(SLICE))
+    consumer.go_off()
+    assert len(consumer.told) == 1 + SLICE
 
 
 def test_very_many_are_told_of_faster() -> None:

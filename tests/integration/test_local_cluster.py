@@ -104,6 +104,7 @@ def test_a_killed_server_is_said_with_its_log() -> None:
             future.result(timeout=30)
 
 
+@pytest.mark.slow
 def test_a_closed_cluster_leaves_nothing_in_its_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     counts, before = [], ours()

@@ -20,7 +20,7 @@ from typing import Protocol
 import redis
 
 from manycore.client.bookkeeper import Bookkeeper
-from manycore.client.elsewhere import Elsewhere
+from manycore.client.foreignhands import ForeignHands
 from manycore.client.lane import Lane
 from manycore.client.lookout import Lookout
 from manycore.client.tidy import Tidier
@@ -65,7 +65,7 @@ class Housekeeper:
         settings: Settings,
     ) -> None:
         self._household = household
-        self._elsewhere = Elsewhere(client)
+        self._foreign_hands = ForeignHands(client)
         self._tidier = tidier
         self._lookout = lookout
         self._roster = roster
@@ -207,7 +207,7 @@ class Housekeeper:
         if not lanes or monotonic() < self._next_question:
             return
         self._next_question = monotonic() + self._settings.audit_seconds / 2
-        for lane, flag in self._elsewhere.ended(lanes):
+        for lane, flag in self._foreign_hands.ended(lanes):
             if flag is not None:
                 self._tidier.flagged(lane)  # first: what follows may be its end
             lane.stop(BatchCancelled(lane.id), give_up_sent=flag != keys.STOPPING, flag=None)

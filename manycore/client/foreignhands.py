@@ -17,7 +17,7 @@ from manycore.protocol.record import Record
 logger = logging.getLogger(__name__)
 
 
-class Elsewhere:
+class ForeignHands:
     """Used by the housekeeper's thread alone.
 
     A named batch without a record was deleted, unless the server is not the one any more that had it: one that began

@@ -90,6 +90,7 @@ def test_children_killed_at_random_lose_nothing() -> None:
         assert batch.gather() == [0.01] * 400
 
 
+@pytest.mark.slow
 def test_a_worker_parent_that_is_killed_is_started_again() -> None:
     with Cluster(workers=2) as cluster:
         parent = cluster.submit(parent_pid).result(timeout=30)

@@ -54,7 +54,9 @@ def test_a_plain_celery_task_longer_than_its_lease_runs_once(
     assert (runs / "0").read_text() == "x"
 
 
-@pytest.mark.parametrize("mutex", [False, True], ids=["", "that held the sweep's mutex"])
+@pytest.mark.parametrize(
+    "mutex", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["", "that held the sweep's mutex"]
+)
 def test_what_a_killed_host_ran_runs_elsewhere_within_a_lease_and_five_seconds(
     server: Server, start_worker: StartWorker, connect: Connect, runs: Path, mutex: bool
 ) -> None:

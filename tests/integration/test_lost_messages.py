@@ -26,6 +26,7 @@ from tests.waiting import wait_until
 Connect = Callable[..., Cluster]
 
 
+@pytest.mark.slow
 def test_a_message_that_vanished_is_sent_again(
     server: Server, start_worker: Callable[..., Any], connect: Connect
 ) -> None:

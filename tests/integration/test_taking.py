@@ -18,6 +18,7 @@ from manycore.protocol import keys
 from manycore.protocol.broker import UNACKED, UNACKED_INDEX
 from manycore.worker.parent.transport import TAKE
 from tests.integration.conftest import Server
+from tests.queues import lists_of
 from tests.waiting import wait_until
 
 StartWorker = Callable[..., Any]
@@ -105,24 +106,29 @@ def test_what_is_no_bell_is_taken_away(server: Server, start_worker: StartWorker
 
 
 def test_half_of_what_waits_is_taken_at_once_and_each_message_is_recorded(server: Server) -> None:
-    client, bell, lists = server.client(), keys.bell("q"), ("q", "q:low")
+    client, bell, lists = server.client(), keys.bell("q"), lists_of("q")
+    later, low = lists[2:]
 
     def take(most: int, tag: str) -> Any:
         names = [UNACKED, UNACKED_INDEX, *lists, bell]
         return TAKE.run(client, names, [tag, 60, most, "", *['"q"'] * len(lists)])
 
     client.lpush("q", *range(9))
-    client.lpush("q:low", "low")
+    client.lpush(later, "later")
+    client.lpush(low, "low")
     assert take(1, "a") == [b"q", b"0"]
     assert take(16, "b") == [b"q", b"1", b"q", b"2", b"q", b"3", b"q", b"4"]
-    assert take(2, "c") == [b"q", b"5", b"q", b"6"]
-    tags = ["a", "b", "b-1", "b-2", "b-3", "c", "c-1"]
+    assert take(2, "e") == [b"q", b"5", b"q", b"6"]
+    tags = ["a", "b", "b-1", "b-2", "b-3", "e", "e-1"]
     assert [client.hget(UNACKED, tag) for tag in tags] == [f'[{count},"","q"]'.encode() for count in range(7)]
     assert sorted(client.zrange(UNACKED_INDEX, 0, -1)) == [tag.encode() for tag in sorted(tags)]
     assert client.zcard(bell) == 1
-    assert take(8, "d") == [b"q:low", b"low"], "for one tag in four the last list comes first"
-    client.lpush("q:low", "low")
-    assert [take(8, tag) for tag in "efg"] == [[b"q", b"7"], [b"q", b"8"], [b"q:low", b"low"]]
+    assert take(8, "c") == [later.encode(), b"later"], "for one tag in four what is beyond a share comes first"
+    assert take(8, "1") == [low.encode(), b"low"], "and for one in sixteen what has a low priority"
+    client.lpush(later, "later")
+    client.lpush(low, "low")
+    taken = [take(8, tag) for tag in "2367"]
+    assert taken == [[b"q", b"7"], [b"q", b"8"], [later.encode(), b"later"], [low.encode(), b"low"]]
     client.delete(bell)
     assert take(8, "g") is None
     assert not client.exists(bell)
@@ -132,7 +138,8 @@ def test_half_of_what_waits_is_taken_at_once_and_each_message_is_recorded(server
 
 def test_what_is_for_others_stays_where_it_is_and_what_is_behind_it_is_taken(server: Server) -> None:
     client: Any = server.client()
-    lists, bell = ["q", "q:low"], keys.bell("q")
+    lists, bell = lists_of("q"), keys.bell("q")
+    low = lists[-1]
     theirs, late = '{"headers":{"task":"theirs"}}', '{"headers": {"task": "late"}}'
     marks = '"task":"theirs"\n"task": "late"'
 
@@ -141,11 +148,11 @@ def test_what_is_for_others_stays_where_it_is_and_what_is_behind_it_is_taken(ser
         return TAKE.run(client, names, [tag, 60, most, marks, *['"q"'] * len(lists)])
 
     client.lpush("q", theirs, late, "1", theirs, "2", "2", late)
-    client.lpush("q:low", theirs, "low")
+    client.lpush(low, theirs, "low")
     assert take(1, "a") == [b"q", b"1"]
     assert take(2, "b") == [b"q", b"2", b"q", b"2"]
     assert client.zcard(bell) == 1
-    assert take(8, "c") == [b"q:low", b"low"]
+    assert take(8, "e") == [low.encode(), b"low"]
     client.delete(bell)
     assert take(8, "e") == []
     assert client.zcard(bell) == 1, "another worker is woken"

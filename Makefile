@@ -6,7 +6,8 @@ CODE := $(wildcard manycore workers tasks ops tests benchmarks examples)
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 MAKEFLAGS += --no-print-directory
 # Each has its own clusters. Tests go in their order, so that those of a file share one; who is done takes from the others.
-PROCESSES ?= 2
+# Three on two cores: for a quarter of their time the tests of two wait for what they have started.
+PROCESSES ?= 3
 SIDE_BY_SIDE = -n $(PROCESSES) --dist worksteal
 
 .DEFAULT_GOAL := help

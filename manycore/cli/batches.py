@@ -41,16 +41,13 @@ def batches(limit: int, as_json: bool, url: str | None) -> None:
 
 
 def _look(url: str | None, limit: int) -> tuple[Sequence[Account], set[str], float]:
-    from manycore.errors import SettingsError
     from manycore.protocol.account import Accounts
     from manycore.protocol.broker import connect, typed_errors
     from manycore.protocol.clock import ServerClock
     from manycore.protocol.roster import live_workers
-    from manycore.protocol.settings import load_settings
+    from manycore.protocol.settings import at_server, load_settings
 
-    settings = load_settings(url=url)
-    if settings.url is None:
-        raise SettingsError("There is no cluster to look into. Set MANYCORE_URL to the address of its server.")
+    settings = at_server(load_settings(url=url))
     client = connect(settings)
     with typed_errors(settings):
         found = Accounts(client).newest(limit)

@@ -21,15 +21,12 @@ def cancel(batches: tuple[str, ...], terminate: bool, url: str | None) -> None:
     has: the same script with the same id runs what is missing.
     """
     with in_words():
-        from manycore.errors import SettingsError, UnknownBatch
-        from manycore.protocol import keys
+        from manycore.errors import UnknownBatch
         from manycore.protocol.account import Accounts
         from manycore.protocol.broker import connect, typed_errors
-        from manycore.protocol.settings import load_settings
+        from manycore.protocol.settings import at_server, load_settings
 
-        settings = load_settings(url=url)
-        if settings.url is None:
-            raise SettingsError("There is no cluster to look into. Set MANYCORE_URL to the address of its server.")
+        settings = at_server(load_settings(url=url))
         client = connect(settings)
         with typed_errors(settings):
             accounts = Accounts(client)
@@ -41,9 +38,7 @@ def cancel(batches: tuple[str, ...], terminate: bool, url: str | None) -> None:
                 if account is None or account.end is not None:
                     say(f"{batch} had ended already.")
                     continue
-                accounts.cancel(batch, keys.TERMINATED if terminate else keys.GIVEN_UP, settings.batch_ttl_seconds)
-                left = (
-                    "" if account.total is None else f", {count(account.total - account.done, 'item')} before its end"
-                )
-                say(f"{batch} is being cancelled{left}.")
+                accounts.cancel(batch, settings.batch_ttl_seconds, terminate=terminate)
+                left = None if account.total is None else count(account.total - account.done, "item")
+                say(f"{batch} is being cancelled{f', {left} before its end' if left else ''}.")
         client.close()

@@ -81,10 +81,6 @@ def _callers(settings: Settings, secrets: Path | None) -> Settings:
 
 
 def _settings(url: str | None) -> Settings:
-    from manycore.errors import SettingsError
-    from manycore.protocol.settings import load_settings
+    from manycore.protocol.settings import at_server, load_settings
 
-    settings = load_settings(url=url)
-    if settings.url is None:
-        raise SettingsError("There is no cluster to look into. Set MANYCORE_URL to the address of its server.")
-    return settings
+    return at_server(load_settings(url=url))

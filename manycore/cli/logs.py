@@ -40,15 +40,13 @@ def logs(batch: str, follow: bool, index: int | None, as_json: bool, url: str | 
 
 def _lines(url: str | None, batch: str, *, follow: bool, index: int | None) -> Iterator[LogLine]:
     from manycore.client.logs import BatchLogs
-    from manycore.errors import SettingsError, UnknownBatch
+    from manycore.errors import UnknownBatch
     from manycore.protocol import keys
     from manycore.protocol.account import Accounts
     from manycore.protocol.broker import connect, typed_errors
-    from manycore.protocol.settings import load_settings
+    from manycore.protocol.settings import at_server, load_settings
 
-    settings = load_settings(url=url)
-    if settings.url is None:
-        raise SettingsError("There is no cluster to look into. Set MANYCORE_URL to the address of its server.")
+    settings = at_server(load_settings(url=url))
     client = connect(settings)
     accounts = Accounts(client)
     with typed_errors(settings):

@@ -190,8 +190,8 @@ class _Failures:
         for line in self._kept:
             click.echo(line, err=True)
         kinds = ", ".join(f"{number:,} {kind}" for kind, number in self._kinds.most_common())
-        more = " --outcomes has their tracebacks." if self.found else ""
-        click.echo(f"{self.found:,} of {count(self.seen, 'item')} failed: {kinds}.{more}", err=True)
+        told = f"{self.found:,} of {count(self.seen, 'item')} failed: {kinds}. --outcomes has their tracebacks."
+        click.echo(told, err=True)
 
     def _note(self, index: int, error: BaseException) -> None:
         from manycore.protocol.pickling import text_of

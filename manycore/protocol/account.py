@@ -191,8 +191,9 @@ class Accounts:
     def find(self, batch: str) -> Account | None:
         return next(self.read([batch]), None)
 
-    def cancel(self, batch: str, flag: bytes, ttl_seconds: int) -> None:
+    def cancel(self, batch: str, ttl_seconds: int, *, terminate: bool = False) -> None:
         """Stop a batch from outside: its workers meet the flag, and its client, if it lives, asks for it."""
+        flag = keys.TERMINATED if terminate else keys.GIVEN_UP
         key = keys.batch(batch)
         pipe = self._redis.pipeline(transaction=False)
         pipe.hset(key, "cancelled", flag)

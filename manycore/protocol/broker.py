@@ -128,10 +128,7 @@ def connect(settings: Settings, seconds: float = SOCKET_SECONDS) -> Store:
 
 def run_of(client: redis.Redis) -> str:
     """What tells this run of the server from one that began anew; empty where that may not be asked."""
-    try:
-        return str(cast(Any, client.info("server")).get("run_id", ""))
-    except redis.exceptions.NoPermissionError:
-        return ""
+    return str(_server(client).get("run_id", ""))
 
 
 def check_server_kind(client: redis.Redis, settings: Settings) -> None:
@@ -139,10 +136,9 @@ def check_server_kind(client: redis.Redis, settings: Settings) -> None:
 
     Raises `SettingsError`, or redis-py's errors.
     """
-    try:
-        server: dict[str, Any] = client.info("server")
-    except redis.exceptions.NoPermissionError:
-        return  # this user may not ask; what does not work says so later
+    server = _server(client)
+    if not server:
+        return  # what does not work says so later
     place = redacted(settings.url or "")
     mode = server.get("redis_mode") or server.get("server_mode") or "standalone"  # Valkey 9 has the second name
     if mode != "standalone":
@@ -153,6 +149,15 @@ def check_server_kind(client: redis.Redis, settings: Settings) -> None:
     version = str(server.get("redis_version", ""))
     if _version(version) < OLDEST_SERVER:
         raise SettingsError(f"The server at {place} is Redis {version}. manycore needs 6.2 or newer, or Valkey.")
+
+
+def _server(client: redis.Redis) -> dict[str, Any]:
+    """What the server says of itself; nothing where this user may not ask."""
+    try:
+        found: dict[str, Any] = client.info("server")
+    except redis.exceptions.NoPermissionError:
+        return {}
+    return found
 
 
 def _version(text: str) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ kombu makes a new client for each command that it sends: 0.1 ms, three times a m
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -60,23 +60,26 @@ class Channel(kombu_redis.Channel):
         self, exchange: str, message: Any, routing_key: str, *, _publish_batch: Any = None, **options: Any
     ) -> None:
         """kombu's own, which does not look at what the server answers."""
-        if _publish_batch is not None:
-            super()._put_fanout(exchange, message, routing_key, _publish_batch=_publish_batch, **options)  # type: ignore[no-untyped-call]
+        if _publish_batch is None:
+            self.heard_by = max(self._at_once(self._put_fanout, exchange, message, routing_key, **options))
             return
-        with self.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
-            self._put_fanout(exchange, message, routing_key, _publish_batch=Commands(pipe), **options)
-            self.heard_by = max(pipe.execute())
+        super()._put_fanout(exchange, message, routing_key, _publish_batch=_publish_batch, **options)  # type: ignore[no-untyped-call]
 
     def _put(self, queue: str, message: Any, *, _publish_batch: Any = None, **options: Any) -> None:
         """kombu's own, and the bell, in one round trip."""
         if _publish_batch is None:
-            with self.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
-                self._put(queue, message, _publish_batch=Commands(pipe), **options)
-                pipe.execute()
+            self._at_once(self._put, queue, message, **options)
             return
         super()._put(queue, message, _publish_batch=_publish_batch, **options)  # type: ignore[no-untyped-call]
         if not queue.endswith(REPLIES):
             _publish_batch.add("eval", *bell.rung(queue))
+
+    def _at_once(self, put: Callable[..., None], *args: Any, **options: Any) -> list[Any]:
+        """What the server answers to a batch of this alone."""
+        with self.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
+            put(*args, _publish_batch=Commands(pipe), **options)
+            found: list[Any] = pipe.execute()
+            return found
 
 
 class Transport(kombu_redis.Transport):

@@ -130,6 +130,13 @@ def load_settings(**overrides: Any) -> Settings:
     return settings if trusted == settings.url else _checked(given | {"url": trusted})
 
 
+def at_server(settings: Settings) -> Settings:
+    """The same settings. Raises `SettingsError` if they name no server, of which there is none to look into then."""
+    if settings.url is None:
+        raise SettingsError("There is no cluster to look into. Set MANYCORE_URL to the address of its server.")
+    return settings
+
+
 def _checked(given: Mapping[str, Any]) -> Settings:
     """Settings of what was given, and else of the environment."""
     found, bad = {}, []

@@ -19,14 +19,14 @@ from itertools import islice
 from types import TracebackType
 from typing import Protocol
 
-from manycore.errors import NotInQuarantine, NotRetryable, SettingsError
+from manycore.errors import NotInQuarantine, NotRetryable
 from manycore.protocol import keys
 from manycore.protocol.again import Resender, Retried
 from manycore.protocol.broker import check_server_kind, connect, typed_errors
 from manycore.protocol.clock import ServerClock
 from manycore.protocol.publisher import Publisher
 from manycore.protocol.roster import Roster
-from manycore.protocol.settings import Settings, load_settings
+from manycore.protocol.settings import Settings, at_server, load_settings
 from manycore.quarantine.poison import MAX_ITEMS, Poison, PoisonItems
 from manycore.quarantine.refused import MAX_ENTRIES, RefusedMessages
 from manycore.quarantine.reprieve import by_batch, retry
@@ -69,9 +69,7 @@ class Quarantine:
     """
 
     def __init__(self, url: str | None = None, *, settings: Settings | None = None) -> None:
-        self._settings = settings or load_settings(url=url)
-        if self._settings.url is None:
-            raise SettingsError("There is no cluster to look into. Set MANYCORE_URL to the address of its server.")
+        self._settings = at_server(settings or load_settings(url=url))
         self._keyring = self._settings.keyring()
         self._redis = connect(self._settings)
         with typed_errors(self._settings):

@@ -14,7 +14,6 @@ from typing import Any
 
 import redis
 
-from manycore.protocol import keys
 from manycore.protocol.account import Account, Accounts
 from manycore.protocol.activity import activities
 from manycore.protocol.clock import ServerClock
@@ -134,7 +133,7 @@ class Board:
         account = self._accounts.find(batch)
         if account is None or account.end is not None:
             return False
-        self._accounts.cancel(batch, keys.TERMINATED if terminate else keys.GIVEN_UP, self._ttl)
+        self._accounts.cancel(batch, self._ttl, terminate=terminate)
         return True
 
     def _shown(self, account: Account, now: float) -> dict[str, Any]:

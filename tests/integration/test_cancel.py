@@ -91,7 +91,7 @@ def test_a_cancel_from_outside_reaches_what_still_waits(
     folder.mkdir()
     batch = cluster.batch(note_and_wait, range(100), kwargs={"folder": str(folder), "seconds": 0.01})
     wait_until(lambda: client.llen("cpu"), "it waits")
-    Accounts(client).cancel(batch.id, keys.GIVEN_UP, 3600)
+    Accounts(client).cancel(batch.id, 3600)
     with pytest.raises(BatchCancelled):
         batch.gather()
     start_worker()

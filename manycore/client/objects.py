@@ -13,7 +13,7 @@ import pickle
 import secrets
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from time import monotonic
 from typing import Any
@@ -32,6 +32,7 @@ from manycore.protocol.patience import Patience
 from manycore.protocol.pickling import Sink, check_size, dump_into, dumps
 from manycore.protocol.python import Python
 from manycore.protocol.refs import Ref
+from manycore.protocol.room import await_room
 from manycore.protocol.settings import Settings
 from manycore.protocol.signing import Keyring
 
@@ -78,7 +79,8 @@ class Objects:
             return known
         name = known.name if known is not None else secrets.token_hex(16)
         try:
-            self._await_room(lambda: self._keep(name, flat))
+            seconds = self._settings.connection_seconds
+            await_room(lambda: self._keep(name, flat), seconds, lambda: self._closed.wait(LOOK_SECONDS))
         except FileNotFoundError as exc:
             raise SettingsError(
                 f"{self.home and self.home.path}, where large objects lie, was taken away (systemd does so when its "
@@ -261,15 +263,6 @@ class Objects:
         self._names.add(name)
         finalize(ref, self._released.append, name).atexit = False
         return ref
-
-    def _await_room(self, keep: Callable[[], None]) -> None:
-        deadline = monotonic() + self._settings.connection_seconds
-        while True:
-            try:
-                return keep()
-            except ObjectStoreFull as exc:
-                if exc.args[1] > exc.args[3] or monotonic() > deadline or self._closed.wait(LOOK_SECONDS):
-                    raise
 
     def _most(self) -> int | None:
         return self.home.max_bytes if self.home is not None else None

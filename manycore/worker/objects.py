@@ -11,7 +11,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from time import monotonic, sleep
+from time import sleep
 from typing import Any
 
 import redis
@@ -24,6 +24,7 @@ from manycore.protocol.message import Chunk
 from manycore.protocol.packing import Pickled
 from manycore.protocol.patience import OF_WORKERS, Patience
 from manycore.protocol.pickling import Sink, check_size, dump_into, dumps
+from manycore.protocol.room import await_room
 from manycore.protocol.settings import Settings
 from manycore.protocol.signing import Keyring
 
@@ -89,23 +90,13 @@ class WorkerObjects:
         try:
             sink.check(WHAT)
             flat = Flat(sink)
-            self._keep(name, flat, ROOM_SECONDS if sink.size > max_bytes else 0.0)
+            seconds = ROOM_SECONDS if sink.size > max_bytes else 0.0
+            await_room(lambda: self.home.write(name, flat), seconds, lambda: _pause(LOOK_SECONDS))
         except (ObjectStoreFull, PayloadTooLarge, OSError) as exc:  # then as everything else
             if isinstance(exc, ObjectStoreFull) and sink.size > max_bytes:
                 raise
             return Pickled(dumps(value, WHAT, max_bytes))
         return Pickled(pickle.dumps(refs.Result(self.home.id, name, flat.size), protocol=5))
-
-    def _keep(self, name: str, flat: Flat, seconds: float) -> None:
-        """Write a result, and wait for room for so long."""
-        deadline = monotonic() + seconds
-        while True:
-            try:
-                return self.home.write(name, flat)
-            except ObjectStoreFull:
-                if monotonic() >= deadline:
-                    raise
-                sleep(LOOK_SECONDS)
 
     def sweep(self) -> None:
         """Free what processes that died have left: halves of files, and results that nobody took in all this time."""

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import click
 
 from manycore import __version__
@@ -17,7 +22,27 @@ from manycore.cli.up import up
 from manycore.cli.worker import worker
 
 
-@click.group(context_settings={"show_default": True})
+class _Commands(click.Group):
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with _full_disk_in_words():  # at what --help says
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _full_disk_in_words():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _full_disk_in_words() -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise click.ClickException(f"{exc.filename or 'The output'} cannot be written: {exc.strerror}.") from exc
+
+
+@click.group(cls=_Commands, context_settings={"show_default": True})
 @click.version_option(__version__, package_name="manycore")
 def main() -> None:
     """Run CPU-bound Python on every core."""

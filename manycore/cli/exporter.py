@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,8 @@ def exporter(address: str, port: int, url: str | None, probe: float, probe_secre
     It reads the server at each scrape, and needs no signing key but for --probe. A server that is away shows as
     `manycore_up 0`.
     """
+    if not isfinite(probe):
+        raise click.BadParameter("--probe is a number of seconds")
     with in_words():
         settings = _settings(url)
         callers = _callers(settings, probe_secrets) if probe else None

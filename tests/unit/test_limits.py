@@ -111,7 +111,7 @@ limits.HARD_GRACE_SECONDS = 0.5
 def stubborn():
     while True:
         try:
-            passed = 0  # a jump to the very first instruction of a `try` is not covered by it: an alarm seen there leaves
+            passed = 0  # first: a jump to the very first instruction of a `try` is not covered by it
             while True: passed += sum(range(100))
         except ItemTimeout:
             pass

@@ -1,0 +1,24 @@
+"""What the command `manycore` says where its output goes nowhere, and of options that are no numbers."""
+
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from manycore.cli.__main__ import main
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["batches", "--help"]], ids=" ".join)
+def test_a_full_disk_is_said_in_a_line(arguments: list[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "manycore.cli", *arguments]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (1, "Error: The output cannot be written: No space left on device.\n")
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1"])
+def test_a_probe_is_so_many_seconds_apart(seconds: str) -> None:
+    done = CliRunner().invoke(main, ["exporter", "--probe", seconds])
+    assert done.exit_code == 2
+    assert "--probe" in done.output

@@ -1,0 +1,145 @@
+"""`NotPicklable` says where the part is that cannot be pickled."""
+
+import functools
+import threading
+from collections.abc import Iterator
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from manycore.errors import ItemTimeout, NotPicklable
+from manycore.protocol import culprit
+from manycore.protocol.pickling import dumps
+
+LOCK = threading.Lock()
+
+
+class Client:
+    def __init__(self) -> None:
+        self.name = "client"
+        self.sockets = [1, {"main": LOCK}]
+
+    def close(self) -> None:
+        pass
+
+
+class LeavesOut:
+    """Its lock is not pickled; what it keeps beside is."""
+
+    def __init__(self, kept: Any) -> None:
+        self.lock, self.kept = LOCK, kept
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"kept": self.kept}
+
+
+class Slotted:
+    __slots__ = ("held",)
+
+    def __init__(self) -> None:
+        self.held = LOCK
+
+
+class Listed(list[Any]):
+    pass
+
+
+def by_value(source: str) -> Any:
+    """What a program calls `work`, with its global `client`."""
+    space = {"__name__": "__main__", "client": Client(), "LOCK": LOCK}
+    exec(source, space)
+    return space["work"]
+
+
+def local(number: int) -> Any:
+    lock = LOCK
+    return lambda: (lock, number)
+
+
+def generator() -> Iterator[int]:
+    yield 1
+
+
+@pytest.mark.parametrize(
+    ("value", "place"),
+    [
+        ([1, (2, LOCK)], "its [1][1]"),
+        ({"a": 1, "b": {"c": LOCK}}, "its ['b']['c']"),
+        ({"a": generator()}, "its ['a']"),
+        (Client(), "its sockets[1]['main']"),
+        ([Client()], "its [0].sockets[1]['main']"),
+        (LeavesOut([LOCK]), "its kept[0]"),
+        (Slotted(), "its held"),
+        (Listed([1, LOCK]), "its [1]"),
+        (functools.partial(int, LOCK), "its args[0]"),
+        (Client().close, "its __self__.sockets[1]['main']"),
+        ({LOCK: 1}, "a key of it"),
+        ({LOCK}, "an element of it"),
+        (local(1), "its variable lock"),
+        (lambda lock=LOCK: lock, "a default of it"),
+        (lambda *, lock=LOCK: lock, "its default of lock"),
+        (by_value("def work(): return client"), "its global client.sockets[1]['main']"),
+        (by_value("def work(): return lambda: LOCK"), "its global LOCK"),
+        (by_value("def other(): return LOCK\ndef work(): return other()"), "its global other, its global LOCK"),
+        (by_value("def work(client): return client.LOCK()\nwork.held = [LOCK]"), "its held[0]"),
+        (by_value("class work:\n  held = LOCK\n"), "its held"),
+        (LOCK, ""),
+    ],
+)
+def test_the_place_is_named(value: Any, place: str) -> None:
+    with pytest.raises(NotPicklable, match=r"thread\.lock|generator") as caught:
+        dumps(value)
+    said = str(caught.value)
+    assert f"(at {place})" in said if place else "(at" not in said
+
+
+def test_a_value_that_holds_itself() -> None:
+    value: list[Any] = [LOCK]
+    value.insert(0, value)
+    with pytest.raises(NotPicklable, match=r"\(at its \[1\]\)"):
+        dumps(value)
+
+
+class RaisesOnce:
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def __reduce__(self) -> Any:
+        self.asked += 1
+        if self.asked == 1:
+            raise ValueError("not today")
+        return int, ()
+
+
+class Leaves:
+    """Says first that it cannot be pickled, and then something worse."""
+
+    def __init__(self, *errors: BaseException) -> None:
+        self.errors = list(errors)
+
+    def __reduce__(self) -> Any:
+        raise self.errors.pop(0) if self.errors else ValueError("again")
+
+
+def test_what_can_be_pickled_at_the_second_look_is_not_blamed() -> None:
+    with pytest.raises(NotPicklable, match=r"not today\. "):
+        dumps([RaisesOnce(), 1])
+
+
+def test_what_is_asked_may_raise_anything() -> None:
+    with pytest.raises(NotPicklable, match=r"first \(at its \[1\]\)"):
+        dumps([1, Leaves(ValueError("first"), SystemExit(), GeneratorExit())])
+
+
+def test_an_alarm_meanwhile_is_the_items() -> None:
+    with pytest.raises(ItemTimeout):
+        dumps([1, Leaves(ValueError("first"), ItemTimeout(1.0, ""))])
+
+
+def test_it_does_not_look_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(culprit, "SECONDS", 0.0)
+    began = monotonic()
+    with pytest.raises(NotPicklable, match=r"object\. "):
+        dumps([*range(1_000_000), LOCK])
+    assert monotonic() - began < 5

@@ -43,8 +43,11 @@ class ByValue(cloudpickle.Pickler):
 
     dispatch_table: ClassVar[ChainMap[type, Any]] = ChainMap({**_CLOUDPICKLES, **_OURS}, *_OTHERS)
     portable: ClassVar[bool] = False
+    asked: Any = None
+    """The last object that was asked how it is pickled: of one that failed, the culprit (`culprit`)."""
 
     def reducer_override(self, obj: Any) -> Any:
+        self.asked = obj
         kind = type(obj)
         if kind is FunctionType:
             if wrappers.is_dispatcher(obj) and not importable(obj):

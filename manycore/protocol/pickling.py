@@ -95,49 +95,41 @@ def dumps(
 
 def dump_into(sink: Sink, value: Any, what: str, other_python: Python | None = None) -> None:
     """The same, into a sink. Raises what `dumps` does, but for `PayloadTooLarge`."""
+    pickler: Any = None
     try:
-        _dump(sink, value, other_python)
+        try:
+            _BuiltinsOnly(sink, protocol=5, buffer_callback=sink.aside).dump(value)
+        except _NeedsCloudpickle:
+            sink.clear()
+            pickler = _by_value(sink, other_python)
+            pickler.dump(value)
     except (KeyboardInterrupt, ItemTimeout):
         raise  # they do not come from the value
     except BaseException as exc:  # a user's __reduce__ may raise anything, and a dict change meanwhile
-        raise _refusal(exc, value, what, other_python) from exc
+        raise _refusal(exc, what, other_python, _place(pickler, value)) from exc
 
 
-def _dump(sink: Sink, value: Any, other_python: Python | None) -> None:
-    try:
-        _BuiltinsOnly(sink, protocol=5, buffer_callback=sink.aside).dump(value)
-    except _NeedsCloudpickle:
-        sink.clear()
-        _cloudpickle_into(sink, value, other_python)
-
-
-def _cloudpickle_into(sink: Sink, value: Any, other_python: Python | None) -> None:
+def _by_value(sink: Sink, other_python: Python | None) -> Any:
     # Here, because cloudpickle costs import time and few values need it.
     from manycore.protocol.byvalue import ByValue, Portable
 
-    (Portable if other_python else ByValue)(sink, protocol=5, buffer_callback=sink.aside).dump(value)
+    return (Portable if other_python else ByValue)(sink, protocol=5, buffer_callback=sink.aside)
 
 
-def _refusal(exc: BaseException, value: Any, what: str, other_python: Python | None) -> NotPicklable | VersionMismatch:
+def _place(pickler: Any, value: Any) -> str:
+    """Where in `value` the part is that it asked last."""
     from manycore.protocol.culprit import place_of
+
+    return place_of(pickler.asked, value) if pickler is not None and pickler.asked is not value else ""
+
+
+def _refusal(exc: BaseException, what: str, other_python: Python | None, place: str) -> NotPicklable | VersionMismatch:
     from manycore.protocol.snippet import NoSource
 
     if not issubclass(type(exc), NoSource):
-        place = "" if issubclass(type(exc), (RecursionError, MemoryError)) else place_of(value, _fails)
-        return NotPicklable(what, reason_of(exc) + (f" (at {place})" if place else ""))
+        return NotPicklable(what, f"{reason_of(exc)}{place and f' (at {place})'}")
     name, reason = exc.args
     return VersionMismatch(f"The function {name} ({reason})", shown(here()), shown(other_python or here()))
-
-
-def _fails(part: Any) -> bool:
-    """Whether it cannot be pickled alone."""
-    try:
-        _dump(Sink(limit=0), part, None)
-    except (KeyboardInterrupt, ItemTimeout):
-        raise
-    except BaseException:
-        return True
-    return False
 
 
 def reason_of(exc: BaseException) -> str:

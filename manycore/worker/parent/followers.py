@@ -6,7 +6,7 @@ as this looks; and such a one can be revoked by its own id.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from time import time
@@ -44,6 +44,12 @@ class Followers:
         self._shown = ""
 
     @property
+    def tag(self) -> str:
+        """Of the delivery."""
+        tag: str = self._request.message.delivery_tag
+        return tag
+
+    @property
     def are_some(self) -> bool:
         """Whether others have followed; then the request's own end is told with theirs."""
         return self._reader.has_any
@@ -63,9 +69,11 @@ class Followers:
 
     def call_off(self, pipe: Any) -> None:
         """Queue what wakes its slot, if that stays."""
-        batch, tag = self._request.batch, self._request.message.delivery_tag
+        batch = self._request.batch
         CALL_OFF.queue_whole(
-            pipe, [keys.stay(batch, self._program), keys.handed(batch, tag)], [tag, keys.BELL_TTL_SECONDS]
+            pipe,
+            [keys.stay(batch, self._program), keys.handed(batch, self.tag)],
+            [self.tag, keys.BELL_TTL_SECONDS],
         )
 
     def end(self) -> None:
@@ -117,19 +125,20 @@ def send(dispatcher: Any, kind: str, **fields: Any) -> None:
         dispatcher.send(kind, **fields)
 
 
-def _of_all() -> list[Followers]:
-    """Those of each request whose slot may stay."""
-    return [found for request in list(state.active_requests) if (found := getattr(request, "followers", None))]
+def _of(requests: Iterable[Any]) -> list[Followers]:
+    return [found for request in list(requests) if (found := getattr(request, "followers", None))]
 
 
 def look_at_all() -> None:
-    for followers in _of_all():
+    for followers in _of(state.active_requests):
         followers.look()
 
 
-def call_off(context: WorkerContext) -> None:
-    """Let the slots that stay for a call leave at once: no other one is idle by now, for what comes from others."""
-    staying = _of_all()
+def call_off(context: WorkerContext, taken: Sequence[str]) -> None:
+    """Let the slots that stay for a call leave at once: no other one is idle by now, for what comes from others. Those
+    that have just been `taken` do not stay yet. Of the others some may have come to their end before this parent has
+    seen that they began."""
+    staying = [each for each in _of(state.reserved_requests) if each.tag not in taken]
     if not staying:
         return
     pipe = context.redis.pipeline(transaction=False)

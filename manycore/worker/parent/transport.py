@@ -204,7 +204,7 @@ class Channel(channel.Channel):
         if not all(kept):
             sleep(RECONNECT_SECONDS)  # others first
         if not self.context.noticeboard.any_idle:
-            call_off(self.context)
+            call_off(self.context, tags)
 
     def _take(self, queue: str, raw: bytes, tag: str) -> bool:
         """Deliver a message, or refuse it; False if it is for others."""

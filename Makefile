@@ -19,7 +19,7 @@ help: ## List the targets
 setup: $(VENV)/.installed ## Make .venv with the locked dependencies and manycore itself
 	@echo "$(VENV) is ready: $$($(BIN)/python -V). Next: make demo"
 
-demo: $(VENV)/.installed ## Run a small batch on a private cluster
+demo: $(VENV)/.installed ## Run real work on all cores of a private cluster
 	@$(BIN)/python -m examples.demo
 
 test: $(VENV)/.installed ## Run the unit and integration tests, but for the slow ones; PROCESSES=0 for one after another

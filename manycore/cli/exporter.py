@@ -26,7 +26,10 @@ PORT = 9540
     "--probe", metavar="SECONDS", type=click.FloatRange(0), default=0, help="Call each fleet so often; 0: never."
 )
 @click.option(
-    "--probe-secrets", metavar="FOLDER", type=Path, help="With `url` and `key` for the probe.  [default: as all]"
+    "--probe-secrets",
+    metavar="FOLDER",
+    type=Path,
+    help="With `url` and `key` for the probe.  [default: what --url and MANYCORE_KEY_FILE say]",
 )
 def exporter(address: str, port: int, url: str | None, probe: float, probe_secrets: Path | None) -> None:
     """Serve metrics of the cluster at http://ADDRESS:PORT/metrics until Ctrl-C or SIGTERM.

@@ -40,14 +40,16 @@ MAX_FAILURE = 300
 @click.option("--kwargs", metavar="JSON", help="Keyword arguments of every call, an object.")
 @click.option("--outcomes", is_flag=True, help="Write all there is to say of each item, as it completes.")
 @click.option("--id", "batch_id", metavar="NAME", help="Run again with the same name, it goes on where it was.")
-@click.option("--on-change", type=click.Choice(["refuse", "accept"]), default="refuse", help="Of what has that name.")
+@click.option(
+    "--on-change", type=click.Choice(["refuse", "accept"]), default="refuse", help="If it was begun otherwise."
+)
 @click.option("--retries", type=click.IntRange(min=0), default=0, help="Further attempts at an item that fails.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="Of each item's run.")
-@click.option("--halt", metavar="WHEN", default="never", help="Such as `now,fail=1` or `soon,fail=10%`.")
+@click.option("--halt", metavar="WHEN", default="never", help="`now,fail=3` ends what runs; `soon,fail=10%` does not.")
 @click.option("--priority", type=click.Choice(PRIORITIES), default="normal", help="`low` lets all others go first.")
 @click.option("--fleet", metavar="NAME", help="The workers that run it.  [default: the function's own]")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes of a local cluster.  [default: one per CPU]")
-@click.option("--url", metavar="ADDRESS", help="The server.  [default: MANYCORE_URL, else a local cluster]")
+@click.option("--url", metavar="ADDRESS", help="The server.  [default: MANYCORE_URL or _URL_FILE, or a local cluster]")
 def run(
     task: str,
     file: IO[bytes],
@@ -61,7 +63,7 @@ def run(
     url: str | None,
     **options: Any,
 ) -> None:
-    """Run TASK on each line of FILE, or of standard input; each is JSON.
+    """Run TASK on each line of FILE, or of standard input; each is JSON. Empty lines are left out.
 
     TASK is `module:function`, `path/script.py:function`, or the name of a task that the workers know. Results are
     written as JSON, a line each, in the order of the input, each as soon as those before it are there. What JSON has

@@ -25,7 +25,8 @@ def example(text: str) -> str:
 
 
 def at_url(command: F) -> F:
-    option = click.option("--url", envvar="MANYCORE_URL", show_envvar=True, help="Address of the cluster's server.")
+    text = "Address of the cluster's server.  [default: what MANYCORE_URL_FILE holds]"
+    option = click.option("--url", envvar="MANYCORE_URL", show_envvar=True, help=text)
     return option(command)
 
 

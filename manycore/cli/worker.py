@@ -31,7 +31,7 @@ TOLD = ("URL", "URL_FILE", "KEY", "KEY_FILE", "CA_FILE")
 
 @click.command(short_help="Take part in a cluster with this machine.")
 @click.option("--fleet", default="cpu", help="The fleet to be in: any name.")
-@click.option("--slots", type=click.IntRange(1), help="Items that run at a time.  [default: one per CPU; 8 of threads]")
+@click.option("--slots", type=click.IntRange(1), help="Items at a time.  [default: one per CPU; 8 threads per CPU]")
 @click.option(
     "--pool",
     type=click.Choice(["prefork", "threads"]),
@@ -53,7 +53,7 @@ def worker(
     token: str | None,
     loglevel: str,
 ) -> None:
-    """Run a worker until Ctrl-C or SIGTERM, which let running items end."""
+    """Run a worker until Ctrl-C, SIGTERM or SIGHUP, which let running items end."""
     from manycore.local.cpus import granted_cpus
     from manycore.worker.launch import launch
 

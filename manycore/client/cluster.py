@@ -72,8 +72,8 @@ class Cluster(Executor):
     def submit(self, fn: Callable[..., T] | str, /, *args: Any, **kwargs: Any) -> Future[T]:
         """Run `fn(*args, **kwargs)` on a worker; the future can be waited for, awaited, and cancelled until sent.
 
-        What cannot be sent (`NotPicklable`, `PayloadTooLarge`, `FunctionsNotAllowed`, `UnknownTask`) is the future's
-        exception. Raises `RuntimeError` after `shutdown`.
+        `fn` may be the name of a task. What cannot be sent (`NotPicklable`, `PayloadTooLarge`, `FunctionsNotAllowed`,
+        `UnknownTask`) is the future's exception. Raises `RuntimeError` after `shutdown`.
         """
         session = self._session
         session.check_open()
@@ -152,8 +152,8 @@ class Cluster(Executor):
 
         `star` unpacks each item into arguments, `kwargs` go with every call. A failed item is tried `retries` times
         more, each after its `backoff` (a `Backoff`, or its first wait in seconds). `timeout` bounds each item's run,
-        in seconds. `fleet` names the workers that run it, instead of the function's own; a local cluster has but one.
-        `halt` ends the batch early: `"now,fail=3"`, `"soon,fail=10%"`. With `priority="low"` all others go first.
+        in seconds (of threads, in C code once that returns). `fleet` names its workers; a local cluster has but one.
+        `halt` ends it early: `"now,fail=3"` with what runs, `"soon,fail=10%"` after it. `priority="low"`: others first.
         `initializer` and `initargs` take the place of the cluster's. `packages` (`["polars==1.*"]`) are installed for
         it once a host, if workers allow it (MANYCORE_ALLOW_PACKAGES=1); if they cannot be, it fails with
         `PackagesFailed`. `progress` shows a bar while it is gathered.

@@ -38,10 +38,11 @@ State = Literal["running", "waiting", "detached", "orphaned", "done", "cancelled
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One batch. Times are epoch seconds of the server.
+    """One batch, as `Cluster.batches` lists them. Times are epoch seconds of the server.
 
-    `total` is None while nobody knows it. `retried` counts further attempts, `repeats` chunks that came again after a
-    death. `run_seconds` is how long all its items ran together, `seconds` says how many took up to 2^k seconds; of a
+    `end` is None until it has one: done, cancelled, halted or failed. `errors` says how often each class of error came,
+    with the first traceback. `total` is None while nobody knows it. `retried` counts further attempts, `repeats` chunks
+    that came again after a death. `run_seconds` is how long all its items ran together, `seconds` says how many took up to 2^k seconds; of a
     report with many items a sample stands for all. `points` are (seconds since the start, items done by then).
     `call` is its first call, as far as it can be shown.
     """

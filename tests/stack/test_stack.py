@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -212,19 +211,21 @@ def test_on_valkey_it_gives_the_same_answers_and_leaves_nothing(
         assert docker(*kind, "--quiet", "--filter", label) == ""
 
 
-def test_an_image_from_ours_brings_its_own_tasks(stack: Stack, tmp_path: Path) -> None:
+def test_an_object_beyond_dockers_own_shared_memory_reaches_the_workers(connected: Cluster) -> None:
+    """Docker's are 64 MiB, of which objects take half."""
+    size = 48 * 1024 * 1024
+    ref = connected.put(bytes(size))
+    assert connected.submit(len, ref).result(timeout=60) == size
+
+
+def test_an_image_from_ours_brings_its_own_tasks(stack: Stack, connected: Cluster, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("from manycore import task\n\n\n@task\ndef double(n):\n    return 2 * n\n")
     (tmp_path / "Dockerfile").write_text(f"FROM {IMAGE}\nCOPY mine.py /app/mine.py\nENV MANYCORE_TASKS=mine\n")
     image = f"{stack.project}:derived"
     docker("build", "--quiet", "--tag", image, str(tmp_path))
     try:
-        code = (
-            "from manycore.protocol.settings import load_settings\n"
-            "from manycore.worker.app import create_worker_app\n"
-            "from workers.app import with_tasks\n"
-            "print(create_worker_app(with_tasks(load_settings())).tasks['mine.double'].run(21))"
-        )
-        key = ["-e", "MANYCORE_KEY=" + secrets.token_hex(32), "-e", "MANYCORE_URL=redis://nowhere"]
-        assert docker("run", "--rm", *key, "--entrypoint", "python", image, "-c", code).strip() == "42"
+        stack.compose("up", "-d", "--wait", "--no-deps", "cpu", MANYCORE_IMAGE=image)
+        assert connected.submit("mine.double", 21).result(timeout=60) == 42
     finally:
+        stack.up()
         docker("image", "rm", image)

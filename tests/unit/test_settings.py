@@ -165,6 +165,12 @@ def test_variables_of_the_stack_are_no_misspelt_settings(monkeypatch: pytest.Mon
     load_settings()
 
 
+def test_every_setting_is_in_the_documentation() -> None:
+    text = (Path(__file__).parents[2] / "docs/operations.md").read_text().partition("## Every setting")[2]
+    named = set(re.findall("`MANYCORE_([A-Z_]+)`", text.partition("\n## ")[0]))
+    assert named == {name.upper() for name in NAMES}
+
+
 def test_an_address_file_is_checked_as_an_address_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "url").write_text("redis://:pa#ss@host\n")
     monkeypatch.setenv("MANYCORE_URL_FILE", str(tmp_path / "url"))

@@ -43,8 +43,8 @@ class Account:
     `end` is None until it has one: done, cancelled, halted or failed. `errors` says how often each class of error came,
     with the first traceback. `total` is None while nobody knows it. `retried` counts further attempts, `repeats` chunks
     that came again after a death. `run_seconds` is how long all its items ran together, `seconds` says how many took up
-    to 2^k seconds; of a report with many items a sample stands for all. `points` are (seconds since the start, items done by then).
-    `call` is its first call, as far as it can be shown.
+    to 2^k seconds; of a report with many items a sample stands for all. `points` are (seconds since the start, items
+    done by then). `call` is its first call, as far as it can be shown.
     """
 
     id: str

@@ -154,7 +154,12 @@ def _follow(cluster: Any, retried: Retried) -> bool:
 def _outcome(outcome: Outcome) -> str:
     if outcome.error is not None:
         return cut(format_exception_only(outcome.error)[-1].strip(), MAX_REASON)
-    return cut(_VALUES.repr(outcome.value), MAX_VALUE)
+    from manycore.protocol.glimpse import glimpse
+
+    try:
+        return cut(_VALUES.repr(outcome.value), MAX_VALUE)
+    except ValueError:  # a number of more digits than Python writes
+        return glimpse(outcome.value)
 
 
 def _print_table(entries: Sequence[Entry], now: float) -> None:

@@ -9,7 +9,6 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, is_dataclass
 from importlib import import_module
 from operator import attrgetter
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 import click
 
+from manycore.cli import lines
 from manycore.cli.terminal import count, cut, example, in_words, printable
 from manycore.protocol.priority import PRIORITIES
 
@@ -29,12 +29,19 @@ FAILURES_SHOWN = 10
 MAX_FAILURE = 300
 
 
+class _Input(click.File):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "-" and sys.stdin is None:
+            self.fail("there is no standard input (it was closed). Name a FILE.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 @click.command(
     epilog=example("manycore run tasks.primes:count_primes --star < segments.jsonl"),
     short_help="Run a function on each line of a file.",
 )
 @click.argument("task")
-@click.argument("file", type=click.File("rb"), default="-")
+@click.argument("file", type=_Input("rb"), default="-")
 @click.option("--text", is_flag=True, help="A line is an item as it is, and no JSON: `ls *.png | ...`.")
 @click.option("--star", is_flag=True, help="Each item is a list of the function's arguments.")
 @click.option("--kwargs", metavar="JSON", help="Keyword arguments of every call, an object.")
@@ -71,7 +78,7 @@ def run(
     code 1; the others are run all the same.
     """
     function, given = _function(task), _keywords(kwargs)
-    items: Any = _items(_unlocked(file), text=text, star=star)
+    items: Any = lines.read(_unlocked(file), text=text, star=star)
     with_bar = sys.stderr.isatty() and not sys.stdout.isatty()
     failures = _Failures(at_once=not with_bar)
     with in_words():
@@ -155,22 +162,6 @@ def _unlocked(file: IO[bytes]) -> IO[bytes]:
     return file
 
 
-def _items(file: IO[bytes], *, text: bool, star: bool) -> Iterator[Any]:
-    """An item for each line that is not empty. Raises `click.ClickException` for one that is not as it should be."""
-    for number, line in enumerate(file, 1):
-        line = line.rstrip(b"\r\n")
-        if not line.strip():
-            continue
-        try:
-            item = line.decode(errors="surrogateescape") if text else json.loads(line)
-        except (ValueError, RecursionError) as exc:
-            hint = "" if text else " For lines that are texts, there is --text."
-            raise click.ClickException(f"Line {number} is no JSON: {exc}.{hint}") from None
-        if star and not isinstance(item, list):
-            raise click.ClickException(f"Line {number} is no list of arguments, as --star wants it.")
-        yield item
-
-
 class _Failures:
     """Counts outcomes, and tells of those that failed: at once, or at the end where a progress bar would be torn."""
 
@@ -224,11 +215,11 @@ def _write(outcomes: Iterator[Outcome], *, as_outcomes: bool) -> None:
     following = 0
     for outcome in outcomes:
         if as_outcomes:
-            _print(_told(outcome))
+            _print(lines.told(outcome))
             continue
         waiting[outcome.index] = outcome.value
         while following in waiting:
-            _print(_json(waiting.pop(following)))
+            _print(lines.dumped(waiting.pop(following)))
             following += 1
 
 
@@ -238,33 +229,3 @@ def _print(line: str) -> None:
         sys.stdout.flush()  # who reads the other end of a pipe wants it now
     except OSError as exc:
         raise _Unwritten(exc) from exc
-
-
-def _told(outcome: Outcome) -> str:
-    from manycore.protocol.pickling import text_of
-
-    error = outcome.error
-    told: dict[str, Any] = {"index": outcome.index}
-    if error is None:
-        told["value"] = outcome.value
-    else:
-        told |= {"error": type(error).__name__, "message": text_of(error)}
-        if error.__cause__ is not None:  # the worker's traceback
-            told["traceback"] = text_of(error.__cause__).strip('"\n')
-    return _json(told | {"attempts": outcome.attempts, "worker": outcome.worker, "seconds": outcome.seconds})
-
-
-def _json(value: Any) -> str:
-    try:
-        return json.dumps(value, default=_plain)
-    except (TypeError, ValueError, RecursionError):  # keys that are no texts; what holds itself
-        return json.dumps(repr(value))
-
-
-def _plain(value: Any) -> Any:
-    """What JSON has no form for, in one that it has."""
-    if hasattr(value, "tolist"):
-        return value.tolist()  # an array or a number of NumPy's
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    return list(value) if isinstance(value, (set, frozenset)) else repr(value)

@@ -21,19 +21,23 @@ def check_url(url: object) -> None:
         raise SettingsError(f"Cluster({url!r:.200}): the address of a cluster is a str, like 'redis://host'.{many}")
 
 
-def check_workers(workers: int | None) -> None:
-    if workers is not None and (type(workers) is not int or not 1 <= workers <= MAX_WORKERS):
+def check_workers(workers: int | None) -> int | None:
+    if workers is None:
+        return None
+    if isinstance(workers, bool) or not isinstance(workers, Integral) or not 1 <= workers <= MAX_WORKERS:
         raise SettingsError(f"workers={workers!r}: give the number of worker processes, from 1 to {MAX_WORKERS:,}.")
+    return int(workers)
 
 
-def check_count(name: str, value: int | None) -> None:
-    """Of `map`: raises what the standard library does."""
+def check_count(name: str, value: int | None) -> int | None:
+    """Of `map`: raises what the standard library does. NumPy's numbers are numbers."""
     if value is None:
-        return
-    if not isinstance(value, int):
+        return None
+    if not isinstance(value, Integral):
         raise TypeError(f"{name} must be an integer or None, not {type(value).__name__}")
     if value < 1:
         raise ValueError(f"{name} must be >= 1")
+    return int(value)
 
 
 def check_id_type(batch_id: object) -> None:
@@ -55,8 +59,9 @@ def check_options(
     timeout: float | None,
     kwargs: Mapping[str, object] | None = None,
     on_change: str = "refuse",
-) -> tuple[str | None, int, float | None]:
-    """Of `batch`. Gives the first three as Python's own: NumPy's numbers are read only where there is NumPy."""
+) -> tuple[str | None, int, float | None, dict[str, object] | None]:
+    """Of `batch`. Gives the first four as Python's own: another mapping is one of this process alone, NumPy's numbers
+    are read only where there is NumPy."""
     if batch_id is not None:
         check_id_type(batch_id)
         if not BATCH_ID.fullmatch(batch_id):
@@ -75,4 +80,5 @@ def check_options(
         None if batch_id is None else str.__str__(batch_id),
         int(retries),
         None if timeout is None else float(timeout),
+        None if kwargs is None else {str.__str__(name): value for name, value in kwargs.items()},
     )

@@ -65,8 +65,7 @@ class Cluster(Executor):
         from manycore.client.initializer import Initializer
 
         check_url(url)
-        check_workers(workers)
-        self._session = _connect(url, workers, Code.of(code), Initializer.of(initializer, initargs))
+        self._session = _connect(url, check_workers(workers), Code.of(code), Initializer.of(initializer, initargs))
         weakref.finalize(self, self._session.release).atexit = False
 
     def submit(self, fn: Callable[..., T] | str, /, *args: Any, **kwargs: Any) -> Future[T]:
@@ -102,8 +101,7 @@ class Cluster(Executor):
         from manycore.client.spans import watched
         from manycore.protocol.message import ItemOptions
 
-        check_count("chunksize", chunksize)
-        check_count("buffersize", buffersize)
+        chunksize, buffersize = check_count("chunksize", chunksize), check_count("buffersize", buffersize)
         deadline = None if timeout is None else monotonic() + timeout
         inbox = OrderedInbox()
         feed = Input.of(*iterables, chunksize=chunksize, buffersize=buffersize)
@@ -174,7 +172,7 @@ class Cluster(Executor):
         from manycore.protocol.record import Identity
         from manycore.protocol.requirements import requirements_of
 
-        id, retries, timeout = check_options(id, retries, timeout, kwargs, on_change)
+        id, retries, timeout, kwargs = check_options(id, retries, timeout, kwargs, on_change)
         fleet, priority = None if fleet is None else check_fleet(fleet), check_priority(priority)
         inbox, feed, limit, pauses = Inbox(), Input.of(items), Halt.parse(halt), backoff_of(backoff)
         session = self._session

@@ -53,8 +53,9 @@ class Poison:
 
     @property
     def id(self) -> str:
-        """The same for the same item: an item has one entry, however often its chunk comes again."""
-        return item_id(self.chunk.batch, self.chunk.first)
+        """The same for the same item: an item has one entry, however often its chunk comes again. In another life of
+        its batch, that has the same name, it is another item."""
+        return item_id(self.chunk.batch, self.chunk.first, self.chunk.mark.partition(".")[0])
 
     @property
     def name(self) -> str:
@@ -180,8 +181,8 @@ class PoisonItems:
         return item
 
 
-def item_id(batch: str, index: int) -> str:
-    return blake2b(f"{batch} {index}".encode(errors="surrogatepass"), digest_size=6).hexdigest()
+def item_id(batch: str, index: int, life: str = "") -> str:
+    return blake2b(f"{batch} {index} {life}".encode(errors="surrogatepass"), digest_size=6).hexdigest()
 
 
 def surplus(held: Mapping[str, Held], now: float) -> list[str]:

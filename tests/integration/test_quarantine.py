@@ -61,9 +61,9 @@ def no_key_without_end(server: Server) -> bool:
     return all(client.ttl(key) > 0 for key in cast(list[bytes], client.keys("mc:*")))
 
 
-def kept(batch: str = "b", index: int = 0, *, when: float | None = None, size: int = 0) -> Poison:
+def kept(batch: str = "b", index: int = 0, *, when: float | None = None, size: int = 0, mark: str = "") -> Poison:
     """An item as a worker would keep it."""
-    chunk = Chunk(f"{batch}.0", batch, "t", None, ItemOptions(), index, 0, 1, None, b"")
+    chunk = Chunk(f"{batch}.0", batch, "t", None, ItemOptions(), index, 0, 1, None, b"", mark=mark)
     body = pack([bytes(size)])
     return Poison(when or time(), chunk, "cpu", None, "signal 9 (SIGKILL)", 3, "", len(body), body, None)
 
@@ -208,6 +208,14 @@ def test_an_item_has_one_entry_and_the_oldest_leave(server: Server, monkeypatch:
     found = items.find(list(items.held()))
     assert [entry.chunk.first for entry in found if isinstance(entry, Poison)] == [4, 3, 2]
     assert len(cast(list[bytes], client.keys("mc:quarantine:item:*"))) == 3
+
+
+def test_an_item_of_a_later_batch_of_that_name_has_an_entry_of_its_own(server: Server) -> None:
+    """It had the earlier one's, and a retry ran that one's arguments."""
+    items = PoisonItems(server.client(), Keyring.parse(server.key))
+    for size, mark in enumerate(["monday", "monday.1", "tuesday"]):
+        items.add([kept(size=size, mark=mark)])
+    assert len(items.held()) == 2
 
 
 def test_all_of_it_is_bounded_in_bytes(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

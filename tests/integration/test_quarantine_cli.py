@@ -54,12 +54,12 @@ def filled(server: Server) -> list[str]:
     return [item_id("night", 7), next(messages.newest()).id]
 
 
-def crash(cluster: Cluster, flag: Path, batch: str = "night") -> str:
+def crash(server: Server, cluster: Cluster, flag: Path, batch: str = "night") -> str:
     """A poison item, which is one for as long as the file `flag` is there; gives its id in the quarantine."""
     flag.touch()
     (error,) = cluster.batch(leave_while, [0], id=batch, kwargs={"flag": str(flag)}).gather(return_exceptions=True)
     assert isinstance(error, WorkerCrashed)
-    return item_id(batch, 0)
+    return next(iter(PoisonItems(server.client(), Keyring.parse(server.key)).held()))  # the newest
 
 
 def test_both_kinds_are_listed_the_newest_first(run: Callable[..., Result], filled: list[str]) -> None:
@@ -143,11 +143,11 @@ def test_purging_by_id_or_with_yes_does_not_ask(run: Callable[..., Result], fill
 
 
 def test_a_retry_says_how_to_gather_it(
-    run: Callable[..., Result], start_worker: StartWorker, connect: Connect, tmp_path: Path
+    server: Server, run: Callable[..., Result], start_worker: StartWorker, connect: Connect, tmp_path: Path
 ) -> None:
     start_worker()
     cluster, flag = connect(), tmp_path / "flag"
-    entry = crash(cluster, flag)
+    entry = crash(server, cluster, flag)
     flag.unlink()
     result = run("retry", entry)
     assert result.exit_code == 0
@@ -159,12 +159,12 @@ def test_a_retry_says_how_to_gather_it(
 
 
 def test_a_retry_can_be_waited_for(
-    run: Callable[..., Result], start_worker: StartWorker, connect: Connect, tmp_path: Path
+    server: Server, run: Callable[..., Result], start_worker: StartWorker, connect: Connect, tmp_path: Path
 ) -> None:
     start_worker()
     cluster, flag = connect(), tmp_path / "flag"
-    crash(cluster, flag, "night")
-    crash(cluster, flag, "day")
+    crash(server, cluster, flag, "night")
+    crash(server, cluster, flag, "day")
     result = run("retry", "--all", "--wait")
     assert result.exit_code == 1
     assert "item 0 of day: manycore.errors.WorkerCrashed: The item killed" in result.output

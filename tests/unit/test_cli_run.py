@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from manycore.cli import lines
 from manycore.cli import run as cli
 from manycore.cli.__main__ import main
 from manycore.client.outcome import Outcome
@@ -36,7 +37,7 @@ def import_path(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def read(content: bytes, *, text: bool = False, star: bool = False) -> list[Any]:
-    return list(cli._items(BytesIO(content), text=text, star=star))
+    return list(lines.read(BytesIO(content), text=text, star=star))
 
 
 def test_each_line_is_an_item_and_empty_ones_are_none() -> None:
@@ -79,7 +80,41 @@ LOOP.append(LOOP)
     ids=str,
 )
 def test_every_result_has_a_line(value: Any, written: Any) -> None:
-    assert json.loads(cli._json(value)) == written
+    assert json.loads(lines.dumped(value)) == written
+
+
+class Mute:
+    def __repr__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def test_a_number_of_any_size_is_written_and_read() -> None:
+    """Python itself stops at 4,300 digits."""
+    line = lines.dumped({"n": 10**5_000})
+    assert line == f'{{"n": 1{"0" * 5_000}}}'
+    assert lines.dumped({10**5_000: 1, (1,): 2}).startswith('"{1000')
+    assert read(line.encode()) == [{"n": 10**5_000}]
+
+
+def test_a_result_whose_class_fails_has_a_line() -> None:
+    assert json.loads(lines.dumped([Mute()])) == "[<Mute>]"
+
+
+@pytest.mark.parametrize("value", [{(1, 2): 3}, LOOP, Mute()], ids=["keys", "loop", "mute"])
+def test_all_there_is_to_say_is_an_object_whatever_the_value(value: Any) -> None:
+    said = json.loads(lines.told(Outcome(4, value)))
+    assert (said["index"], type(said["value"]), said["attempts"]) == (4, str, 1)
+
+
+@pytest.mark.parametrize("text", [True, False])
+def test_a_mark_of_byte_order_is_no_part_of_the_first_item(text: bool) -> None:
+    assert read(b'\xef\xbb\xbf"a"\n', text=text) == ['"a"' if text else "a"]
+
+
+def test_a_closed_standard_input_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(click.BadParameter, match="there is no standard input"):
+        cli._Input("rb").convert("-", None, None)
 
 
 def test_results_are_written_in_order_and_as_soon_as_they_can(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from manycore.protocol import packing
 from manycore.protocol.failure import dump_error, load_error
 from manycore.protocol.message import CallForm
 from manycore.worker.blackbox import BlackBox
+from manycore.worker.child import turn
 from manycore.worker.child.items import Items
 from manycore.worker.child.suspects import alone
 from manycore.worker.child.turn import Doomed, NotBegun, Postponed, bind, described
@@ -119,6 +120,20 @@ def test_an_item_that_cannot_be_claimed_does_not_begin(box: BlackBox) -> None:
     run.claim, run.careful = claim, 3
     with pytest.raises(NotBegun):
         run.execute(guarded(run, pytest.fail))
+    assert run.tally.take_report() is None
+
+
+@pytest.mark.parametrize("timeout", [None, 100.0])
+def test_an_argument_that_cannot_be_fetched_is_no_outcome(
+    box: BlackBox, timeout: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise ConnectionFailed("redis://h", "away")
+
+    monkeypatch.setattr(turn, "rebuilt", away)
+    run = run_of(box, 1, timeout=timeout)
+    with pytest.raises(NotBegun):
+        run.execute(turn_of(run, pytest.fail, pickled=True))
     assert run.tally.take_report() is None
 
 

@@ -156,8 +156,8 @@ class Turn:
         with self._time(), self._memory():
             try:
                 return self._outcome(item)
-            except ItemTimeout:
-                raise  # it is the limit's to say
+            except (ItemTimeout, NotBegun):
+                raise  # the one is the limit's to say, the other no end of the item
             except BaseException as exc:
                 copies.leave_if_copy(exc)
                 if self._retried:

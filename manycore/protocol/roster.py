@@ -78,10 +78,10 @@ class Roster:
         self._seen_at = float("-inf")
         self._last_slots: dict[str, int] = {}
 
-    def workers(self) -> list[Worker]:
+    def workers(self, *, anew: bool = False) -> list[Worker]:
         """The live workers. Raises `SigningKeyMismatch` when none accepts our key, or one signs with none of ours."""
         with self._lock:
-            if monotonic() - self._seen_at > FRESH_SECONDS or not self._workers:
+            if anew or monotonic() - self._seen_at > FRESH_SECONDS or not self._workers:
                 self._look()
             found = self._workers
         if found and all(self._key not in worker.keys for worker in found):
@@ -102,9 +102,12 @@ class Roster:
         return self._last_slots.get(queue) or self._expected or 2
 
     def knows(self, task: str) -> bool:
-        """Whether some worker knows this task. While no worker is there, it is taken for known: one may come."""
+        """Whether some worker knows this task: one that has just started may. While no worker is there, it is taken
+        for known: one may come."""
         self._await_first()
-        found = self.workers()
+        if any(task in worker.tasks for worker in self.workers()):
+            return True
+        found = self.workers(anew=True)
         return not found or any(task in worker.tasks for worker in found)
 
     def all_know(self, task: str, queue: str) -> bool:

@@ -211,7 +211,6 @@ def test_an_item_has_one_entry_and_the_oldest_leave(server: Server, monkeypatch:
 
 
 def test_an_item_of_a_later_batch_of_that_name_has_an_entry_of_its_own(server: Server) -> None:
-    """It had the earlier one's, and a retry ran that one's arguments."""
     items = PoisonItems(server.client(), Keyring.parse(server.key))
     for size, mark in enumerate(["monday", "monday.1", "tuesday"]):
         items.add([kept(size=size, mark=mark)])

@@ -51,3 +51,12 @@ def test_the_edition_that_differs_is_found_among_those_that_do_not(of: Any) -> N
     assert of(same).edition("mine", other_than=OURS) is None
     assert of(same, worker("cpu", editions={"mine": THEIRS})).edition("mine", other_than=OURS) == THEIRS
     assert of(same).edition("yours", other_than=OURS) is None
+
+
+def test_a_task_of_a_worker_that_has_just_started_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = [worker("cpu")]
+    monkeypatch.setattr(roster, "live_workers", lambda _: list(there))
+    found = Roster(cast(Any, None), RING)
+    assert not found.knows("mine.task")
+    there.append(worker("cpu", tasks={"mine.task": "cpu"}))
+    assert found.knows("mine.task")

@@ -221,11 +221,11 @@ def test_an_object_beyond_dockers_own_shared_memory_reaches_the_workers(connecte
 
 def test_an_image_from_ours_brings_its_own_tasks(stack: Stack, connected: Cluster, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("from manycore import task\n\n\n@task\ndef double(n):\n    return 2 * n\n")
-    (tmp_path / "Dockerfile").write_text(f"FROM {IMAGE}\nCOPY mine.py /app/mine.py\nENV MANYCORE_TASKS=mine\n")
+    (tmp_path / "Dockerfile").write_text(f"FROM {IMAGE}\nCOPY mine.py /app/mine.py\n")
     image = f"{stack.project}:derived"
     docker("build", "--quiet", "--tag", image, str(tmp_path))
     try:
-        stack.compose("up", "-d", "--wait", "--no-deps", "cpu", MANYCORE_IMAGE=image)
+        stack.compose("up", "-d", "--wait", "--no-deps", "cpu", MANYCORE_IMAGE=image, MANYCORE_TASKS="mine")
         assert connected.submit("mine.double", 21).result(timeout=60) == 42
     finally:
         stack.up()

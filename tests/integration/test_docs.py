@@ -9,21 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents import PAGES, examples
+from tests.documents import PAGES, Example, examples
 
 FOUND = [
-    pytest.param(example.code, example.output, id=f"{page.stem}-{number}")
-    for page in PAGES
-    for number, example in enumerate(examples(page))
+    pytest.param(example, id=f"{page.stem}-{number}") for page in PAGES for number, example in enumerate(examples(page))
 ]
 
 
-@pytest.mark.parametrize(("code", "output"), FOUND)
-def test_an_example_prints_what_the_page_says(code: str, output: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("example", FOUND)
+def test_an_example_prints_what_the_page_says(example: Example, tmp_path: Path) -> None:
     script = tmp_path / "example.py"
-    script.write_text(code)
+    for path, source in (example.modules | {script.name: example.code}).items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(source)
     done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=50)
-    assert (done.stdout, done.returncode) == (output, 0), done.stderr
+    assert (done.stdout, done.returncode) == (example.output, 0), done.stderr
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "tasks" / "README.md"]
-_EXAMPLE = re.compile(r"```python\n(?P<code>.*?)```\n```text\n(?P<output>.*?)```", re.DOTALL)
+_EXAMPLE = re.compile(r"```python\n(?P<code>(?:(?!```).)*)```\n```text\n(?P<output>.*?)```", re.DOTALL)
 
 
 _MODULE = re.compile(r"```python\n# (?P<path>[a-z/]+\.py)\n(?P<code>.*?)```", re.DOTALL)

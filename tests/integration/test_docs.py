@@ -12,7 +12,9 @@ import pytest
 from tests.documents import PAGES, ROOT, Example, examples
 
 FOUND = [
-    pytest.param(example, id=f"{page.relative_to(ROOT)}-{number}") for page in PAGES for number, example in enumerate(examples(page))
+    pytest.param(example, id=f"{page.relative_to(ROOT)}-{number}")
+    for page in PAGES
+    for number, example in enumerate(examples(page))
 ]
 
 

@@ -21,6 +21,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary, finalize
 
 import redis
 
+from manycore.client.lasting import Lasting
 from manycore.client.passing import Passing
 from manycore.client.worth import SHARED_BYTES, sink_for
 from manycore.errors import ManycoreError, ObjectStoreFull, ServerFull, SettingsError
@@ -62,9 +63,11 @@ class Objects:
         self._inside: WeakKeyDictionary[Ref[Any], tuple[Ref[Any], ...]] = WeakKeyDictionary()
         """The refs that stand in an object, which need theirs for as long."""
         self._names: set[str] = set()
-        self._lasting: dict[str, set[str]] = {}
-        """What outlives its `Ref`, with the named batches that need it."""
+        self._lasting = Lasting()
         self._released: deque[str] = deque()
+        self._renewing = threading.Lock()
+        """Held over a round trip: else what a batch has just come to need would get back the TTL that it had before, or
+        be forgotten, as the batch was not yet there when it was asked for."""
         self._next_refresh = 0.0
         refs.serve(self._place, self)
 
@@ -146,14 +149,13 @@ class Objects:
         for ref in needed:
             needed += self._inside.get(ref, ())
         own = {ref.name for ref in needed if ref.home == self._place}
-        names = own - self._lasting.keys()
-        for name in own:
-            self._lasting.setdefault(name, set()).add(batch)
-        if self.home is None and names:
-            pipe = self._redis.pipeline(transaction=False)
-            for name in names:
-                pipe.expire(keys.object_pieces(name), self._settings.batch_ttl_seconds)
-            pipe.execute()
+        with self._renewing:
+            if self.home is None and own:
+                pipe = self._redis.pipeline(transaction=False)
+                for name in own:
+                    pipe.expire(keys.object_pieces(name), self._lasting_seconds)
+                pipe.execute()
+            self._lasting.add(own, batch)
 
     def tidy(self) -> None:
         """Free what nobody refers to any more. Raises redis-py's errors, and then does it the next time."""
@@ -161,8 +163,8 @@ class Objects:
         with suppress(IndexError):  # all of them, or another thread has just taken the others
             while True:
                 names.append(self._released.popleft())
+        self._names.difference_update(names)  # first: a batch that lets go of one now finds that it has no `Ref`
         gone = [name for name in names if name not in self._lasting]
-        self._names.difference_update(names)
         if self._passing is not None:
             self._passing.forget(names)
         try:
@@ -178,32 +180,34 @@ class Objects:
 
     def let_go(self, batch: str) -> None:
         """A named batch is deleted: what only that one needed goes with its `Ref`, which may be gone already."""
-        for name, batches in list(self._lasting.items()):
-            batches.discard(batch)
-            if not batches:
-                del self._lasting[name]
-                if name not in self._names:
-                    self._released.append(name)
+        self._released.extend(name for name in self._lasting.let_go(batch) if name not in self._names)
 
     def share(self, batch: str, other: str) -> None:
         """Another named batch needs what this one does."""
-        for batches in list(self._lasting.values()):
-            if batch in batches:
-                batches.add(other)
+        self._lasting.share(batch, other)
 
     def refresh(self) -> None:
-        """Let nothing that is referred to run into its TTL. Raises redis-py's errors."""
-        if self.home is None and self._names and monotonic() >= self._next_refresh:
+        """Let nothing that is referred to run into its TTL; what was kept for batches whose records are gone, by theirs
+        or because somebody deleted them, is kept for them no more. Raises redis-py's errors."""
+        if monotonic() < self._next_refresh or not (self._names or self._lasting):
+            return
+        with self._renewing:
+            batches = self._lasting.batches()
             pipe = self._redis.pipeline(transaction=False)
-            for name in self._names - self._lasting.keys():
-                pipe.expire(keys.object_pieces(name), keys.OBJECT_TTL_SECONDS)
-            pipe.execute()
-            self._next_refresh = monotonic() + keys.OBJECT_TTL_SECONDS / REFRESHES_PER_TTL
+            for batch in batches:
+                pipe.exists(keys.batch(batch))
+            for name in list(self._names) if self.home is None else ():
+                pipe.expire(keys.object_pieces(name), self._ttl_of(name))
+            for batch, is_there in zip(batches, pipe.execute(), strict=False):
+                if not is_there:
+                    self.let_go(batch)
+        shortest = min(self._settings.batch_ttl_seconds, keys.OBJECT_TTL_SECONDS)
+        self._next_refresh = monotonic() + shortest / REFRESHES_PER_TTL
 
     def close(self) -> None:
         """Free everything but what has to last. Raises redis-py's errors."""
         self._closed.set()
-        self._drop(list(self._names - self._lasting.keys()))
+        self._drop([name for name in list(self._names) if name not in self._lasting])
         if self.home is not None:
             self.home.close()
 
@@ -255,14 +259,20 @@ class Objects:
                 self.tidy()
             self.home.write(name, flat)
             return
-        ttl = self._settings.batch_ttl_seconds if name in self._lasting else keys.OBJECT_TTL_SECONDS
-        self._patience.ride_out(lambda: pieces.store(self._redis, self._keyring, name, flat, ttl))
+        self._patience.ride_out(lambda: pieces.store(self._redis, self._keyring, name, flat, self._ttl_of(name)))
 
     def _owned(self, name: str, size: int, digest: str, *, private: bool = False) -> Ref[Any]:
         ref: Ref[Any] = Ref(self._place, name, size, digest, private=private)
         self._names.add(name)
         finalize(ref, self._released.append, name).atexit = False
         return ref
+
+    @property
+    def _lasting_seconds(self) -> int:
+        return max(self._settings.batch_ttl_seconds, keys.OBJECT_TTL_SECONDS)
+
+    def _ttl_of(self, name: str) -> int:
+        return self._lasting_seconds if name in self._lasting else keys.OBJECT_TTL_SECONDS
 
     def _most(self) -> int | None:
         return self.home.max_bytes if self.home is not None else None

@@ -1,6 +1,7 @@
 """Which large objects outlive their `Ref`: those that named batches need. It keeps the book, and frees nothing.
 
-A batch needs what it was passed until it is deleted, by whomever, or gone from the server with its TTL.
+A batch needs what it was passed until it is deleted, by whomever, or gone from the server with its TTL; the argument
+of one item alone, only until all of that item's chunk have results.
 """
 
 from __future__ import annotations
@@ -41,12 +42,13 @@ class Lasting:
                 if batch in batches:
                     batches.add(other)
 
-    def let_go(self, batch: str) -> list[str]:
-        """This batch needs nothing any more; gives what now no batch needs."""
+    def let_go(self, batch: str, names: Iterable[str] | None = None) -> list[str]:
+        """This batch needs these no more, by default nothing at all; gives what now no batch needs."""
         with self._lock:
-            for batches in self._needed_by.values():
-                batches.discard(batch)
-            freed = [name for name, batches in self._needed_by.items() if not batches]
+            wanted = self._needed_by.keys() if names is None else self._needed_by.keys() & set(names)
+            for name in wanted:
+                self._needed_by[name].discard(batch)
+            freed = [name for name in wanted if not self._needed_by[name]]
             for name in freed:
                 del self._needed_by[name]
             return freed

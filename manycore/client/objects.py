@@ -63,6 +63,8 @@ class Objects:
         self._inside: WeakKeyDictionary[Ref[Any], tuple[Ref[Any], ...]] = WeakKeyDictionary()
         """The refs that stand in an object, which need theirs for as long."""
         self._names: set[str] = set()
+        self._of_items: set[str] = set()
+        """The arguments of one item each."""
         self._lasting = Lasting()
         self._released: deque[str] = deque()
         self._renewing = threading.Lock()
@@ -167,6 +169,7 @@ class Objects:
         gone = [name for name in names if name not in self._lasting]
         if self._passing is not None:
             self._passing.forget(names)
+        self._of_items.difference_update(gone)
         try:
             self._drop(gone)
         except redis.RedisError:
@@ -180,7 +183,13 @@ class Objects:
 
     def let_go(self, batch: str) -> None:
         """A named batch is deleted: what only that one needed goes with its `Ref`, which may be gone already."""
-        self._released.extend(name for name in self._lasting.let_go(batch) if name not in self._names)
+        self._free(self._lasting.let_go(batch))
+
+    def answered(self, batch: str, names: Iterable[str]) -> None:
+        """Items of a named batch that were passed these all have results: their own arguments are needed no more."""
+        own = self._of_items.intersection(names)
+        if own:
+            self._free(self._lasting.let_go(batch, own))
 
     def share(self, batch: str, other: str) -> None:
         """Another named batch needs what this one does."""
@@ -241,6 +250,7 @@ class Objects:
         self._passing.check(flat.size)
         ref = self._stow(flat)
         self._passing.note(ref.name, ref.size)
+        self._of_items.add(ref.name)
         return ref
 
     def _stow(self, flat: Flat) -> Ref[Any]:
@@ -266,6 +276,10 @@ class Objects:
         self._names.add(name)
         finalize(ref, self._released.append, name).atexit = False
         return ref
+
+    def _free(self, names: list[str]) -> None:
+        """Of these, which no batch needs, free soon what has no `Ref` either."""
+        self._released.extend(name for name in names if name not in self._names)
 
     @property
     def _lasting_seconds(self) -> int:

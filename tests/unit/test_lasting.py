@@ -8,14 +8,16 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import redis
 
 from manycore.client import objects as client_objects
-from manycore.client.objects import Objects
+from manycore.client.objects import ASIDE_BYTES, Objects
+from manycore.client.worth import SHARED_BYTES
 from manycore.protocol import keys
 from manycore.protocol.home import Home
-from manycore.protocol.refs import Ref
+from manycore.protocol.refs import Ref, noted
 from manycore.protocol.settings import Settings
 from manycore.protocol.signing import Keyring, generate_key
 
@@ -142,4 +144,30 @@ def test_in_shared_memory_it_is_freed_once_nobody_holds_it_and_its_batches_are_g
         objects.refresh()
     objects.tidy()
     assert not home.has(name)
+    home.close()
+
+
+def test_the_argument_of_an_item_is_freed_once_its_chunk_is_answered_and_what_others_share_is_not(
+    server: Server, tmp_path: Path
+) -> None:
+    home = Home.make("test", tmp_path)
+    objects = objects_of(server, home)
+    argument, shared = bytes(ASIDE_BYTES), np.ones(SHARED_BYTES)
+    with noted(as_objects=True) as found:
+        objects.pickled([objects.put("put"), argument], "The argument", None, found)
+    item = found[-1]
+    refs = [*found, objects.shared(shared, "The argument")]
+    for batch in ("one", "its rerun"):
+        objects.keep_long([ref for ref in refs if ref], batch)
+    names = [ref.name for ref in refs if ref]
+    assert len(names) == 3
+    own = item.name
+    del refs, found, item
+    gc.collect()
+    for batch in ("one", "its rerun"):
+        objects.tidy()
+        assert all(map(home.has, names))
+        objects.answered(batch, names)
+    objects.tidy()
+    assert [name for name in names if not home.has(name)] == [own]
     home.close()

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from time import monotonic
 from typing import Any
-from weakref import WeakKeyDictionary, WeakValueDictionary, finalize
+from weakref import WeakValueDictionary, finalize
 
 import redis
 
@@ -60,8 +60,6 @@ class Objects:
         self._closed = threading.Event()
         self._patience = Patience(settings, self._closed.wait)
         self._by_content: WeakValueDictionary[str, Ref[Any]] = WeakValueDictionary()
-        self._inside: WeakKeyDictionary[Ref[Any], tuple[Ref[Any], ...]] = WeakKeyDictionary()
-        """The refs that stand in an object, which need theirs for as long."""
         self._names: set[str] = set()
         self._of_items: set[str] = set()
         """The arguments of one item each."""
@@ -94,7 +92,7 @@ class Objects:
         if known is not None:
             return known  # it was lost, as with a server that began anew: all refs to it have it again
         ref = self._by_content[digest] = self._owned(name, flat.size, digest)
-        self._inside[ref] = tuple(inside)
+        ref.inside = tuple(inside)
         return ref
 
     def shared(self, value: Any, what: str, *, cheap: bool = False) -> Ref[Any] | None:
@@ -147,10 +145,7 @@ class Objects:
 
     def keep_long(self, found: Iterable[Ref[Any]], batch: str) -> None:
         """Let these outlive this client, for a batch that does. Raises redis-py's errors."""
-        needed = list(found)
-        for ref in needed:
-            needed += self._inside.get(ref, ())
-        own = {ref.name for ref in needed if ref.home == self._place}
+        own = {ref.name for ref in found if ref.home == self._place}
         with self._renewing:
             if self.home is None and own:
                 pipe = self._redis.pipeline(transaction=False)

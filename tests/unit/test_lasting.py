@@ -6,6 +6,7 @@ import gc
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,17 @@ import redis
 
 from manycore.client import objects as client_objects
 from manycore.client.objects import ASIDE_BYTES, Objects
+from manycore.client.passage import Cut
+from manycore.client.sender import Sender
 from manycore.client.worth import SHARED_BYTES
 from manycore.protocol import keys
+from manycore.protocol.custody import Custody
 from manycore.protocol.home import Home
+from manycore.protocol.packing import Run
 from manycore.protocol.refs import Ref, noted
 from manycore.protocol.settings import Settings
 from manycore.protocol.signing import Keyring, generate_key
+from tests.lanes import OPTIONS, PROGRAM, ready_source
 
 LONG = 86_400
 
@@ -86,11 +92,28 @@ def test_what_a_named_batch_used_is_renewed_as_long_as_it_is_held(server: Server
 
 def test_each_batch_that_needs_it_gives_it_its_whole_ttl(server: Server) -> None:
     objects = objects_of(server)
-    ref = objects.put({"inner": (inner := objects.put(b"inner"))})
+    ref = objects.put(b"kept")
     for batch in ("first", "second"):
         server.ttls.clear()
         objects.keep_long([ref], batch)
-        assert (server.ttl(ref), server.ttl(inner)) == (LONG, LONG)
+        assert server.ttl(ref) == LONG
+
+
+def test_what_stands_in_an_object_is_kept_with_it(server: Server) -> None:
+    """Also by who looks after the batch once its client is gone: a chunk names all that it needs."""
+    objects = objects_of(server)
+    inmost = objects.put(b"inmost")
+    middle = objects.put([inmost])
+    outer = objects.put([middle])
+    lane: Any = SimpleNamespace(id="b", ephemeral=False, record=SimpleNamespace(mark=""), source=ready_source(1))
+    unused: Any = None
+    parcel = Sender(unused, unused, unused, Settings()).parcel(
+        lane, Cut(0, PROGRAM, OPTIONS, [outer]), Run(0, 1, b"", (outer,))
+    )
+    objects.keep_long(parcel.refs, "b")
+    assert [server.ttl(ref) for ref in (outer, middle, inmost)] == [LONG] * 3
+    named = {keys.object_pieces(ref.name) for ref in (outer, middle, inmost)}
+    assert named <= Custody.of([parcel], 1).keys_in_use("b")
 
 
 def test_a_server_that_was_away_as_a_batch_came_to_need_it_is_told_again(server: Server) -> None:

@@ -60,7 +60,9 @@ class Batches:
         housekeeper: Housekeeper,
         tidier: Tidier,
         publisher: Publisher,
+        stream: Callable[[], OutcomeStream],
     ) -> None:
+        """`stream` makes one for the thread that calls: the reader's is the reader's."""
         self._opener = opener
         self._redis = client
         self._keyring = keyring
@@ -68,6 +70,7 @@ class Batches:
         self._dispatcher = dispatcher
         self._housekeeper = housekeeper
         self._tidier = tidier
+        self._stream = stream
         self._pace = Pace()
         self._resender = Resender(client, publisher, keyring, settings.batch_ttl_seconds)
 
@@ -289,10 +292,6 @@ class Batches:
         with typed_errors(self._settings):
             lane.custody.covered = Auditor(self._redis, self._keyring).in_flight([lane.id], [lane.queue])[lane.id]
             self._stream().replay(lane, again=True)
-
-    def _stream(self) -> OutcomeStream:
-        """One of this thread's own: the reader's is the reader's."""
-        return OutcomeStream(self._redis, self._keyring)
 
 
 def _goes_on(lane: Lane) -> bool:

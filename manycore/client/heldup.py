@@ -10,6 +10,7 @@ from dataclasses import replace
 from time import monotonic
 from typing import NamedTuple
 
+from manycore.client.bylane import ByLane
 from manycore.client.lane import Lane
 from manycore.client.objects import Objects
 from manycore.client.passage import Cut
@@ -29,8 +30,8 @@ class HeldUp:
     def __init__(self, objects: Objects, seconds: float) -> None:
         self._objects = objects
         self._seconds = seconds
-        self._rests: dict[Lane, _Rest] = {}
-        self._idle_since: dict[Lane, float] = {}
+        self._rests = ByLane[_Rest]()
+        self._idle_since = ByLane[float]()
 
     def __bool__(self) -> bool:
         return bool(self._rests)
@@ -48,22 +49,25 @@ class HeldUp:
     def in_vain(self, lane: Lane) -> bool:
         """Whether nothing of this lane, which has waited for room before, has been out for as long as one waits."""
         if lane.ledger.open_chunks:
-            self._idle_since[lane] = monotonic()
+            self._idle_since.keep(lane, monotonic())
             return False
-        return monotonic() > self._idle_since.setdefault(lane, monotonic()) + self._seconds
+        since = self._idle_since.get(lane)
+        if since is None:
+            since = self._idle_since.keep(lane, monotonic())
+        return monotonic() > since + self._seconds
 
     def hold(self, lane: Lane, cut: Cut, position: int, needed_bytes: int) -> None:
         """Keep what is left of a cut from `position` on."""
         if position < len(cut.items):
             rest = replace(cut, first=cut.first + position, items=cut.items[position:])
-            self._rests[lane] = _Rest(rest, needed_bytes, monotonic())
+            self._rests.keep(lane, _Rest(rest, needed_bytes, monotonic()))
 
     def take(self, lane: Lane) -> Cut | None:
         """What was kept, if anything was."""
-        rest = self._rests.pop(lane, None)
+        rest = self._rests.take(lane)
         return rest.cut if rest is not None else None
 
     def forget(self, lane: Lane) -> None:
         """The lane is over."""
-        self._rests.pop(lane, None)
-        self._idle_since.pop(lane, None)
+        self._rests.take(lane)
+        self._idle_since.take(lane)

@@ -17,10 +17,11 @@ from collections.abc import Iterable
 from contextlib import suppress
 from time import monotonic
 from typing import Any
-from weakref import WeakKeyDictionary, WeakValueDictionary, finalize
+from weakref import WeakValueDictionary, finalize
 
 import redis
 
+from manycore.client.lasting import Lasting
 from manycore.client.passing import Passing
 from manycore.client.worth import SHARED_BYTES, sink_for
 from manycore.errors import ManycoreError, ObjectStoreFull, ServerFull, SettingsError
@@ -59,12 +60,14 @@ class Objects:
         self._closed = threading.Event()
         self._patience = Patience(settings, self._closed.wait)
         self._by_content: WeakValueDictionary[str, Ref[Any]] = WeakValueDictionary()
-        self._inside: WeakKeyDictionary[Ref[Any], tuple[Ref[Any], ...]] = WeakKeyDictionary()
-        """The refs that stand in an object, which need theirs for as long."""
         self._names: set[str] = set()
-        self._lasting: dict[str, set[str]] = {}
-        """What outlives its `Ref`, with the named batches that need it."""
+        self._of_items: set[str] = set()
+        """The arguments of one item each."""
+        self._lasting = Lasting()
         self._released: deque[str] = deque()
+        self._renewing = threading.Lock()
+        """Held over a round trip: else what a batch has just come to need would get back the TTL that it had before, or
+        be forgotten, as the batch was not yet there when it was asked for."""
         self._next_refresh = 0.0
         refs.serve(self._place, self)
 
@@ -89,7 +92,7 @@ class Objects:
         if known is not None:
             return known  # it was lost, as with a server that began anew: all refs to it have it again
         ref = self._by_content[digest] = self._owned(name, flat.size, digest)
-        self._inside[ref] = tuple(inside)
+        ref.inside = tuple(inside)
         return ref
 
     def shared(self, value: Any, what: str, *, cheap: bool = False) -> Ref[Any] | None:
@@ -142,18 +145,14 @@ class Objects:
 
     def keep_long(self, found: Iterable[Ref[Any]], batch: str) -> None:
         """Let these outlive this client, for a batch that does. Raises redis-py's errors."""
-        needed = list(found)
-        for ref in needed:
-            needed += self._inside.get(ref, ())
-        own = {ref.name for ref in needed if ref.home == self._place}
-        names = own - self._lasting.keys()
-        for name in own:
-            self._lasting.setdefault(name, set()).add(batch)
-        if self.home is None and names:
-            pipe = self._redis.pipeline(transaction=False)
-            for name in names:
-                pipe.expire(keys.object_pieces(name), self._settings.batch_ttl_seconds)
-            pipe.execute()
+        own = {ref.name for ref in found if ref.home == self._place}
+        with self._renewing:
+            if self.home is None and own:
+                pipe = self._redis.pipeline(transaction=False)
+                for name in own:
+                    pipe.expire(keys.object_pieces(name), self._lasting_seconds)
+                pipe.execute()
+            self._lasting.add(own, batch)
 
     def tidy(self) -> None:
         """Free what nobody refers to any more. Raises redis-py's errors, and then does it the next time."""
@@ -161,10 +160,11 @@ class Objects:
         with suppress(IndexError):  # all of them, or another thread has just taken the others
             while True:
                 names.append(self._released.popleft())
+        self._names.difference_update(names)  # first: a batch that lets go of one now finds that it has no `Ref`
         gone = [name for name in names if name not in self._lasting]
-        self._names.difference_update(names)
         if self._passing is not None:
             self._passing.forget(names)
+        self._of_items.difference_update(gone)
         try:
             self._drop(gone)
         except redis.RedisError:
@@ -178,32 +178,40 @@ class Objects:
 
     def let_go(self, batch: str) -> None:
         """A named batch is deleted: what only that one needed goes with its `Ref`, which may be gone already."""
-        for name, batches in list(self._lasting.items()):
-            batches.discard(batch)
-            if not batches:
-                del self._lasting[name]
-                if name not in self._names:
-                    self._released.append(name)
+        self._free(self._lasting.let_go(batch))
+
+    def answered(self, batch: str, names: Iterable[str]) -> None:
+        """Items of a named batch that were passed these all have results: their own arguments are needed no more."""
+        own = self._of_items.intersection(names)
+        if own:
+            self._free(self._lasting.let_go(batch, own))
 
     def share(self, batch: str, other: str) -> None:
         """Another named batch needs what this one does."""
-        for batches in list(self._lasting.values()):
-            if batch in batches:
-                batches.add(other)
+        self._lasting.share(batch, other)
 
     def refresh(self) -> None:
-        """Let nothing that is referred to run into its TTL. Raises redis-py's errors."""
-        if self.home is None and self._names and monotonic() >= self._next_refresh:
+        """Let nothing that is referred to run into its TTL; what was kept for batches whose records are gone, by theirs
+        or because somebody deleted them, is kept for them no more. Raises redis-py's errors."""
+        if monotonic() < self._next_refresh or not (self._names or self._lasting):
+            return
+        with self._renewing:
+            batches = self._lasting.batches()
             pipe = self._redis.pipeline(transaction=False)
-            for name in self._names - self._lasting.keys():
-                pipe.expire(keys.object_pieces(name), keys.OBJECT_TTL_SECONDS)
-            pipe.execute()
-            self._next_refresh = monotonic() + keys.OBJECT_TTL_SECONDS / REFRESHES_PER_TTL
+            for batch in batches:
+                pipe.exists(keys.batch(batch))
+            for name in list(self._names) if self.home is None else ():
+                pipe.expire(keys.object_pieces(name), self._ttl_of(name))
+            for batch, is_there in zip(batches, pipe.execute(), strict=False):
+                if not is_there:
+                    self.let_go(batch)
+        shortest = min(self._settings.batch_ttl_seconds, keys.OBJECT_TTL_SECONDS)
+        self._next_refresh = monotonic() + shortest / REFRESHES_PER_TTL
 
     def close(self) -> None:
         """Free everything but what has to last. Raises redis-py's errors."""
         self._closed.set()
-        self._drop(list(self._names - self._lasting.keys()))
+        self._drop([name for name in list(self._names) if name not in self._lasting])
         if self.home is not None:
             self.home.close()
 
@@ -237,6 +245,7 @@ class Objects:
         self._passing.check(flat.size)
         ref = self._stow(flat)
         self._passing.note(ref.name, ref.size)
+        self._of_items.add(ref.name)
         return ref
 
     def _stow(self, flat: Flat) -> Ref[Any]:
@@ -255,14 +264,24 @@ class Objects:
                 self.tidy()
             self.home.write(name, flat)
             return
-        ttl = self._settings.batch_ttl_seconds if name in self._lasting else keys.OBJECT_TTL_SECONDS
-        self._patience.ride_out(lambda: pieces.store(self._redis, self._keyring, name, flat, ttl))
+        self._patience.ride_out(lambda: pieces.store(self._redis, self._keyring, name, flat, self._ttl_of(name)))
 
     def _owned(self, name: str, size: int, digest: str, *, private: bool = False) -> Ref[Any]:
         ref: Ref[Any] = Ref(self._place, name, size, digest, private=private)
         self._names.add(name)
         finalize(ref, self._released.append, name).atexit = False
         return ref
+
+    def _free(self, names: list[str]) -> None:
+        """Of these, which no batch needs, free soon what has no `Ref` either."""
+        self._released.extend(name for name in names if name not in self._names)
+
+    @property
+    def _lasting_seconds(self) -> int:
+        return max(self._settings.batch_ttl_seconds, keys.OBJECT_TTL_SECONDS)
+
+    def _ttl_of(self, name: str) -> int:
+        return self._lasting_seconds if name in self._lasting else keys.OBJECT_TTL_SECONDS
 
     def _most(self) -> int | None:
         return self.home.max_bytes if self.home is not None else None

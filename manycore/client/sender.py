@@ -16,6 +16,7 @@ from manycore.protocol.parcels import Parcels
 from manycore.protocol.publisher import Publisher
 from manycore.protocol.record import covers
 from manycore.protocol.references import References
+from manycore.protocol.refs import with_inside
 from manycore.protocol.settings import Settings
 from manycore.protocol.signing import content_digest
 
@@ -40,7 +41,7 @@ class Sender:
 
     def parcel(self, lane: Lane, cut: Cut, run: Run) -> Parcel:
         """One run of a cut as a chunk, with all that it takes to send it."""
-        refs = cut.program.refs + run.refs
+        refs = with_inside(cut.program.refs + run.refs)
         beside = lane.record is not None or len(run.body) > self._settings.inline_bytes
         chunk = Chunk(
             id=new_chunk_id(lane.id),

@@ -13,6 +13,7 @@ import os
 import secrets
 import threading
 from collections.abc import Sequence
+from functools import partial
 from typing import TypeVar
 
 import redis
@@ -116,7 +117,8 @@ class Session:
             initializer=self.initializer,
             packages=Packages(self.redis, self.roster) if compared else None,
         )
-        self.stream = OutcomeStream(self.redis, keyring)
+        stream = partial(OutcomeStream, self.redis, keyring, self.objects)
+        self.stream = stream()
         self.reader = Reader(Wire(self.redis), self._brief, self.stream, settings, self._control)
         references = References(self.redis, settings.batch_ttl_seconds, keeper=self._control)
         home = self.local.home.id if self.local else None
@@ -124,7 +126,7 @@ class Session:
         self.dispatcher = Dispatcher(sender, self.roster, settings, self.objects, self.reader.wake)
         auditor = Auditor(self._brief, keyring)
         lookout = Lookout(auditor, sender, self.roster, settings, self.local)
-        self._tidier = Tidier(
+        self._tidier = tidier = Tidier(
             self._brief, auditor, lambda batch: self.batches.record(batch), references, self.objects, settings
         )
         self.housekeeper = Housekeeper(
@@ -132,7 +134,7 @@ class Session:
         )
         self.submits = Submits(self, self.shipper)
         self.batches = Batches(
-            self, self.redis, keyring, settings, self.dispatcher, self.housekeeper, self._tidier, self._publisher
+            self, self.redis, keyring, settings, self.dispatcher, self.housekeeper, tidier, self._publisher, stream
         )
 
     def check_open(self) -> None:

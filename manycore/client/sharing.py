@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
+from manycore.client.bylane import ByLane
 from manycore.client.lane import Lane
 from manycore.client.objects import Objects
 from manycore.client.passage import Cut
@@ -26,12 +27,14 @@ class Sharing:
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
-        self._found: dict[Lane, dict[int, tuple[Any, Ref[Any] | None]]] = {}
+        self._found = ByLane[dict[int, tuple[Any, Ref[Any] | None]]]()
         """Of each lane, by id: the objects that were looked at, which keeps their ids theirs."""
 
     def shared(self, lane: Lane, cut: Cut) -> Cut:
         """The cut with a `Ref` in the place of each large value that its items, or earlier ones, share."""
-        known = self._found.setdefault(lane, {}) if isinstance(lane.source, ReadySource) else {}
+        known = self._found.get(lane)
+        if known is None:
+            known = self._found.keep(lane, {}) if isinstance(lane.source, ReadySource) else {}
         for value in _repeated(cut):
             if id(value) not in known:
                 known[id(value)] = value, self._objects.shared(value, "The argument")
@@ -40,7 +43,7 @@ class Sharing:
 
     def forget(self, lane: Lane) -> None:
         """The lane is over."""
-        self._found.pop(lane, None)
+        self._found.take(lane)
 
 
 def _repeated(cut: Cut) -> list[Any]:

@@ -15,6 +15,7 @@ from weakref import ReferenceType, ref
 import redis
 
 from manycore.client.lane import Lane
+from manycore.client.objects import Objects
 from manycore.client.rebuilding import Rebuilding, Shift
 from manycore.errors import MessageRefused
 from manycore.protocol import keys
@@ -37,9 +38,10 @@ wakes the reader once more."""
 class OutcomeStream:
     """For any number of lanes, on one thread at a time, and on those that were relieved of a value (`rebuilding`)."""
 
-    def __init__(self, client: redis.Redis, keyring: Keyring) -> None:
+    def __init__(self, client: redis.Redis, keyring: Keyring, objects: Objects) -> None:
         self._redis = client
         self._keyring = keyring
+        self._objects = objects
         self._due: list[Command] = []
         """Commands that tidy up: for whoever speaks to the server next."""
         self._untrimmed: dict[ReferenceType[Lane], None] = {}
@@ -124,6 +126,9 @@ class OutcomeStream:
         gone = [keys.payload(lane.id, sent.payload_token) for sent in over if sent.payload_token]
         if lane.ephemeral:
             gone += beside
+        else:
+            parcels = [sent.parcel for sent in over if sent.parcel is not None]
+            self._objects.answered(lane.id, [name for parcel in parcels for name in parcel.chunk.objects])
         if gone:
             self._due.append(("DEL", *gone))
         if lane.ephemeral:

@@ -25,7 +25,8 @@
 | `mc:logs`            | zset   | worker children  | log's key -> when it was last written; bounded; as the longest |
 | `mc:told:<teller>`   | string | worker children  | the last report of a slot, so that it counts once; minutes |
 | `mc:obj:<name>`      | hash   | client           | a large object in pieces: as long as its client needs it,  |
-|                      |        |                  | `OBJECT_TTL_SECONDS` refreshed; of a named batch batch TTL |
+|                      |        |                  | `OBJECT_TTL_SECONDS` refreshed; of a named batch also      |
+|                      |        |                  | batch TTL, if that is longer, refreshed                    |
 | `mc:worker:<name>`   | hash   | worker parent    | slots, tasks, versions; `WORKER_TTL_SECONDS`, refreshed    |
 | `mc:activity:<name>` | string | worker parent    | what its slots do; as above, refreshed                     |
 | `mc:inventory:<digest>` | string | worker parent | what workers can import; `WORKER_TTL_SECONDS`, refreshed   |

@@ -10,7 +10,7 @@ Where the bytes are is for a `Plane`, which a client or a worker registers here.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakValueDictionary
@@ -39,7 +39,7 @@ class Ref(Generic[T]):
     The object is freed when the last `Ref` to it is gone and the batches that it was passed to are over.
     """
 
-    __slots__ = ("__weakref__", "digest", "home", "name", "private", "size")
+    __slots__ = ("__weakref__", "digest", "home", "inside", "name", "private", "size")
 
     def __init__(self, home: str, name: str, size: int, digest: str, *, private: bool = False) -> None:
         self.home = home
@@ -47,6 +47,8 @@ class Ref(Generic[T]):
         self.size = size
         self.digest = digest
         self.private = private
+        self.inside: tuple[Ref[Any], ...] = ()
+        """Those that stand in the object, which needs theirs for as long."""
         _known[home, name] = self
 
     def get(self) -> T:
@@ -115,6 +117,14 @@ def serve(home: str, plane: Plane) -> None:
 def serve_others(plane: Plane | None) -> None:
     """Let `plane` give all objects that no other one gives; a process has one such plane at most."""
     _others[:] = [plane] if plane is not None else []
+
+
+def with_inside(found: Iterable[Ref[Any]]) -> tuple[Ref[Any], ...]:
+    """These, and those without which their objects are not whole."""
+    needed = list(found)
+    for ref in needed:
+        needed += ref.inside
+    return tuple(needed)
 
 
 def in_pickle(pickled: bytes) -> bool:

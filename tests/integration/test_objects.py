@@ -252,6 +252,33 @@ def test_what_is_too_large_for_a_message_waits_for_room() -> None:
 
 
 @pytest.mark.usefixtures("small_room")
+def test_a_named_batch_frees_the_arguments_of_what_has_a_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And keeps those of what failed: they may be asked for again."""
+    monkeypatch.setenv("MANYCORE_CONNECTION_SECONDS", "5")
+    flag = tmp_path / "flag"
+    flag.touch()
+
+    def first_of(row: Any) -> float:
+        if row[0] == 3 and flag.exists():
+            raise ValueError
+        return float(row[0])
+
+    with Cluster(workers=2) as cluster:
+        batch = cluster.batch(first_of, [wide(number) for number in range(12)], id="passes")
+        found = batch.gather(return_exceptions=True)
+        assert [type(each) if number == 3 else each for number, each in enumerate(found)] == [
+            ValueError if number == 3 else float(number) for number in range(12)
+        ]
+        wait_until(lambda: len(files_of(cluster)) <= 2, "only the chunk of what failed has its arguments")
+        flag.unlink()
+        assert batch.rerun_failed().gather() == [3.0]
+        batch.delete()
+        wait_until(lambda: files_of(cluster) == [], "nobody can ask for it again")
+
+
+@pytest.mark.usefixtures("small_room")
 def test_who_waits_for_room_in_vain_is_told_so_and_others_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MANYCORE_CONNECTION_SECONDS", "1")
     with Cluster(workers=2) as cluster:

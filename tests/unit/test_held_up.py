@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import pytest
 import redis
@@ -13,6 +15,7 @@ from manycore.client import heldup
 from manycore.client.heldup import HeldUp
 from manycore.client.objects import Objects
 from manycore.client.passing import Passing
+from manycore.client.sharing import Sharing
 from manycore.errors import ObjectStoreFull
 from manycore.protocol.home import Home
 from manycore.protocol.settings import Settings
@@ -80,6 +83,25 @@ def test_it_waits_as_long_as_something_of_its_lane_is_out(objects: Objects, monk
     assert not held.may_go(lane)
     held.forget(lane)
     assert lane not in held
+
+
+def test_nothing_is_kept_of_a_lane_that_has_ended_meanwhile(objects: Objects) -> None:
+    """As while its cut was packed: nobody would take it or forget it, and its items would stay for ever."""
+    lane, held, sharing = open_lane(5, Record(), chunksize=5), HeldUp(objects, 60.0), Sharing(objects)
+    cut = lane.next_cut(SLOTS)
+    assert cut is not None
+    lane.fail(ValueError())
+    sharing.forget(lane)
+    held.forget(lane)
+    assert sharing.shared(lane, cut) is cut
+    assert not held.in_vain(lane)
+    held.hold(lane, cut, 2, 600)
+    assert lane not in held
+    assert not held, "the dispatcher looks no more often than ever"
+    left, cut = ref(lane), None
+    del lane
+    gc.collect()
+    assert left() is None
 
 
 def test_where_the_place_was_taken_away_who_writes_says_so(home: Home, objects: Objects) -> None:

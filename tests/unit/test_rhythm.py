@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -202,17 +201,24 @@ def test_one_of_many_neighbours_is_not_woken_and_shares_ahead(board: Noticeboard
     assert Rhythm(board, LOOKING_SLOTS + 1).shares_ahead
 
 
-@pytest.mark.parametrize("held", [True, False])
-def test_who_may_not_wake_in_time_shares_ahead(held: bool, rhythm: Rhythm, board: Noticeboard, run: ChunkRun) -> None:
+@pytest.mark.parametrize("late", [True, False])
+def test_who_may_not_wake_in_time_shares_ahead(
+    late: bool, rhythm: Rhythm, board: Noticeboard, run: ChunkRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Since an item is in C code that does not let go of the GIL."""
+    now = run.started
+
+    def wait(seconds: float) -> bool:
+        nonlocal now
+        now += seconds + LATE_SECONDS + (0.01 if late else -0.01)
+        return False
+
+    monkeypatch.setattr(module, "monotonic", lambda: now)
+    monkeypatch.setattr(board, "wait_for_idle", wait)
     board.say_others(False)
     rhythm.begin(run, follows=False)
-    waiting = threading.Thread(target=rhythm.pause, args=(run, FIRST_TICK_SECONDS))
-    waiting.start()
-    if held:
-        ctypes.PyDLL(None).usleep(int(1e6 * (LATE_SECONDS + 0.1)))
-    waiting.join()
-    assert rhythm.shares_ahead == held
+    rhythm.pause(run, FIRST_TICK_SECONDS)
+    assert rhythm.shares_ahead == late
     rhythm.begin(run, follows=False)
     assert not rhythm.shares_ahead
 

@@ -12,6 +12,7 @@ from typing import Any
 import redis
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
+from kombu.utils.json import dumps
 
 from manycore.errors import MessageRefused
 from manycore.protocol import channel, keys
@@ -20,7 +21,7 @@ from manycore.protocol.message import batch_of
 from manycore.protocol.script import Script
 
 logger = logging.getLogger(__name__)
-ACKNOWLEDGE = Script(__package__, "acknowledge")
+ACKNOWLEDGE, PUT_BACK = Script(__package__, "acknowledge"), Script(__package__, "putback")
 
 
 class QoS(kombu_redis.QoS):
@@ -65,6 +66,13 @@ class QoS(kombu_redis.QoS):
         kept = [keys.resume(batch)] if batch else []
         with self.channel.conn_or_acquire() as client:
             ACKNOWLEDGE.run(client, [self.unacked_index_key, self.unacked_key, *kept], [delivery_tag, identity])
+        virtual.QoS.ack(self, delivery_tag)
+
+    def put_back(self, delivery_tag: str, queue: str, place: str) -> None:
+        """Leave a delivery to others, in the list `place` of its queue. Raises redis-py's errors: then it is kept, and
+        may be there all the same."""
+        where = [self.unacked_key, self.unacked_index_key, place, keys.bell(queue)]
+        PUT_BACK.run(self.channel.context.redis, where, [delivery_tag, dumps(queue), keys.BELL_TTL_SECONDS])
         virtual.QoS.ack(self, delivery_tag)
 
     _sweeping = False

@@ -29,6 +29,7 @@ class Worker:
         self.consumer.app = SimpleNamespace(context=self)
         self.consumer.on_task_request = self.run.append
         self.consumer.qos = QoS(self._prefetch, 2)
+        self.consumer.initial_prefetch_count = 1
         self.request = Request(self)
         state.task_scheduled(self.request)
 
@@ -76,6 +77,15 @@ def test_a_slot_takes_it(busy: Request) -> None:
     worker = Worker()
     worker.consumer.apply_eta_task(worker.request)
     assert (worker.left, worker.run, worker.prefetch) == ([], [worker.request], 1)
+
+
+@pytest.mark.parametrize("most", [0, 2])
+def test_one_that_would_take_it_again_keeps_it(most: int) -> None:
+    """`--prefetch-multiplier`, `--autoscale`: it would take it, and put it back, without end."""
+    worker = Worker()
+    worker.consumer.initial_prefetch_count = most
+    worker.consumer.apply_eta_task(worker.request)
+    assert (worker.left, worker.run) == ([], [worker.request])
 
 
 def test_a_worker_that_stops_leaves_it_to_others(busy: Request) -> None:

@@ -30,8 +30,7 @@ class Consumer(consumer.Consumer):
 
     def _puts_back(self, request: Any) -> bool:
         """Whether this was put back. A plain call never is: each time that it is delivered is counted."""
-        context = worker_context(self.app)
-        if not getattr(request, "delivery", None) or _has_slot(context):
+        if not getattr(request, "delivery", None) or self._has_room(worker_context(self.app)):
             return False
         queue, options = request.delivery_info["routing_key"], request.delivery.chunk.options
         message = request.message
@@ -44,6 +43,8 @@ class Consumer(consumer.Consumer):
         self.qos.decrement_eventually()
         return True
 
-
-def _has_slot(context: WorkerContext) -> bool:
-    return not context.noticeboard.drains and len(state.reserved_requests) < context.slots
+    def _has_room(self, context: WorkerContext) -> bool:
+        """Whether a slot is idle, or a message would be taken all the same: Celery's own options may want that."""
+        most = self.initial_prefetch_count
+        full = most and len(state.reserved_requests) >= max(context.slots, most)
+        return not (full or context.noticeboard.drains)

@@ -168,3 +168,25 @@ def told(client: Any, batch: Batch, name: str) -> int:
 def rung(client: Any) -> int:
     """How often anybody has rung a bell."""
     return int(client.info("commandstats")["cmdstat_zadd"]["calls"])
+
+
+def test_what_comes_as_a_retry_takes_the_last_slot_is_left_to_others(
+    server: Server, start_worker: StartWorker, connect: Connect, tmp_path: Path
+) -> None:
+    """The worker had asked for it before, for a slot that was idle then: it was nobody's until its lease ended."""
+    flag, client = tmp_path / "flag", server.client()
+    flag.touch()
+
+    def fail_and_hold_on(folder: str) -> None:
+        fail_first(0, folder=folder)
+        while flag.exists():
+            busy(0.01)
+
+    start_worker()
+    held = connect().batch(fail_and_hold_on, [str(tmp_path)], retries=1, backoff=Backoff(0.3, jitter=False))
+    wait_until(lambda: (tmp_path / "0").exists() and (tmp_path / "0").read_text() == "xx", "the retry runs")
+    call = connect().submit(square, 7)
+    wait_until(lambda: waiting(client, "cpu"), "it lies in its list", seconds=5)
+    flag.unlink()
+    assert call.result(timeout=20) == 49
+    assert held.gather() == [None]

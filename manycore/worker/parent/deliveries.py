@@ -35,6 +35,11 @@ class QoS(kombu_redis.QoS):
         self._owed: dict[str, Callable[[], None]] = {}
         self._done: set[str] = set()
 
+    def can_consume(self) -> bool:
+        """Also until what was asked for is answered: kombu would not read it, and a message in it would be nobody's
+        until its lease ends. What there is no slot for by then, `transport` leaves to others."""
+        return bool(self.channel._in_poll or super().can_consume())  # type: ignore[no-untyped-call]
+
     def is_done(self, delivery_tag: str) -> None:
         """Its child has acknowledged this delivery, with the last outcomes: there is no need to tell the server."""
         self._done.add(delivery_tag)

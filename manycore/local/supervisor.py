@@ -26,12 +26,14 @@ from typing import Any, NoReturn
 
 from manycore.local.interpreter import STARTING
 from manycore.local.lifeline import adopt_orphans, die_with_parent, end_descendants, show_as
+from manycore.local.logfile import keep_small
 
 POLL_SECONDS = 1.0
 """How often it looks although nobody has told it anything."""
 MAX_FAILED_STARTS = 3
 READY = "ready"
 """What a worker leaves in the folder once it takes work: one that ended before that did not start properly."""
+WORKER_LOG = "worker.log"
 LOCK = ".alive"
 """Of a home, as `protocol.home` has it; not from there, which costs more imports than all of this."""
 MAX_DESCRIPTORS = 1024
@@ -64,6 +66,7 @@ class Supervisor:
         worker = self._start_worker()  # first: it takes longest
         server = self._start_server(locale)
         while self._wait() and os.getppid() == self._keeper:
+            keep_small(self._folder / WORKER_LOG)
             ended = _reap()
             if server in ended:
                 return "server"
@@ -100,7 +103,7 @@ class Supervisor:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        log = os.open(self._folder / "worker.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        log = os.open(self._folder / WORKER_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         for descriptor, place in ((os.open(os.devnull, os.O_RDONLY), 0), (log, 1), (log, 2)):
             os.dup2(descriptor, place)
         os.closerange(3, MAX_DESCRIPTORS)

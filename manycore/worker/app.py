@@ -64,6 +64,7 @@ def create_worker_app(settings: Settings | None = None) -> WorkerApp:
         broker_channel_error_retry=True,  # also for one that is full, or a replica: it answers, with an error
         worker_prefetch_multiplier=1,
         worker_pool="manycore.worker.parent.pool:Pool",  # where it is one of processes
+        worker_consumer="manycore.worker.parent.consumer:Consumer",
         worker_proc_alive_timeout=60.0,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_max_tasks_per_child=settings.max_tasks_per_child,

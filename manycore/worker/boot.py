@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 OWN = (
     "manycore.worker.app",
     "manycore.worker.child.task",
+    "manycore.worker.parent.consumer",
     "manycore.worker.parent.pool",
     "celery.app.amqp",
     "celery.app.events",

@@ -104,6 +104,20 @@ def test_a_killed_server_is_said_with_its_log() -> None:
             future.result(timeout=30)
 
 
+def print_much(megabytes: int) -> None:
+    for _ in range(megabytes):
+        os.write(1, b"%4095d\n" % 0 * 256)
+
+
+def test_what_items_print_fills_no_disk() -> None:
+    with Cluster(workers=1) as cluster:
+        log = Probe(cluster).local.key_file.with_name("worker.log")
+        assert cluster.submit(print_much, 20).result(timeout=30) is None
+        wait_until(lambda: log.stat().st_size < 100_000, "it is cut off")
+        assert cluster.submit(os.write, 2, b"the last\n").result(timeout=30) == 9
+        wait_until(lambda: log.read_bytes().endswith(b"the last\n"), "who writes goes on behind that")
+
+
 @pytest.mark.slow
 def test_a_closed_cluster_leaves_nothing_in_its_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 
-from manycore import Cluster
+from manycore import Backoff, Batch, Cluster
+from manycore.protocol import keys
+from manycore.protocol.broker import UNACKED, UNACKED_INDEX
 from manycore.protocol.priority import LATER, LOW, PRIORITY_SUFFIXES
 from tests.functions import busy, fail_first, square
 from tests.integration.conftest import Server
 from tests.queues import lists_of, waiting
 from tests.waiting import wait_until
 
+WAIT = Backoff(1.0, jitter=False)
 Connect = Callable[..., Cluster]
 StartWorker = Callable[..., Any]
 
@@ -119,3 +122,71 @@ def test_what_is_tried_again_and_given_away_keeps_its_priority(
         seen |= {suffix for suffix in PRIORITY_SUFFIXES if client.llen("cpu" + suffix)}
     assert batch.gather() == [2] * 60
     assert seen <= {LOW}
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_what_is_tried_again_need_not_wait_for_a_huge_batch(
+    pool: str, slots: int, server: Server, start_worker: StartWorker, connect: Connect, tmp_path: Path
+) -> None:
+    """Its worker takes it at once and waits for its time, and by then every slot has a chunk that is as long as can be:
+    it waited there, unseen, for the end of one."""
+    start_worker("--pool", pool, slots=slots)
+    huge = connect().batch(busy, [0.05] * 2_000 * slots)
+    wait_until(lambda: huge.progress.done > 10, "it is under way")
+    small = connect().batch(fail_first, [0], kwargs={"folder": str(tmp_path)}, retries=1, backoff=WAIT)
+    wait_until(lambda: small.wait(0), "it is done: a chunk takes 100 s")
+    assert small.gather() == [2]
+    assert told(server.client(), small, "repeats") == 0, "it was not lost"
+    assert huge.progress.done < 1_000
+    huge.cancel()
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_what_is_tried_again_waits_where_all_see_it_and_is_taken_once_a_slot_is_idle(
+    pool: str, server: Server, start_worker: StartWorker, connect: Connect, tmp_path: Path
+) -> None:
+    """Taken each time that the worker looks, it would keep a core busy."""
+    start_worker("--pool", pool)
+    client: Any = server.client()
+    small = connect().batch(fail_first, [0], kwargs={"folder": str(tmp_path)}, retries=1, backoff=WAIT)
+    wait_until(lambda: told(client, small, "retried") and client.hlen(UNACKED), "it waits for its time")
+    long = connect().submit(busy, 2.0)  # which cannot leave its slot
+    wait_until(lambda: client.llen("cpu"), "it is put back")
+    before = rung(client)
+    assert long.result(timeout=20) == 2.0
+    assert rung(client) - before < 10, "it was taken once"
+    assert small.gather() == [2]
+    assert client.hlen(UNACKED) == client.zcard(UNACKED_INDEX) == 0
+
+
+def told(client: Any, batch: Batch, name: str) -> int:
+    """What the batch's account counts."""
+    return int(client.hget(keys.account(batch.id), name) or 0)
+
+
+def rung(client: Any) -> int:
+    """How often anybody has rung a bell."""
+    return int(client.info("commandstats")["cmdstat_zadd"]["calls"])
+
+
+def test_what_comes_as_a_retry_takes_the_last_slot_is_left_to_others(
+    server: Server, start_worker: StartWorker, connect: Connect, tmp_path: Path
+) -> None:
+    """The worker had asked for it before, for a slot that was idle then: it was nobody's until its lease ended."""
+    flag, client = tmp_path / "flag", server.client()
+    flag.touch()
+
+    def fail_and_hold_on(folder: str) -> None:
+        fail_first(0, folder=folder)
+        while flag.exists():
+            busy(0.01)
+
+    start_worker()
+    held = connect().batch(fail_and_hold_on, [str(tmp_path)], retries=1, backoff=Backoff(0.3, jitter=False))
+    wait_until(lambda: (tmp_path / "0").exists() and (tmp_path / "0").read_text() == "xx", "the retry runs")
+    call = connect().submit(square, 7)
+    wait_until(lambda: waiting(client, "cpu"), "it lies in its list", seconds=5)
+    flag.unlink()
+    assert call.result(timeout=20) == 49
+    assert held.gather() == [None]

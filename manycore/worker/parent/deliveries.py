@@ -12,6 +12,7 @@ from typing import Any
 import redis
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
+from kombu.utils.json import dumps
 
 from manycore.errors import MessageRefused
 from manycore.protocol import channel, keys
@@ -20,7 +21,7 @@ from manycore.protocol.message import batch_of
 from manycore.protocol.script import Script
 
 logger = logging.getLogger(__name__)
-ACKNOWLEDGE = Script(__package__, "acknowledge")
+ACKNOWLEDGE, PUT_BACK = Script(__package__, "acknowledge"), Script(__package__, "putback")
 
 
 class QoS(kombu_redis.QoS):
@@ -33,6 +34,11 @@ class QoS(kombu_redis.QoS):
         super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
         self._owed: dict[str, Callable[[], None]] = {}
         self._done: set[str] = set()
+
+    def can_consume(self) -> bool:
+        """Also until what was asked for is answered: kombu would not read it, and a message in it would be nobody's
+        until its lease ends. What there is no slot for by then, `transport` leaves to others."""
+        return bool(self.channel._in_poll or super().can_consume())  # type: ignore[no-untyped-call]
 
     def is_done(self, delivery_tag: str) -> None:
         """Its child has acknowledged this delivery, with the last outcomes: there is no need to tell the server."""
@@ -65,6 +71,13 @@ class QoS(kombu_redis.QoS):
         kept = [keys.resume(batch)] if batch else []
         with self.channel.conn_or_acquire() as client:
             ACKNOWLEDGE.run(client, [self.unacked_index_key, self.unacked_key, *kept], [delivery_tag, identity])
+        virtual.QoS.ack(self, delivery_tag)
+
+    def put_back(self, delivery_tag: str, queue: str, place: str) -> None:
+        """Leave a delivery to others, in the list `place` of its queue. Raises redis-py's errors: then it is kept, and
+        may be there all the same."""
+        where = [self.unacked_key, self.unacked_index_key, place, keys.bell(queue)]
+        PUT_BACK.run(self.channel.context.redis, where, [delivery_tag, dumps(queue), keys.BELL_TTL_SECONDS])
         virtual.QoS.ack(self, delivery_tag)
 
     _sweeping = False

@@ -193,13 +193,19 @@ class Channel(channel.Channel):
         sleep(RECONNECT_SECONDS)
 
     def _take_all(self, names: Sequence[bytes], messages: Sequence[bytes]) -> None:
-        """Take what was recorded. If that is interrupted, nobody renews the leases of the rest: they come again."""
+        """Take what was recorded. If that is interrupted, nobody renews the leases of the rest: they come again.
+
+        What was asked for a slot that has begun a retry meanwhile, as its time came (`consumer`), is left to others.
+        """
         queue = names[0].decode().rsplit(self.sep, 1)[0]  # all of one
         self._queue_cycle.rotate(queue)
-        self.context.noticeboard.say_idle((self.qos.can_consume_max_estimate() or 0) - len(messages))
+        credit = self.qos.can_consume_max_estimate()
+        room = len(messages) if credit is None else credit
+        self.context.noticeboard.say_idle(room - len(messages))
         tags = [f"{self._tag}-{count}" if count else self._tag for count in range(len(messages))]
-        kept = [self._take(queue, raw, tag) for raw, tag in zip(messages, tags, strict=True)]
-        for place in reversed([place for place, is_ours in enumerate(kept) if not is_ours]):
+        kept = [self._take(queue, raw, tag) for raw, tag in zip(messages[:room], tags, strict=False)]
+        beyond = range(len(kept), len(messages))
+        for place in reversed([*(place for place, is_ours in enumerate(kept) if not is_ours), *beyond]):
             self._return(names[place], queue, messages[place], tags[place])
         if not all(kept):
             sleep(RECONNECT_SECONDS)  # others first

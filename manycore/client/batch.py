@@ -77,16 +77,14 @@ class Batch:
         `return_exceptions`, errors stand in the list instead. Raises what ended the batch if it could not go on.
         """
         self._await_end(None)
-        results, errors = self._gathered()
-        raised = errors[min(errors)] if errors and not return_exceptions else self._lane.source.error
+        raised = None if return_exceptions else self._first_error()
+        raised = self._lane.source.error if raised is None else raised
         if raised is not None:
             try:
                 raise raised
             finally:  # its traceback has this frame, which would hold it, and with it all that its callers have
-                del self, errors, raised
-        for index, error in errors.items():
-            results[index] = error
-        return results
+                del self, raised
+        return self._gathered()
 
     def as_completed(self) -> Iterator[Outcome]:
         """Give outcomes as they arrive, each item once; failed ones carry their error instead of raising it.
@@ -159,14 +157,20 @@ class Batch:
     def _bar(self) -> ProgressBar:
         return ProgressBar(self._name, lambda: self.progress, enabled=self._show_progress)
 
-    def _gathered(self) -> tuple[list[Any], dict[int, BaseException]]:
-        """What came of all items: values by index, and errors where there is none."""
+    def _first_error(self) -> BaseException | None:
+        """That of the lowest index."""
+        failed = (arrival for arrival in self._inbox.arrivals if arrival.errors)
+        first = min(failed, key=lambda arrival: arrival.start, default=None)
+        return None if first is None or first.first_error is None else first.errors[first.first_error]
+
+    def _gathered(self) -> list[Any]:
+        """What came of all items: values, and errors where there is none."""
         results: list[Any] = [None] * len(self._lane.ledger.answered)
-        errors: dict[int, BaseException] = {}
         for arrival in self._inbox.arrivals:
             results[arrival.start : arrival.stop] = arrival.values
-            errors |= {arrival.start + offset: error for offset, error in arrival.errors.items()}
-        return results, errors
+            for offset, error in arrival.errors.items():
+                results[arrival.start + offset] = error
+        return results
 
     def _await_end(self, timeout: float | None) -> bool:
         """Wait for the end, `timeout` seconds at most; says whether it came. Raises what ended the batch otherwise."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -150,9 +150,11 @@ class OneByOne(Iterator[Any]):
     def __init__(self, reading: OrderedReading, arrival: Arrival) -> None:
         self._reading = reading
         self._start = arrival.start
-        self._values = arrival.values if isinstance(arrival.values, list) else list(arrival.values)
-        self._errors = arrival.errors
-        self._offsets = iter(range(len(self._values)))
+        first = arrival.first_error  # it ends the reading: of what may be many items, no more are looked at
+        count = len(arrival.values) if first is None else first + 1
+        self._values = arrival.values if isinstance(arrival.values, list) else list(islice(arrival.values, count))
+        self._errors = {} if first is None else {first: arrival.errors[first]}
+        self._offsets = iter(range(count))
 
     def __next__(self) -> Any:
         if self._reading.over:

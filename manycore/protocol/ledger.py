@@ -142,14 +142,15 @@ class Ledger:
         return [sent.payload_token for sent in self.open if sent.payload_token]
 
     def _note_failures(self, part: Part, errors: Collection[int]) -> None:
-        offsets = range(part.offset, part.offset + len(part.span))
-        if len(errors) >= len(offsets) and all(map(errors.__contains__, offsets)):  # a cancelled batch has millions
+        offsets, before = range(part.offset, part.offset + len(part.span)), part.span.start - part.offset
+        if isinstance(errors, range):  # a cancelled batch has any number
+            self.failures.add(before + max(errors.start, offsets.start), before + min(errors.stop, offsets.stop))
+        elif len(errors) >= len(offsets) and all(map(errors.__contains__, offsets)):
             self.failures.add(part.span.start, part.span.stop)
-            return
-        for at in errors if len(errors) < len(offsets) else offsets:
-            if at in offsets and at in errors:
-                index = part.span.start + at - part.offset
-                self.failures.add(index, index + 1)
+        else:
+            for at in errors if len(errors) < len(offsets) else offsets:
+                if at in offsets and at in errors:
+                    self.failures.add(before + at, before + at + 1)
 
     def _settle(self, part: range) -> Iterator[Sent]:
         """Count `part` as answered in the chunks that sent it; gives the chunks that are finished now."""

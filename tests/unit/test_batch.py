@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from itertools import islice
 from types import SimpleNamespace
 from typing import Any
 
@@ -126,6 +127,20 @@ def test_cancelling_ends_it_at_once() -> None:
     running.batch.cancel()
     found = running.batch.gather(return_exceptions=True)
     assert [type(value) for value in found] == [BatchCancelled, str, BatchCancelled]
+
+
+def test_of_any_number_of_items_that_were_given_up_the_first_can_be_had() -> None:
+    source = ReadySource(range(10**15), 10**15, Program("t", "cpu"), ItemOptions())
+    running = Running(0)
+    running.lane = Lane("huge", source, running.inbox)
+    running.inbox.finished = False
+    batch = Batch(running.lane, running.inbox, "tasks.pi", running)
+    batch.cancel()
+    assert (batch.progress.done, batch.progress.failed) == (10**15, 10**15)
+    with pytest.raises(BatchCancelled):
+        batch.gather()
+    found = list(islice(batch.as_completed(), 3))
+    assert [(outcome.index, type(outcome.error)) for outcome in found] == [(n, BatchCancelled) for n in range(3)]
 
 
 @pytest.mark.parametrize("read", [Batch.gather, Batch.wait, lambda batch: list(batch.as_completed())])

@@ -51,7 +51,7 @@ class Lane:
         self.source = source
         self.queue = queue
         self.record = record
-        self.custody = custody or Custody()
+        self.custody = custody or Custody(keeps_failures=record is not None)
         self.window = Window(ordered=ordered)
         self.halt = halt
         self.last_read = "0-0"  # in the batch's stream: the reader's alone

@@ -167,6 +167,15 @@ def test_an_outcome_that_comes_after_the_lane_failed_is_dropped() -> None:
     assert isinstance(future.exception(), ConnectionError)
 
 
+def test_calls_that_have_failed_are_counted_not_listed() -> None:
+    """The one lane of `submit` lives as long as its cluster, and every call that failed had a place in it."""
+    lane = open_lane(100, Inbox(), chunksize=100)
+    send(lane)
+    for index in range(0, 100, 2):
+        lane.arrived(block_of([index]), [None], {0: ValueError()})
+    assert (lane.ledger.failed, len(lane.ledger.failures)) == (50, 0)
+
+
 def test_a_lane_fails_once() -> None:
     sink, error = Record(), ValueError()
     lane = open_lane(1, sink)

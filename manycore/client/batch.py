@@ -54,10 +54,16 @@ class Batch:
         self._lane = lane
         self._inbox = inbox
         self._name = name
-        self._steering = steering
+        self._unchecked = steering
         self._logs = steering.logs(lane)
         self._check_owner = check_owner
         self._show_progress = show_progress
+
+    @property
+    def _steering(self) -> Steering:
+        """Takes locks and connections, which nobody has in a forked child. Raises `ForkedCluster` there."""
+        self._check_owner()
+        return self._unchecked
 
     @property
     def id(self) -> str:

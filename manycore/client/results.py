@@ -49,7 +49,10 @@ class MapResults(Iterator[T_co]):
             part = self._part
 
     def close(self) -> None:
-        """Stop reading, and cancel the items that have not run. Safe to call again, and while another thread reads."""
+        """Stop reading, and cancel the items that have not run. Safe to call again, and while another thread reads.
+
+        Raises `ForkedCluster` in a child of the process that reads, whose results stay as they are.
+        """
         self._reading.end()
         self._part = iter(())
 
@@ -107,7 +110,8 @@ class OrderedReading:
         return OneByOne(self, arrival) if one_by_one else _letting_go(arrival.values)
 
     def end(self) -> None:
-        """Nothing more is read; what has not run is cancelled."""
+        """Nothing more is read; what has not run is cancelled. Raises `ForkedCluster`."""
+        self.check_owner()
         self.over = True
         self.cancel()
 
@@ -159,6 +163,7 @@ class OneByOne(Iterator[Any]):
     def __next__(self) -> Any:
         if self._reading.over:
             raise StopIteration
+        self._reading.check_owner()  # each item moves the window, or ends the batch
         offset = next(self._offsets)
         if offset in self._errors:
             self._reading.end()

@@ -17,7 +17,7 @@ from manycore.client.outcome import Outcome
 from manycore.client.passage import Sink
 from manycore.client.sinks import Inbox
 from manycore.client.sources import ReadySource
-from manycore.errors import BatchCancelled
+from manycore.errors import BatchCancelled, ForkedCluster
 from manycore.protocol.message import Block, ItemOptions
 from manycore.protocol.parcel import Program
 
@@ -158,6 +158,26 @@ def test_an_error_of_the_input_is_raised_at_the_end(read: Any) -> None:
     running.answer(0, "a")
     with pytest.raises(LookupError):
         read(running.batch)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        *(Batch.gather, Batch.wait, lambda batch: list(batch.as_completed()), lambda batch: list(batch.logs())),
+        *(Batch.cancel, Batch.detach, Batch.delete, Batch.rerun_failed),
+    ],
+    ids=["gather", "wait", "as_completed", "logs", "cancel", "detach", "delete", "rerun_failed"],
+)
+def test_in_a_forked_child_nothing_is_asked_for(use: Any) -> None:
+    def forked() -> None:
+        raise ForkedCluster(1)
+
+    running = Running(1)
+    batch = Batch(running.lane, running.inbox, "tasks.pi", running, forked)
+    with pytest.raises(ForkedCluster):
+        use(batch)
+    assert not running.lane.over
+    assert "0/1 done" in repr(batch)
 
 
 def test_it_shows_how_far_it_is() -> None:

@@ -212,9 +212,27 @@ def test_who_may_not_read_closes_nothing(wake_each: bool, errors: dict[int, Base
         raise LookupError
 
     mapped.results._reading.check_owner = forked
-    with pytest.raises(LookupError):
-        next(mapped.results)
+    for use in (next, list, MapResults.close):
+        with pytest.raises(LookupError):
+            use(mapped.results)
     assert not mapped.cancelled
+
+
+@pytest.mark.parametrize(("wake_each", "errors"), [(True, {}), (False, {1: KeyError("k")})])
+def test_who_may_not_read_on_ends_nothing(wake_each: bool, errors: dict[int, BaseException]) -> None:
+    """A child that is forked in the middle of an arrival."""
+    mapped = Map(wake_each=wake_each)
+    mapped.inbox.deliver([Arrival(0, ["a", "b", "c"], errors)])
+    next(mapped.results)
+    told = list(mapped.consumed)
+
+    def forked() -> None:
+        raise LookupError("forked")
+
+    mapped.results._reading.check_owner = forked
+    with pytest.raises(LookupError, match="forked"):
+        next(mapped.results)
+    assert (mapped.cancelled, mapped.consumed) == (0, told)
 
 
 @pytest.mark.parametrize("wake_each", [False, True])

@@ -12,6 +12,7 @@ from manycore.client.logs import BatchLogs
 from manycore.client.outcome import Outcome
 from manycore.client.passage import Arrival, Sink
 from manycore.client.progress import Progress, ProgressBar
+from manycore.client.raised import raise_again
 from manycore.client.sinks import Inbox
 from manycore.protocol.logs import LogLine
 
@@ -83,14 +84,14 @@ class Batch:
         `return_exceptions`, errors stand in the list instead. Raises what ended the batch if it could not go on.
         """
         self._await_end(None)
-        raised = None if return_exceptions else self._first_error()
-        raised = self._lane.source.error if raised is None else raised
-        if raised is not None:
-            try:
-                raise raised
-            finally:  # its traceback has this frame, which would hold it, and with it all that its callers have
-                del self, raised
-        return self._gathered()
+        error = None if return_exceptions else self._first_error()
+        try:
+            if error is not None:
+                raise_again(error)
+            self._check_input()
+            return self._gathered()
+        finally:  # its traceback has this frame, which would hold it, and with it all that its callers have
+            del self, error
 
     def as_completed(self) -> Iterator[Outcome]:
         """Give outcomes as they arrive, each item once; failed ones carry their error instead of raising it.
@@ -104,8 +105,7 @@ class Batch:
                 yield from outcomes_of(arrival, partial(self._logs.of_item, arrival=seen))
                 seen += 1
         self._steering.settle(self._lane)
-        if self._lane.source.error is not None:
-            raise self._lane.source.error
+        self._check_input()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until every item has its outcome, `timeout` seconds at most; says whether that is so."""
@@ -163,6 +163,15 @@ class Batch:
     def _bar(self) -> ProgressBar:
         return ProgressBar(self._name, lambda: self.progress, enabled=self._show_progress)
 
+    def _check_input(self) -> None:
+        """Raise what the input has raised."""
+        source = self._lane.source
+        try:
+            if source.error is not None:
+                raise_again(source.error, kept_by=source)
+        finally:  # as there
+            del self, source
+
     def _first_error(self) -> BaseException | None:
         """That of the lowest index."""
         failed = (arrival for arrival in self._inbox.arrivals if arrival.errors)
@@ -186,7 +195,7 @@ class Batch:
         with self._bar() as bar:
             while not inbox.finished:
                 if inbox.error is not None:
-                    raise inbox.error
+                    raise_again(inbox.error)
                 remaining = None if deadline is None else deadline - monotonic()
                 if remaining is not None and remaining <= 0:
                     return False
@@ -201,7 +210,7 @@ class Batch:
         inbox = self._inbox
         while len(inbox.arrivals) <= seen:
             if inbox.error is not None:
-                raise inbox.error
+                raise_again(inbox.error)
             if inbox.finished:
                 return None
             bar.draw()

@@ -10,9 +10,9 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from manycore.client.dropped import Dropped
-from manycore.client.future import raisable
 from manycore.client.lane import Lane
 from manycore.client.passage import Arrival
+from manycore.client.raised import raisable, raise_again
 from manycore.client.sinks import OrderedInbox
 
 T_co = TypeVar("T_co", covariant=True)
@@ -138,8 +138,10 @@ class OrderedReading:
         if not inbox.changed.wait_for(lambda: self._is_decided(index), remaining):
             raise TimeoutError(f"Item {index} has no result within the timeout given to map().")
         arrival = inbox.by_start.pop(index, None)
-        if arrival is None and (error := inbox.error or self.lane.source.error) is not None:
-            raise error
+        if arrival is None and inbox.error is not None:
+            raise_again(inbox.error)
+        if arrival is None and self.lane.source.error is not None:
+            raise_again(self.lane.source.error, kept_by=self.lane.source)
         return arrival
 
     def _is_decided(self, index: int) -> bool:
@@ -167,7 +169,7 @@ class OneByOne(Iterator[Any]):
         offset = next(self._offsets)
         if offset in self._errors:
             self._reading.end()
-            raise raisable(self._errors.pop(offset))  # not held here, by a frame that its traceback has
+            raise_again(raisable(self._errors.pop(offset)))  # not held here, by a frame that its traceback has
         value, self._values[offset] = self._values[offset], None  # not held here: it may be large
         self._reading.advance(self._start + offset + 1)
         return value

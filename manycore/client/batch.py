@@ -12,6 +12,7 @@ from manycore.client.logs import BatchLogs
 from manycore.client.outcome import Outcome
 from manycore.client.passage import Arrival, Sink
 from manycore.client.progress import Progress, ProgressBar
+from manycore.client.raised import raise_again
 from manycore.client.sinks import Inbox
 from manycore.protocol.logs import LogLine
 
@@ -54,10 +55,16 @@ class Batch:
         self._lane = lane
         self._inbox = inbox
         self._name = name
-        self._steering = steering
+        self._unchecked = steering
         self._logs = steering.logs(lane)
         self._check_owner = check_owner
         self._show_progress = show_progress
+
+    @property
+    def _steering(self) -> Steering:
+        """Takes locks and connections, which nobody has in a forked child. Raises `ForkedCluster` there."""
+        self._check_owner()
+        return self._unchecked
 
     @property
     def id(self) -> str:
@@ -77,16 +84,14 @@ class Batch:
         `return_exceptions`, errors stand in the list instead. Raises what ended the batch if it could not go on.
         """
         self._await_end(None)
-        results, errors = self._gathered()
-        raised = errors[min(errors)] if errors and not return_exceptions else self._lane.source.error
-        if raised is not None:
-            try:
-                raise raised
-            finally:  # its traceback has this frame, which would hold it, and with it all that its callers have
-                del self, errors, raised
-        for index, error in errors.items():
-            results[index] = error
-        return results
+        error = None if return_exceptions else self._first_error()
+        try:
+            if error is not None:
+                raise_again(error)
+            self._check_input()
+            return self._gathered()
+        finally:  # its traceback has this frame, which would hold it, and with it all that its callers have
+            del self, error
 
     def as_completed(self) -> Iterator[Outcome]:
         """Give outcomes as they arrive, each item once; failed ones carry their error instead of raising it.
@@ -100,8 +105,7 @@ class Batch:
                 yield from outcomes_of(arrival, partial(self._logs.of_item, arrival=seen))
                 seen += 1
         self._steering.settle(self._lane)
-        if self._lane.source.error is not None:
-            raise self._lane.source.error
+        self._check_input()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until every item has its outcome, `timeout` seconds at most; says whether that is so."""
@@ -159,14 +163,29 @@ class Batch:
     def _bar(self) -> ProgressBar:
         return ProgressBar(self._name, lambda: self.progress, enabled=self._show_progress)
 
-    def _gathered(self) -> tuple[list[Any], dict[int, BaseException]]:
-        """What came of all items: values by index, and errors where there is none."""
+    def _check_input(self) -> None:
+        """Raise what the input has raised."""
+        source = self._lane.source
+        try:
+            if source.error is not None:
+                raise_again(source.error, kept_by=source)
+        finally:  # as there
+            del self, source
+
+    def _first_error(self) -> BaseException | None:
+        """That of the lowest index."""
+        failed = (arrival for arrival in self._inbox.arrivals if arrival.errors)
+        first = min(failed, key=lambda arrival: arrival.start, default=None)
+        return None if first is None or first.first_error is None else first.errors[first.first_error]
+
+    def _gathered(self) -> list[Any]:
+        """What came of all items: values, and errors where there is none."""
         results: list[Any] = [None] * len(self._lane.ledger.answered)
-        errors: dict[int, BaseException] = {}
         for arrival in self._inbox.arrivals:
             results[arrival.start : arrival.stop] = arrival.values
-            errors |= {arrival.start + offset: error for offset, error in arrival.errors.items()}
-        return results, errors
+            for offset, error in arrival.errors.items():
+                results[arrival.start + offset] = error
+        return results
 
     def _await_end(self, timeout: float | None) -> bool:
         """Wait for the end, `timeout` seconds at most; says whether it came. Raises what ended the batch otherwise."""
@@ -176,7 +195,7 @@ class Batch:
         with self._bar() as bar:
             while not inbox.finished:
                 if inbox.error is not None:
-                    raise inbox.error
+                    raise_again(inbox.error)
                 remaining = None if deadline is None else deadline - monotonic()
                 if remaining is not None and remaining <= 0:
                     return False
@@ -191,7 +210,7 @@ class Batch:
         inbox = self._inbox
         while len(inbox.arrivals) <= seen:
             if inbox.error is not None:
-                raise inbox.error
+                raise_again(inbox.error)
             if inbox.finished:
                 return None
             bar.draw()

@@ -21,6 +21,7 @@ from manycore.client.lane import Lane
 from manycore.client.logs import BatchLogs
 from manycore.client.pace import Pace
 from manycore.client.passage import Sink
+from manycore.client.raised import raise_again
 from manycore.client.shielded import shielded
 from manycore.client.sinks import OrderedInbox
 from manycore.client.sources import ReadySource, SentSource
@@ -118,8 +119,7 @@ class Batches:
                 lane.reader = Dropped(given, self._housekeeper.later, partial(self.let_go, lane))
             return given
         except BaseException as exc:  # Ctrl-C: nobody has it to read, or to cancel
-            error = exc
-            shielded(lambda: lane.fail(error))
+            shielded(partial(lane.fail, exc))
             raise
 
     def over(self, lane: Lane) -> None:
@@ -278,7 +278,7 @@ class Batches:
             with typed_errors(self._settings):
                 mark_complete(lane)
             if lane.unsent or (lane.over and not lane.sent_whole):
-                raise lane.failure or lane.stop_error or BatchIncomplete(lane.id, lane.ledger.open_chunks)
+                raise_again(lane.failure or lane.stop_error or BatchIncomplete(lane.id, lane.ledger.open_chunks))
             if deadline is not None and monotonic() > deadline:
                 raise TimeoutError(f"The batch {lane.id!r} was not sent whole within {timeout:g} s; it goes on here.")
             pause.wait(DETACH_POLL_SECONDS)

@@ -13,9 +13,11 @@ import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future as ThreadFuture
 from concurrent.futures._base import FINISHED, PENDING, RUNNING
+from types import TracebackType
 from typing import Any, NoReturn, TypeVar
 
 from manycore.client.callbacks import CALLBACKS
+from manycore.client.raised import frames_of, raisable, with_frames
 
 T = TypeVar("T")
 logger = logging.getLogger("concurrent.futures")
@@ -67,6 +69,9 @@ class Future(ThreadFuture[T]):
     uses them between its futures and `wait` or `as_completed`; a test holds them.
     """
 
+    _frames: TracebackType | None = None
+    """Those that its error came with."""
+
     def __init__(self) -> None:
         self._state, self._result, self._exception = PENDING, None, None
         self._asked = False
@@ -99,7 +104,9 @@ class Future(ThreadFuture[T]):
         if self._state == FINISHED and self._exception is None:
             return self._result  # type: ignore[return-value]
         try:
-            return super().result(timeout)
+            if super().exception(timeout) is None:
+                return self._result  # type: ignore[return-value]
+            raise with_frames(self._exception, self._frames)  # type: ignore[arg-type]
         finally:
             del self  # as there: the traceback of the error has this frame, which would hold who holds the error
 
@@ -111,6 +118,8 @@ class Future(ThreadFuture[T]):
             super().set_result(result)
 
     def set_exception(self, exception: BaseException | None) -> None:
+        if not self.done():
+            self._frames = frames_of(exception)
         if not self._changed(RUNNING, FINISHED, None, exception):
             super().set_exception(exception)
 
@@ -150,21 +159,13 @@ def _awaitable(future: ThreadFuture[T]) -> ThreadFuture[T]:
     one of a derived class would be the result of the `await`, not its error.
     """
     error = None if future.cancelled() else future.exception()
+    if error is not None and isinstance(future, Future):
+        with_frames(error, future._frames)  # asyncio keeps those that it has now
     if error is None or (told := raisable(error)) is error:
         return future
     other: ThreadFuture[T] = ThreadFuture()
     other.set_exception(told)
     return other
-
-
-def raisable(error: BaseException) -> BaseException:
-    """What an iterator, or a coroutine, raises for the error of an item: a `StopIteration` would say that there is
-    nothing more. As a generator, and so the standard library's `map`, it says `RuntimeError` instead."""
-    if not issubclass(type(error), StopIteration):
-        return error
-    told = RuntimeError("an item raised StopIteration")
-    told.__cause__ = error
-    return told
 
 
 def begin(future: ThreadFuture[Any]) -> bool:

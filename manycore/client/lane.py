@@ -7,12 +7,13 @@ under it nothing but the book is touched, and what follows from that is handed o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from time import monotonic
 from typing import Any
 
+from manycore.client.givenup import NoValues, OneError
 from manycore.client.halt import NEVER, Halt
 from manycore.client.locks import Rank, RankedLock
 from manycore.client.outbox import Outbox
@@ -50,7 +51,7 @@ class Lane:
         self.source = source
         self.queue = queue
         self.record = record
-        self.custody = custody or Custody()
+        self.custody = custody or Custody(keeps_failures=record is not None)
         self.window = Window(ordered=ordered)
         self.halt = halt
         self.last_read = "0-0"  # in the batch's stream: the reader's alone
@@ -166,16 +167,15 @@ class Lane:
             self.unsent |= unsent
             if self.state == "open":
                 self._in_hand -= 1
-                self._give_up(1, error)
+                self._give_up_unsent(1, error)
 
-    def arrived(self, block: Block, values: Sequence[Any], errors: dict[int, BaseException]) -> list[Sent]:
+    def arrived(self, block: Block, values: Sequence[Any], errors: Mapping[int, BaseException]) -> list[Sent]:
         """Take a verified block in; gives the chunks that it finished."""
         with self._changing():
             if self.over:
                 return []
             if block.cancelled:
-                stopped = self.stop_error or BatchCancelled(self.id)
-                values, errors = [None] * len(block.indices), dict.fromkeys(range(len(block.indices)), stopped)
+                return self._give_up(block.indices, self.stop_error or BatchCancelled(self.id), block)
             self.ledger.work_seconds += sum(block.seconds)
             return self._accept(block.indices, values, errors, block)
 
@@ -184,10 +184,7 @@ class Lane:
         with self._changing():
             self.unsent |= unsent
             sent = None if self.over else self.ledger.find(chunk_id)
-            if sent is None:
-                return []
-            span = range(sent.start, sent.stop)
-            return self._accept(span, [None] * len(span), dict.fromkeys(range(len(span)), error))
+            return [] if sent is None else self._give_up(range(sent.start, sent.stop), error)
 
     def gaps(self, indices: range) -> list[range]:
         """The parts of these items that have to be sent."""
@@ -256,10 +253,10 @@ class Lane:
             self._become("stopping")
             self._outbox.put(partial(self.source.give_back, error))
             total = self.source.total  # of an unsized input, what was taken from it is still given an outcome
-            self._give_up(self._in_hand if total is None else total - self.ledger.sent_items, error)
+            self._give_up_unsent(self._in_hand if total is None else total - self.ledger.sent_items, error)
         if give_up_sent:
             for span in self.ledger.unanswered():
-                abandoned += self._accept(span, [None] * len(span), dict.fromkeys(range(len(span)), error))
+                abandoned += self._give_up(span, error)
         self._check_finished()
 
     def _take_too_late(self, count: int) -> None:
@@ -267,22 +264,25 @@ class Lane:
         if self.state == "failed":
             self._outbox.put(partial(self._sink.fail, self.failure or BatchCancelled(self.id)))
         elif self.source.total is None:
-            self._give_up(count, self.stop_error or BatchCancelled(self.id))
+            self._give_up_unsent(count, self.stop_error or BatchCancelled(self.id))
 
-    def _give_up(self, count: int, error: BaseException) -> None:
+    def _give_up_unsent(self, count: int, error: BaseException) -> None:
         if count > 0:
             start = self.ledger.sent_items
             self.ledger.send("", count, 0, None)
-            self._accept(range(start, start + count), [None] * count, dict.fromkeys(range(count), error))
+            self._give_up(range(start, start + count), error)
+
+    def _give_up(self, indices: Sequence[int], error: BaseException, block: Block | None = None) -> list[Sent]:
+        return self._accept(indices, NoValues(len(indices)), OneError(error, len(indices)), block)
 
     def _accept(
         self,
         indices: Sequence[int],
         values: Sequence[Any],
-        errors: dict[int, BaseException],
+        errors: Mapping[int, BaseException],
         block: Block | None = None,
     ) -> list[Sent]:
-        parts, finished = self.custody.answer(indices, errors)
+        parts, finished = self.custody.answer(indices, errors.offsets if isinstance(errors, OneError) else errors)
         if parts:
             arrivals = [Arrival.of(part, values, errors, block) for part in parts]
             self._outbox.put(partial(self._sink.deliver, arrivals))
@@ -290,7 +290,7 @@ class Lane:
         self._check_finished()
         return finished
 
-    def _check_halt(self, errors: dict[int, BaseException]) -> None:
+    def _check_halt(self, errors: Mapping[int, BaseException]) -> None:
         failed = next(iter(errors.values()), None)
         if self.state != "open":
             return

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from manycore.client.raised import raise_again
+
 if TYPE_CHECKING:
     from manycore.protocol.logs import LogLine
 
@@ -39,7 +41,7 @@ class Outcome(_Written):
     def result(self) -> Any:
         """The value; raises the error of an item that failed."""
         if self.error is not None:
-            raise self.error
+            raise_again(self.error)
         return self.value
 
     @property

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from manycore.client.givenup import OneError
 from manycore.protocol.ledger import Part, Sent
 from manycore.protocol.message import Block, ItemOptions
 from manycore.protocol.parcel import Program
@@ -31,7 +32,7 @@ class Arrival:
 
     start: int
     values: Sequence[Any]
-    errors: dict[int, BaseException] = field(default_factory=dict)
+    errors: Mapping[int, BaseException] = field(default_factory=dict)
     seconds: Sequence[float] = ()
     attempts: int = 1
     worker: str = ""
@@ -40,18 +41,30 @@ class Arrival:
     def stop(self) -> int:
         return self.start + len(self.values)
 
+    @property
+    def first_error(self) -> int | None:
+        """At which offset the first error is."""
+        return next(filter(self.errors.__contains__, range(len(self.values))), None) if self.errors else None
+
     @classmethod
     def of(
-        cls, part: Part, values: Sequence[Any], errors: dict[int, BaseException], block: Block | None = None
+        cls, part: Part, values: Sequence[Any], errors: Mapping[int, BaseException], block: Block | None = None
     ) -> Arrival:
         """One part of what came, in `block` or from this client itself."""
         count, offset = len(part.span), part.offset
         if count != len(values):
             values = values[offset : offset + count]
-            errors = {at - offset: errors[at] for at in range(offset, offset + count) if at in errors} if errors else {}
+            errors = _errors_of(part, errors) if errors else {}
         seconds = block.seconds[offset : offset + count] if block else array("f")
         attempts, worker = (block.attempt, block.worker) if block else (0, "")
         return cls(part.span.start, values, errors, seconds, attempts, worker)
+
+
+def _errors_of(part: Part, errors: Mapping[int, BaseException]) -> Mapping[int, BaseException]:
+    count, offset = len(part.span), part.offset
+    if isinstance(errors, OneError):
+        return OneError(errors.error, count)
+    return {at - offset: errors[at] for at in range(offset, offset + count) if at in errors}
 
 
 class Source(Protocol):

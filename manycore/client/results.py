@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
 from time import monotonic
 from typing import Any, TypeVar
 
 from manycore.client.dropped import Dropped
-from manycore.client.future import raisable
 from manycore.client.lane import Lane
 from manycore.client.passage import Arrival
+from manycore.client.raised import raisable, raise_again
 from manycore.client.sinks import OrderedInbox
 
 T_co = TypeVar("T_co", covariant=True)
@@ -49,7 +49,10 @@ class MapResults(Iterator[T_co]):
             part = self._part
 
     def close(self) -> None:
-        """Stop reading, and cancel the items that have not run. Safe to call again, and while another thread reads."""
+        """Stop reading, and cancel the items that have not run. Safe to call again, and while another thread reads.
+
+        Raises `ForkedCluster` in a child of the process that reads, whose results stay as they are.
+        """
         self._reading.end()
         self._part = iter(())
 
@@ -107,7 +110,8 @@ class OrderedReading:
         return OneByOne(self, arrival) if one_by_one else _letting_go(arrival.values)
 
     def end(self) -> None:
-        """Nothing more is read; what has not run is cancelled."""
+        """Nothing more is read; what has not run is cancelled. Raises `ForkedCluster`."""
+        self.check_owner()
         self.over = True
         self.cancel()
 
@@ -134,8 +138,10 @@ class OrderedReading:
         if not inbox.changed.wait_for(lambda: self._is_decided(index), remaining):
             raise TimeoutError(f"Item {index} has no result within the timeout given to map().")
         arrival = inbox.by_start.pop(index, None)
-        if arrival is None and (error := inbox.error or self.lane.source.error) is not None:
-            raise error
+        if arrival is None and inbox.error is not None:
+            raise_again(inbox.error)
+        if arrival is None and self.lane.source.error is not None:
+            raise_again(self.lane.source.error, kept_by=self.lane.source)
         return arrival
 
     def _is_decided(self, index: int) -> bool:
@@ -150,17 +156,20 @@ class OneByOne(Iterator[Any]):
     def __init__(self, reading: OrderedReading, arrival: Arrival) -> None:
         self._reading = reading
         self._start = arrival.start
-        self._values = arrival.values if isinstance(arrival.values, list) else list(arrival.values)
-        self._errors = arrival.errors
-        self._offsets = iter(range(len(self._values)))
+        first = arrival.first_error  # it ends the reading: of what may be many items, no more are looked at
+        count = len(arrival.values) if first is None else first + 1
+        self._values = arrival.values if isinstance(arrival.values, list) else list(islice(arrival.values, count))
+        self._errors = {} if first is None else {first: arrival.errors[first]}
+        self._offsets = iter(range(count))
 
     def __next__(self) -> Any:
         if self._reading.over:
             raise StopIteration
+        self._reading.check_owner()  # each item moves the window, or ends the batch
         offset = next(self._offsets)
         if offset in self._errors:
             self._reading.end()
-            raise raisable(self._errors.pop(offset))  # not held here, by a frame that its traceback has
+            raise_again(raisable(self._errors.pop(offset)))  # not held here, by a frame that its traceback has
         value, self._values[offset] = self._values[offset], None  # not held here: it may be large
         self._reading.advance(self._start + offset + 1)
         return value

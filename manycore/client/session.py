@@ -33,6 +33,7 @@ from manycore.client.locks import Rank, RankedLock
 from manycore.client.lookout import Lookout
 from manycore.client.objects import Objects
 from manycore.client.packages import Packages
+from manycore.client.raised import raise_again
 from manycore.client.reader import Reader
 from manycore.client.sender import Sender
 from manycore.client.shielded import shielded
@@ -142,7 +143,7 @@ class Session:
         if self._forked():
             raise ForkedCluster(self._owner)
         if self._broken is not None:
-            raise self._broken
+            raise_again(self._broken)
         if self._closing:
             raise RuntimeError(AFTER_SHUTDOWN)
 

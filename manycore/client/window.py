@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import bisect_right
 
 from manycore.client import chunking
 from manycore.protocol.ledger import Ledger
@@ -18,7 +18,8 @@ class Window:
         """Whether anybody has begun to read in order."""
         self._ordered = ordered
         self._unbounded = False
-        self._held: deque[int] = deque()
+        self._held: list[int] = []
+        """Where chunks end that were not consumed when the last one left. Replaced, never changed: others count."""
 
     @property
     def ordered(self) -> bool:
@@ -34,9 +35,9 @@ class Window:
         return unfinished < chunking.window_chunks(slots) and ledger.open_bytes < chunking.WINDOW_BYTES
 
     def left(self, stop: int) -> None:
-        """A chunk that ends before item `stop` leaves."""
+        """A chunk that ends before item `stop` leaves; told by one thread at a time."""
         if self._ordered:
-            self._held.append(stop)
+            self._held = [*self._held[bisect_right(self._held, self.consumed) :], stop]
 
     def open_wide(self, wide: bool = True) -> None:
         """Let everything leave, as the batch is to be handed over whole; or, if that came to nothing, no more."""
@@ -50,7 +51,5 @@ class Window:
         """How many chunks hold items that an ordered reader has not consumed."""
         if not self._ordered:
             return 0
-        held = self._held
-        while held and held[0] <= self.consumed:
-            held.popleft()
-        return len(held)
+        held = self._held  # looked at by several threads, without a lock
+        return len(held) - bisect_right(held, self.consumed)

@@ -21,8 +21,8 @@ from manycore.protocol.record import covers
 class Custody:
     """The ledger of one batch, with what the audits of it have found. `heard_at` is when it last got an outcome."""
 
-    def __init__(self) -> None:
-        self.ledger = Ledger()
+    def __init__(self, *, keeps_failures: bool = True) -> None:
+        self.ledger = Ledger(keeps_failures=keeps_failures)
         self.covered = RangeSet()
         """What messages of an earlier run of the same batch still hold."""
         self.arriving: dict[object, Sequence[int]] = {}

@@ -19,6 +19,7 @@ from manycore.protocol.ranges import RangeSet
 @dataclass(slots=True)
 class Sent:
     """A chunk that was sent: the items `[start, stop)`, of which `unanswered` have no outcome yet; has one `failed`?
+    (Said where the ledger keeps failures.)
 
     `heard_at` is when it was sent, or last answered in part (monotonic).
     """
@@ -44,14 +45,17 @@ class Part(NamedTuple):
 class Ledger:
     """Chunks in the order they were sent; their items have consecutive indices."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps_failures: bool = True) -> None:
         self.answered = RangeSet()
         self.sent_items = 0
         self.expected_items = 0
         """How far outcomes may be ahead of what was sent: a batch that is gone on with has some already."""
         self.open_bytes = 0
+        self.failed = 0
+        """How many items have failed."""
         self.failures = RangeSet()
-        """The items whose first outcome is an error."""
+        """The items whose first outcome is an error; empty where nobody can run them again, and calls have no end."""
+        self._keeps_failures = keeps_failures
         self.work_seconds = 0.0
         self.queues: set[str] = set()
         """Where its chunks were sent: where to look for one that is silent."""
@@ -70,11 +74,6 @@ class Ledger:
     def open_chunks(self) -> int:
         """How many chunks have items without an outcome."""
         return len(self._open)
-
-    @property
-    def failed(self) -> int:
-        """How many items have failed."""
-        return len(self.failures)
 
     @property
     def complete(self) -> bool:
@@ -113,7 +112,10 @@ class Ledger:
             add = self.answered.add
             fresh = [Part(s, at) for at, index in enumerate(indices) if index < end for s in add(index, index + 1)]
         for part in fresh if errors else ():
-            self._note_failures(part, errors)
+            for span in _failing(part, errors):
+                self.failed += len(span)
+                if self._keeps_failures:
+                    self.failures.add(span.start, span.stop)
         return fresh, [sent for part in fresh for sent in self._settle(part.span)]
 
     def silent_since(self) -> float:
@@ -141,16 +143,6 @@ class Ledger:
     def open_payloads(self) -> list[str]:
         return [sent.payload_token for sent in self.open if sent.payload_token]
 
-    def _note_failures(self, part: Part, errors: Collection[int]) -> None:
-        offsets = range(part.offset, part.offset + len(part.span))
-        if len(errors) >= len(offsets) and all(map(errors.__contains__, offsets)):  # a cancelled batch has millions
-            self.failures.add(part.span.start, part.span.stop)
-            return
-        for at in errors if len(errors) < len(offsets) else offsets:
-            if at in offsets and at in errors:
-                index = part.span.start + at - part.offset
-                self.failures.add(index, index + 1)
-
     def _settle(self, part: range) -> Iterator[Sent]:
         """Count `part` as answered in the chunks that sent it; gives the chunks that are finished now."""
         place = max(0, bisect_right(self._starts, part.start) - 1)
@@ -175,3 +167,17 @@ class Ledger:
             self._by_id.pop(sent.id, None)
             self.open_bytes -= sent.size_bytes
             yield sent
+
+
+def _failing(part: Part, errors: Collection[int]) -> Iterator[range]:
+    """The items of a part that have an error at their offset."""
+    offsets, before = range(part.offset, part.offset + len(part.span)), part.span.start - part.offset
+    if isinstance(errors, range):  # a cancelled batch has any number
+        start, stop = max(errors.start, offsets.start), min(errors.stop, offsets.stop)
+        yield range(before + start, before + max(start, stop))
+    elif len(errors) >= len(offsets) and all(map(errors.__contains__, offsets)):
+        yield part.span
+    else:
+        for at in errors if len(errors) < len(offsets) else offsets:
+            if at in offsets and at in errors:
+                yield range(before + at, before + at + 1)

@@ -46,6 +46,7 @@ with Cluster(workers=1) as cluster:
     print(cluster.submit(abs, -210).result(), 7)
 """
 MAPPED = FORKED.replace("    quick", "    results = cluster.map(abs, range(5))\n    quick")
+BATCHED = FORKED.replace("    quick", "    batch = cluster.batch(abs, range(5), id='forked')\n    quick")
 POOLED = """
 import multiprocessing, os
 from manycore import Cluster
@@ -153,6 +154,10 @@ CELLS = [
     Cell("a child that raises", FORKED.format(end="raise ValueError('in the child')")),
     Cell("a child that uses it", FORKED.format(end="print(cluster.submit(abs, -1))"), expected="of its own there"),
     Cell("a child that reads on", MAPPED.format(end="list(results)"), expected="of its own there"),
+    Cell("a child that stops reading", MAPPED.format(end="results.close(); os._exit(0)"), expected="of its own there"),
+    Cell("a child that drops what it has", MAPPED.format(end="del results; sys.exit(0)")),
+    *(Cell(f"a child that asks a batch to {ask}", BATCHED.format(end=f"batch.{ask}(); os._exit(0)"),
+           expected="of its own there") for ask in ("cancel", "detach", "delete", "rerun_failed")),
     Cell("a pool of forked children", POOLED),
     Cell("another Python in an item", ELSEWHERE, env={"PYTHONWARNINGS": "ignore"}),
     Cell("a frozen program", "import sys\nsys.frozen = True\n" + BATCH, expected="this program is frozen"),

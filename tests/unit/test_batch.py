@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from itertools import islice
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +17,7 @@ from manycore.client.outcome import Outcome
 from manycore.client.passage import Sink
 from manycore.client.sinks import Inbox
 from manycore.client.sources import ReadySource
-from manycore.errors import BatchCancelled
+from manycore.errors import BatchCancelled, ForkedCluster
 from manycore.protocol.message import Block, ItemOptions
 from manycore.protocol.parcel import Program
 
@@ -128,6 +129,20 @@ def test_cancelling_ends_it_at_once() -> None:
     assert [type(value) for value in found] == [BatchCancelled, str, BatchCancelled]
 
 
+def test_of_any_number_of_items_that_were_given_up_the_first_can_be_had() -> None:
+    source = ReadySource(range(10**15), 10**15, Program("t", "cpu"), ItemOptions())
+    running = Running(0)
+    running.lane = Lane("huge", source, running.inbox)
+    running.inbox.finished = False
+    batch = Batch(running.lane, running.inbox, "tasks.pi", running)
+    batch.cancel()
+    assert (batch.progress.done, batch.progress.failed) == (10**15, 10**15)
+    with pytest.raises(BatchCancelled):
+        batch.gather()
+    found = list(islice(batch.as_completed(), 3))
+    assert [(outcome.index, type(outcome.error)) for outcome in found] == [(n, BatchCancelled) for n in range(3)]
+
+
 @pytest.mark.parametrize("read", [Batch.gather, Batch.wait, lambda batch: list(batch.as_completed())])
 def test_what_ended_the_batch_is_raised(read: Any) -> None:
     running = Running(2)
@@ -143,6 +158,26 @@ def test_an_error_of_the_input_is_raised_at_the_end(read: Any) -> None:
     running.answer(0, "a")
     with pytest.raises(LookupError):
         read(running.batch)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        *(Batch.gather, Batch.wait, lambda batch: list(batch.as_completed()), lambda batch: list(batch.logs())),
+        *(Batch.cancel, Batch.detach, Batch.delete, Batch.rerun_failed),
+    ],
+    ids=["gather", "wait", "as_completed", "logs", "cancel", "detach", "delete", "rerun_failed"],
+)
+def test_in_a_forked_child_nothing_is_asked_for(use: Any) -> None:
+    def forked() -> None:
+        raise ForkedCluster(1)
+
+    running = Running(1)
+    batch = Batch(running.lane, running.inbox, "tasks.pi", running, forked)
+    with pytest.raises(ForkedCluster):
+        use(batch)
+    assert not running.lane.over
+    assert "0/1 done" in repr(batch)
 
 
 def test_it_shows_how_far_it_is() -> None:

@@ -167,6 +167,15 @@ def test_an_outcome_that_comes_after_the_lane_failed_is_dropped() -> None:
     assert isinstance(future.exception(), ConnectionError)
 
 
+def test_calls_that_have_failed_are_counted_not_listed() -> None:
+    """The one lane of `submit` lives as long as its cluster, and every call that failed had a place in it."""
+    lane = open_lane(100, Inbox(), chunksize=100)
+    send(lane)
+    for index in range(0, 100, 2):
+        lane.arrived(block_of([index]), [None], {0: ValueError()})
+    assert (lane.ledger.failed, len(lane.ledger.failures)) == (50, 0)
+
+
 def test_a_lane_fails_once() -> None:
     sink, error = Record(), ValueError()
     lane = open_lane(1, sink)
@@ -222,11 +231,32 @@ def test_four_times_as_many_scattered_outcomes_take_four_times_as_much() -> None
     assert many < 5 * few, f"{few:,} calls, and {many:,}"
 
 
-def test_to_give_up_a_whole_batch_notes_no_item_by_itself() -> None:
-    """Cancelling a million items took three seconds, in which each was noted alone as failed."""
-    lane = open_lane(10_000, Inbox(), chunksize=10_000)
+HUGE = 10**15
+
+
+@pytest.mark.parametrize("now", [True, False])
+@pytest.mark.parametrize("answered", [0, 1])
+def test_to_give_up_any_number_of_items_costs_nothing(now: bool, answered: int) -> None:
+    """An outcome was made for each: a thousand million took all memory, more left the batch without an end."""
+    inbox = Inbox()
+    lane = open_lane(HUGE, inbox, chunksize=10)
     send(lane)
-    with Profile() as profile:
-        lane.stop(BatchCancelled("b"), give_up_sent=True)
-    assert lane.ledger.failed == 10_000
-    assert sum(entry.callcount for entry in profile.getstats()) < 1_000
+    lane.arrived(block_of(range(answered)), [0] * answered, {})
+    lane.stop(BatchCancelled("b"), give_up_sent=now)
+    assert lane.over == now
+    lane.arrived(block_of(range(10), cancelled=True), [], {})
+    assert lane.over
+    assert (len(lane.ledger.answered), lane.ledger.failed) == (HUGE, HUGE - answered)
+    assert sum(len(arrival.values) for arrival in inbox.arrivals) == HUGE
+    assert [type(arrival.errors.get(0)) for arrival in inbox.arrivals[answered:]] == [BatchCancelled] * 2
+
+
+def test_what_an_earlier_run_has_answered_of_any_number_of_items_stays() -> None:
+    sink = Inbox()
+    lane = open_lane(HUGE, sink)
+    lane.ledger.expected_items = HUGE
+    lane.arrived(block_of([3]), ["kept"], {})
+    lane.stop(BatchCancelled("b"), give_up_sent=True)
+    spans = [(arrival.start, arrival.stop, len(arrival.errors)) for arrival in sink.arrivals]
+    assert spans == [(3, 4, 0), (0, 3, 3), (4, HUGE, HUGE - 4)]
+    assert lane.ledger.failed == HUGE - 1

@@ -46,6 +46,25 @@ def test_a_chunk_finishes_with_its_last_item(sizes: list[int], answered: list[Se
         assert ledger.open_bytes == sum(100 * sizes[int(name[1:])] for name in still_open)
 
 
+@given(counts, answers, st.booleans(), st.data())
+def test_what_failed_is_counted_and_kept_where_it_may_run_again(
+    sizes: list[int], answered: list[Sequence[int]], kept: bool, data: st.DataObject
+) -> None:
+    ledger, first = Ledger(keeps_failures=kept), dict[int, bool]()
+    for number, count in enumerate(sizes):
+        ledger.send(f"c{number}", count, 1, None)
+    for indices in answered:
+        start = data.draw(st.integers(0, len(indices)))
+        errors = range(start, data.draw(st.integers(start, len(indices))))
+        ledger.answer(indices, data.draw(st.sampled_from([errors, dict.fromkeys(errors)])))
+        for offset, index in enumerate(indices):
+            if index < sum(sizes):
+                first.setdefault(index, offset in errors)
+    failed = [index for index, has_failed in sorted(first.items()) if has_failed]
+    assert ledger.failed == len(failed)
+    assert [i for span in ledger.failures.common(0, sum(sizes)) for i in span] == (failed if kept else [])
+
+
 def test_payloads_beside_their_messages_are_known_while_their_chunks_are_open() -> None:
     ledger = ledger_of(2, 2, 2, 2)
     assert ledger.open_payloads() == ["t1", "t3"]

@@ -15,11 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from manycore.client.givenup import NoValues, OneError
 from manycore.client.lane import Lane
 from manycore.client.passage import Arrival
 from manycore.client.results import MapResults, OrderedReading
 from manycore.client.sinks import OrderedInbox
 from manycore.client.sources import ReadySource
+from manycore.errors import BatchCancelled
 from manycore.protocol.message import ItemOptions
 from manycore.protocol.parcel import Program
 
@@ -67,6 +69,15 @@ def test_an_error_is_raised_at_its_place_and_ends_the_iteration() -> None:
     assert mapped.cancelled
     with pytest.raises(StopIteration):
         next(mapped.results)
+
+
+def test_of_any_number_of_items_that_are_given_up_the_first_is_raised() -> None:
+    mapped, error = Map(), BatchCancelled("b")
+    mapped.inbox.deliver([Arrival(0, NoValues(10**15), OneError(error, 10**15))])
+    with pytest.raises(BatchCancelled):
+        next(mapped.results)
+    assert mapped.cancelled
+    assert list(mapped.results) == []
 
 
 def test_an_item_that_raises_stop_iteration_does_not_look_like_the_end() -> None:
@@ -201,9 +212,27 @@ def test_who_may_not_read_closes_nothing(wake_each: bool, errors: dict[int, Base
         raise LookupError
 
     mapped.results._reading.check_owner = forked
-    with pytest.raises(LookupError):
-        next(mapped.results)
+    for use in (next, list, MapResults.close):
+        with pytest.raises(LookupError):
+            use(mapped.results)
     assert not mapped.cancelled
+
+
+@pytest.mark.parametrize(("wake_each", "errors"), [(True, {}), (False, {1: KeyError("k")})])
+def test_who_may_not_read_on_ends_nothing(wake_each: bool, errors: dict[int, BaseException]) -> None:
+    """A child that is forked in the middle of an arrival."""
+    mapped = Map(wake_each=wake_each)
+    mapped.inbox.deliver([Arrival(0, ["a", "b", "c"], errors)])
+    next(mapped.results)
+    told = list(mapped.consumed)
+
+    def forked() -> None:
+        raise LookupError("forked")
+
+    mapped.results._reading.check_owner = forked
+    with pytest.raises(LookupError, match="forked"):
+        next(mapped.results)
+    assert (mapped.cancelled, mapped.consumed) == (0, told)
 
 
 @pytest.mark.parametrize("wake_each", [False, True])

@@ -77,7 +77,10 @@ def _length(taken: Any, items: Any, all_of_them: tuple[Any, ...]) -> int | None:
     """How many there are, None if nobody knows. A `repeat`, the usual way to pass a constant, waits for nothing; passed
     twice, it shares what it has with itself."""
     if taken is not None:
-        return len(taken)
+        try:
+            return len(taken)
+        except OverflowError:  # a range that is longer than anything can be is pulled
+            return None
     is_constant = type(items) is repeat and sum(other is items for other in all_of_them) == 1
     return length_hint(items, ENDLESS) if is_constant else None
 

@@ -14,7 +14,7 @@ from tests.functions import fail_on_seven, square
 HUGE = 10**15
 
 
-@pytest.mark.parametrize("items", [range(HUGE), repeat(3, HUGE)], ids=["range", "repeat"])
+@pytest.mark.parametrize("items", [range(HUGE), repeat(3, HUGE), range(10**30)], ids=["range", "repeat", "beyond"])
 @pytest.mark.parametrize("close", [True, False])
 def test_a_map_is_closed_or_dropped(cluster: Cluster, items: Iterable[int], close: bool) -> None:
     results = cluster.map(square, items, chunksize=20)

@@ -62,12 +62,12 @@ def test_work_starts_before_the_first_result_is_read(cluster: Cluster) -> None:
 
 
 def test_an_endless_input_is_pulled_within_the_window_and_close_ends_it(cluster: Cluster) -> None:
-    endless = Counting()
+    endless, before = Counting(), _input_threads()
     results = cluster.map(square, endless)
     assert list(itertools.islice(results, 1000)) == [n * n for n in range(1000)]
     assert endless.pulled <= 1000 + (window_chunks(2) + 2) * MAX_CHUNK_ITEMS
     results.close()
-    wait_until(lambda: not _input_threads(), "the input's thread has ended")
+    wait_until(lambda: not _input_threads() - before, "the input's thread has ended")
 
 
 def test_slow_items_are_not_pulled_far_ahead(cluster: Cluster) -> None:
@@ -143,8 +143,8 @@ def test_items_never_share_a_mutable_object(cluster: Cluster) -> None:
     assert list(cluster.map(lambda held: held.append(1) or len(held), [shared] * 50)) == [1] * 50
 
 
-def _input_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "manycore-input"]
+def _input_threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "manycore-input"}
 
 
 def test_results_that_were_read_are_held_no_more(cluster: Cluster) -> None:

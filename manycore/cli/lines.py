@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from codecs import BOM_UTF8
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,9 @@ import click
 
 if TYPE_CHECKING:
     from manycore.client.outcome import Outcome
+
+_digits = threading.RLock()
+"""Held while Python's limit is off: it is the process's, and lines are read on a thread of their own."""
 
 
 def read(file: IO[bytes], *, text: bool, star: bool) -> Iterator[Any]:
@@ -69,12 +73,13 @@ def _any_as_json(value: Any) -> str:
 @contextmanager
 def _any_digits() -> Iterator[None]:
     """Python refuses to read and write numbers of more than 4,300 digits, for the sake of servers."""
-    most = sys.get_int_max_str_digits()
-    sys.set_int_max_str_digits(0)
-    try:
-        yield
-    finally:
-        sys.set_int_max_str_digits(most)
+    with _digits:
+        most = sys.get_int_max_str_digits()
+        sys.set_int_max_str_digits(0)
+        try:
+            yield
+        finally:
+            sys.set_int_max_str_digits(most)
 
 
 def _plain(value: Any) -> Any:

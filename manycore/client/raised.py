@@ -41,7 +41,8 @@ def _came_with(frames: TracebackType | None, keeper: int) -> TracebackType | Non
     """What was there before this keeper raised it: that comes behind our frame, and its callers' before."""
     at = frames
     while at is not None:
-        if at.tb_frame.f_code is raise_again.__code__ and at.tb_frame.f_locals["keeper"] == keeper:
+        # of a frame that somebody has cleared, as Celery does, nobody can tell whose it was
+        if at.tb_frame.f_code is raise_again.__code__ and at.tb_frame.f_locals.get("keeper", keeper) == keeper:
             return at.tb_next
         at = at.tb_next
     return frames

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import chain
-from time import monotonic
+from time import thread_time
 from types import CodeType, FunctionType, MemberDescriptorType, MethodType
 from typing import Any
 
@@ -25,8 +25,8 @@ Part = tuple[str, Any]
 
 def place_of(culprit: Any, value: Any) -> str:
     """Such as `its global CLIENT._lock`; empty if it is the value itself, or is made as the value is pickled."""
-    until, seen, waiting = monotonic() + SECONDS, {id(value)}, deque([("", value)])
-    while waiting and monotonic() < until:
+    until, seen, waiting = thread_time() + SECONDS, {id(value)}, deque([("", value)])
+    while waiting:
         path, whole = waiting.popleft()
         if whole is culprit:
             return path
@@ -34,6 +34,8 @@ def place_of(culprit: Any, value: Any) -> str:
             for lead, part in _parts(whole):
                 if part is culprit:
                     return _longer(path, lead)
+                if thread_time() > until:
+                    return ""
                 if id(part) not in seen:
                     seen.add(id(part))
                     waiting.append((_longer(path, lead), part))

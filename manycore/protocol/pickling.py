@@ -106,7 +106,8 @@ def dump_into(sink: Sink, value: Any, what: str, other_python: Python | None = N
     except (KeyboardInterrupt, ItemTimeout):
         raise  # they do not come from the value
     except BaseException as exc:  # a user's __reduce__ may raise anything, and a dict change meanwhile
-        raise _refusal(exc, what, other_python, _place(pickler, value)) from exc
+        deep = issubclass(type(exc.__cause__ or exc), RecursionError)  # of plain containers, of which none is asked
+        raise _refusal(exc, what, other_python, "" if deep else _place(pickler, value)) from exc
 
 
 def _by_value(sink: Sink, other_python: Python | None) -> Any:

@@ -121,9 +121,10 @@ def serve_others(plane: Plane | None) -> None:
 
 def with_inside(found: Iterable[Ref[Any]]) -> tuple[Ref[Any], ...]:
     """These, and those without which their objects are not whole."""
-    needed = list(found)
-    for ref in needed:
-        needed += ref.inside
+    needed, waiting = dict.fromkeys(found), list(found)
+    for ref in waiting:
+        waiting += (each for each in ref.inside if each not in needed)
+        needed |= dict.fromkeys(ref.inside)
     return tuple(needed)
 
 

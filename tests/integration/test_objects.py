@@ -256,7 +256,7 @@ def test_a_named_batch_frees_the_arguments_of_what_has_a_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And keeps those of what failed: they may be asked for again."""
-    monkeypatch.setenv("MANYCORE_CONNECTION_SECONDS", "5")
+    monkeypatch.setenv("MANYCORE_CONNECTION_SECONDS", "20")
     flag = tmp_path / "flag"
     flag.touch()
 

@@ -149,13 +149,14 @@ def test_what_is_tried_again_waits_where_all_see_it_and_is_taken_once_a_slot_is_
     """Taken each time that the worker looks, it would keep a core busy."""
     start_worker("--pool", pool)
     client: Any = server.client()
-    small = connect().batch(fail_first, [0], kwargs={"folder": str(tmp_path)}, retries=1, backoff=WAIT)
+    cluster, wait = connect(), Backoff(3.0, jitter=False)
+    small = cluster.batch(fail_first, [0], kwargs={"folder": str(tmp_path)}, retries=1, backoff=wait)
     wait_until(lambda: told(client, small, "retried") and client.hlen(UNACKED), "it waits for its time")
-    long = connect().submit(busy, 2.0)  # which cannot leave its slot
+    long = cluster.submit(busy, 4.0)  # which cannot leave its slot
     wait_until(lambda: client.llen("cpu"), "it is put back")
     before = rung(client)
-    assert long.result(timeout=20) == 2.0
-    assert rung(client) - before < 10, "it was taken once"
+    assert long.result(timeout=20) == 4.0
+    assert rung(client) - before < 60, "it was not taken at each turn of a loop"
     assert small.gather() == [2]
     assert client.hlen(UNACKED) == client.zcard(UNACKED_INDEX) == 0
 
@@ -186,7 +187,7 @@ def test_what_comes_as_a_retry_takes_the_last_slot_is_left_to_others(
     held = connect().batch(fail_and_hold_on, [str(tmp_path)], retries=1, backoff=Backoff(0.3, jitter=False))
     wait_until(lambda: (tmp_path / "0").exists() and (tmp_path / "0").read_text() == "xx", "the retry runs")
     call = connect().submit(square, 7)
-    wait_until(lambda: waiting(client, "cpu"), "it lies in its list", seconds=5)
+    wait_until(lambda: waiting(client, "cpu"), "it lies in its list", seconds=15)
     flag.unlink()
     assert call.result(timeout=20) == 49
     assert held.gather() == [None]

@@ -23,7 +23,7 @@ class Worker:
         self.noticeboard, self.slots = Noticeboard(), 1
         self.run: list[Any] = []
         self.left: list[tuple[str, str, str]] = []
-        self.prefetch = 0
+        self.prefetch = self.credit = 0
         self._error = error
         self.consumer: Any = Consumer.__new__(Consumer)
         self.consumer.app = SimpleNamespace(context=self)
@@ -35,6 +35,9 @@ class Worker:
 
     def _prefetch(self, prefetch_count: int) -> None:
         self.prefetch = prefetch_count
+
+    def can_consume_max_estimate(self) -> int:
+        return self.credit
 
     def put_back(self, *delivery: str) -> None:
         if self._error is not None:
@@ -70,6 +73,14 @@ def test_without_a_slot_it_goes_back_to_its_list_and_no_more_is_asked_for() -> N
     assert (worker.left, worker.run, worker.prefetch) == ([("tag", "cpu", "cpu" + LOW)], [], 1)
     assert worker.request.id not in state.requests
     assert worker.request not in state.scheduled_requests
+
+
+def test_a_connection_that_would_bring_it_again_at_once_keeps_it() -> None:
+    """What runs has come by the one before, and counts against nothing that comes by this one."""
+    worker = Worker()
+    worker.credit = 1
+    worker.consumer.apply_eta_task(worker.request)
+    assert (worker.left, worker.run) == ([], [worker.request])
 
 
 def test_a_slot_takes_it(busy: Request) -> None:

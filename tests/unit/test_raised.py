@@ -165,3 +165,12 @@ def test_the_frame_that_raises_holds_nothing() -> None:
         raise_again(error, kept_by=keeper)
     frame = next(entry.frame for entry in caught.traceback if entry.name == "raise_again")
     assert set(frame.f_locals) == {"keeper"}
+
+
+def test_frames_that_somebody_has_cleared_keep_no_error_from_being_raised() -> None:
+    """As Celery clears them of each task that has failed."""
+    error = LookupError("kept")
+    for _ in range(3):
+        with pytest.raises(LookupError, match="kept") as caught:
+            raise_again(error)
+        traceback.clear_frames(caught.value.__traceback__)

@@ -30,7 +30,7 @@ class Consumer(consumer.Consumer):
 
     def _puts_back(self, request: Any) -> bool:
         """Whether this was put back. A plain call never is: each time that it is delivered is counted."""
-        if not getattr(request, "delivery", None) or self._has_room(worker_context(self.app)):
+        if not getattr(request, "delivery", None) or self._has_room(request, worker_context(self.app)):
             return False
         queue, options = request.delivery_info["routing_key"], request.delivery.chunk.options
         message = request.message
@@ -43,8 +43,13 @@ class Consumer(consumer.Consumer):
         self.qos.decrement_eventually()
         return True
 
-    def _has_room(self, context: WorkerContext) -> bool:
-        """Whether a slot is idle, or a message would be taken all the same: Celery's own options may want that."""
+    def _has_room(self, request: Any, context: WorkerContext) -> bool:
+        """Whether a slot is idle, or it would be taken again all the same: Celery's own options may want that, and what
+        runs since before a connection was lost counts against nothing that comes by this one."""
+        if context.noticeboard.drains:
+            return False
         most = self.initial_prefetch_count
-        full = most and len(state.reserved_requests) >= max(context.slots, most)
-        return not (full or context.noticeboard.drains)
+        if not most or len(state.reserved_requests) < max(context.slots, most):
+            return True
+        self.qos.update()
+        return bool(request.message.channel.qos.can_consume_max_estimate() != 0)

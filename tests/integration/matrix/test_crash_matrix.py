@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,7 +45,20 @@ def marks(cell: Cell) -> list[Any]:
     return [] if quick else [pytest.mark.slow]
 
 
-Cells = dict[Cell, Future[None]]
+class UnderWay:
+    """Runs the cells that come next beside the one that is asked for. No more: processes of pytest share the cells."""
+
+    def __init__(self, begin: Callable[[Cell], Future[None]], cells: Sequence[Cell]) -> None:
+        self._begin = begin
+        self._cells = cells
+        self._begun: dict[Cell, Future[None]] = {}
+
+    def result(self, cell: Cell) -> None:
+        place = self._cells.index(cell)
+        for each in self._cells[place : place + SIDE_BY_SIDE]:
+            if each not in self._begun:
+                self._begun[each] = self._begin(each)
+        self._begun[cell].result()
 
 
 @pytest.fixture(autouse=True)
@@ -54,8 +67,8 @@ def no_ambient_settings() -> None:
 
 
 @pytest.fixture(scope="module")
-def under_way(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cells]:
-    """The chosen cells, all of them begun."""
+def under_way(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[UnderWay]:
+    """The chosen cells."""
     chosen = [
         item.callspec.params["cell"]
         for item in request.session.items
@@ -69,15 +82,16 @@ def under_way(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         sites = Sites(folder, key)
         try:
             with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-                yield {cell: pool.submit(run, cell, sites, folder) for cell in chosen}
+                yield UnderWay(lambda cell: pool.submit(run, cell, sites, folder), chosen)
+                pool.shutdown(cancel_futures=True)
         finally:
             sites.close()
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("cell", cells())
-def test_cell(cell: Cell, under_way: Cells) -> None:
-    under_way[cell].result()
+def test_cell(cell: Cell, under_way: UnderWay) -> None:
+    under_way.result(cell)
 
 
 @pytest.mark.parametrize("reason", sorted({cell.reason for cell in CELLS if cell.promise == "-"}))

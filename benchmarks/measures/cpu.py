@@ -41,17 +41,21 @@ def cpu_seconds(mark: str) -> float:
 
 
 class Meter:
-    """What the marked processes use from now on, without what it takes to look for them, which one of them does."""
+    """What the marked processes use from now on, without what it takes to look for them, which one of them does: its
+    own clock is read after the first look, and before the second."""
 
     def __init__(self, mark: str) -> None:
         self._mark = mark
-        self._before = cpu_seconds(mark)
+        self._others = self._of_others()
+        self._own = _of_process(os.getpid())
 
     def read(self) -> float:
         """CPU seconds since it was made."""
-        start = time.thread_time()
-        used = cpu_seconds(self._mark) - self._before
-        return used - (time.thread_time() - start)
+        own = _of_process(os.getpid())
+        return own - self._own + self._of_others() - self._others
+
+    def _of_others(self) -> float:
+        return sum(_of_process(pid) for pid in marked(self._mark) if pid != os.getpid())
 
 
 def _beyond(peer: Peer, grain: Grain, scale: float) -> Reading:

@@ -27,8 +27,7 @@ def read(file: IO[bytes], *, text: bool, star: bool) -> Iterator[Any]:
         if not line.strip():
             continue
         try:
-            with _any_digits():
-                item = line.decode(errors="surrogateescape") if text else json.loads(line)
+            item = line.decode(errors="surrogateescape") if text else _loaded(line)
         except (ValueError, RecursionError) as exc:
             hint = "" if text else " For lines that are texts, there is --text."
             raise click.ClickException(f"Line {number} is no JSON: {exc}.{hint}") from None
@@ -37,19 +36,25 @@ def read(file: IO[bytes], *, text: bool, star: bool) -> Iterator[Any]:
         yield item
 
 
+def _loaded(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:  # it may be for a number of very many digits alone
+        with _any_digits():
+            return json.loads(line)
+
+
 def told(outcome: Outcome) -> str:
     from manycore.protocol.pickling import text_of
 
     error = outcome.error
-    known: dict[str, Any] = {"index": outcome.index}
-    if error is None:
-        known["value"] = outcome.value
-    else:
-        known |= {"error": type(error).__name__, "message": text_of(error)}
-        if error.__cause__ is not None:  # the worker's traceback
-            known["traceback"] = text_of(error.__cause__).strip('"\n')
     ran = {"attempts": outcome.attempts, "worker": outcome.worker, "seconds": outcome.seconds}
-    return ", ".join(f'"{name}": {dumped(each)}' for name, each in (known | ran).items()).join("{}")
+    if error is None:
+        return f'{{"index": {outcome.index}, "value": {dumped(outcome.value)}, {json.dumps(ran)[1:]}'
+    known = {"index": outcome.index, "error": type(error).__name__, "message": text_of(error)}
+    if error.__cause__ is not None:  # the worker's traceback
+        known["traceback"] = text_of(error.__cause__).strip('"\n')
+    return json.dumps(known | ran)
 
 
 def dumped(value: Any) -> str:

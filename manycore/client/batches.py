@@ -235,7 +235,7 @@ class Batches:
 
     def accounts(self, limit: int) -> list[Account]:
         """What is known of all batches, whoever began them; the newest first."""
-        check_count("limit", limit)
+        limit = check_count("limit", limit)
         with typed_errors(self._settings):
             return Accounts(self._redis).newest(limit)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from numbers import Integral, Real
+from typing import overload
 
 from manycore.errors import SettingsError
 from manycore.protocol.priority import PRIORITIES, Priority
@@ -29,6 +30,10 @@ def check_workers(workers: int | None) -> int | None:
     return int(workers)
 
 
+@overload
+def check_count(name: str, value: int) -> int: ...
+@overload
+def check_count(name: str, value: int | None) -> int | None: ...
 def check_count(name: str, value: int | None) -> int | None:
     """Of `map`: raises what the standard library does. NumPy's numbers are numbers."""
     if value is None:

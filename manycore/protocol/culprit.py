@@ -25,11 +25,10 @@ Part = tuple[str, Any]
 
 def place_of(culprit: Any, value: Any) -> str:
     """Such as `its global CLIENT._lock`; empty if it is the value itself, or is made as the value is pickled."""
-    until, seen, waiting = thread_time() + SECONDS, {id(value)}, deque([("", value)])
+    until, seen = thread_time() + SECONDS, {id(value)}
+    waiting = deque([("", value)] if culprit is not value else ())
     while waiting:
         path, whole = waiting.popleft()
-        if whole is culprit:
-            return path
         with suppress(Exception):  # what is no function or class after all, though it says so
             for lead, part in _parts(whole):
                 if part is culprit:

@@ -106,8 +106,7 @@ def dump_into(sink: Sink, value: Any, what: str, other_python: Python | None = N
     except (KeyboardInterrupt, ItemTimeout):
         raise  # they do not come from the value
     except BaseException as exc:  # a user's __reduce__ may raise anything, and a dict change meanwhile
-        deep = issubclass(type(exc.__cause__ or exc), RecursionError)  # of plain containers, of which none is asked
-        raise _refusal(exc, what, other_python, "" if deep else _place(pickler, value)) from exc
+        raise _refusal(exc, what, other_python, _place(pickler, value, exc)) from exc
 
 
 def _by_value(sink: Sink, other_python: Python | None) -> Any:
@@ -117,11 +116,15 @@ def _by_value(sink: Sink, other_python: Python | None) -> Any:
     return (Portable if other_python else ByValue)(sink, protocol=5, buffer_callback=sink.aside)
 
 
-def _place(pickler: Any, value: Any) -> str:
-    """Where in `value` the part is that it asked last."""
+def _place(pickler: Any, value: Any, error: BaseException) -> str:
+    """Where in `value` the part is that it asked last. What is too deep is so in plain containers, of which it asks
+    none."""
     from manycore.protocol.culprit import place_of
 
-    return place_of(pickler.asked, value) if pickler is not None and pickler.asked is not value else ""
+    cause = vars(BaseException)["__cause__"].__get__(error)  # past what its class makes of it
+    if pickler is None or issubclass(type(cause or error), RecursionError):
+        return ""
+    return place_of(pickler.asked, value)
 
 
 def _refusal(exc: BaseException, what: str, other_python: Python | None, place: str) -> NotPicklable | VersionMismatch:

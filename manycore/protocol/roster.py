@@ -105,10 +105,11 @@ class Roster:
         """Whether some worker knows this task: one that has just started may. While no worker is there, it is taken
         for known: one may come."""
         self._await_first()
-        if any(task in worker.tasks for worker in self.workers()):
-            return True
-        found = self.workers(anew=True)
-        return not found or any(task in worker.tasks for worker in found)
+        for anew in (False, True):
+            found = self.workers(anew=anew)
+            if any(task in worker.tasks for worker in found):
+                return True
+        return not found
 
     def all_know(self, task: str, queue: str) -> bool:
         """Whether all workers of this queue know this task."""

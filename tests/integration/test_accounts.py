@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import redis
 from click.testing import CliRunner
@@ -224,3 +225,8 @@ def found(client: redis.Redis, batch: str) -> Account:
     there = Accounts(client).find(batch)
     assert there is not None
     return there
+
+
+def test_how_many_are_listed_may_be_a_number_of_numpys(cluster: Cluster) -> None:
+    assert cluster.submit(abs, -1).result(timeout=20) == 1
+    assert len(cluster.batches(np.int64(1))) <= 1  # type: ignore[arg-type]

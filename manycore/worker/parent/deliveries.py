@@ -21,7 +21,7 @@ from manycore.protocol.message import batch_of
 from manycore.protocol.script import Script
 
 logger = logging.getLogger(__name__)
-ACKNOWLEDGE, PUT_BACK = Script(__package__, "acknowledge"), Script(__package__, "putback")
+ACKNOWLEDGE, RETURN = Script(__package__, "acknowledge"), Script(__package__, "return")
 
 
 class QoS(kombu_redis.QoS):
@@ -76,9 +76,13 @@ class QoS(kombu_redis.QoS):
     def put_back(self, delivery_tag: str, queue: str, place: str) -> None:
         """Leave a delivery to others, in the list `place` of its queue. Raises redis-py's errors: then it is kept, and
         may be there all the same."""
-        where = [self.unacked_key, self.unacked_index_key, place, keys.bell(queue)]
-        PUT_BACK.run(self.channel.context.redis, where, [delivery_tag, dumps(queue), keys.BELL_TTL_SECONDS])
+        self.leave(self.channel.context.redis, delivery_tag, queue, place)
         virtual.QoS.ack(self, delivery_tag)
+
+    def leave(self, client: Any, delivery_tag: str, queue: str, place: str | bytes) -> None:
+        """The same on the server alone: of what was recorded, and is no delivery here."""
+        where = [self.unacked_key, self.unacked_index_key, place, keys.bell(queue)]
+        RETURN.run(client, where, [delivery_tag, dumps(queue), keys.BELL_TTL_SECONDS])
 
     _sweeping = False
     """Whether what is restored now has lost its lease."""

@@ -44,7 +44,7 @@ from manycore.worker.parent.strategy import check_call, reason_of
 logger = logging.getLogger(__name__)
 LOST = (redis.ConnectionError, redis.TimeoutError, OSError, Empty)
 """What is no message's fault. kombu counts KeyError as a lost connection, too: one in a message would be requeued."""
-TAKE, RETURN = Script(__package__, "take"), Script(__package__, "return")
+TAKE = Script(__package__, "take")
 PATIENT_SECONDS = 10.0
 """How long a server may refuse what it is asked before the worker connects anew: its name may be another's by now."""
 
@@ -206,7 +206,7 @@ class Channel(channel.Channel):
         kept = [self._take(queue, raw, tag) for raw, tag in zip(messages[:room], tags, strict=False)]
         beyond = range(len(kept), len(messages))
         for place in reversed([*(place for place, is_ours in enumerate(kept) if not is_ours), *beyond]):
-            self._return(names[place], queue, messages[place], tags[place])
+            self.qos.leave(self.client, tags[place], queue, names[place])
         if not all(kept):
             sleep(RECONNECT_SECONDS)  # others first
         if not self.context.noticeboard.any_idle:
@@ -225,11 +225,6 @@ class Channel(channel.Channel):
             self.refuse(queue, raw, exc)
             self.qos.forget(tag)
         return True
-
-    def _return(self, name: bytes, queue: str, raw: bytes, tag: str) -> None:
-        """Leave a message to others."""
-        where = [UNACKED, UNACKED_INDEX, name, keys.bell(queue)]
-        RETURN.run(self.client, where, [tag, raw, keys.BELL_TTL_SECONDS])
 
     def _receive_one(self, c: Any) -> Any:
         try:

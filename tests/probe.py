@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from manycore import Cluster
+from manycore.client.housekeeper import Housekeeper
 from manycore.local.cluster import LocalCluster
 from manycore.protocol.archive import Archive
 from manycore.protocol.audit import Auditor
@@ -58,6 +59,11 @@ class Probe:
     def auditor(self) -> Auditor:
         """What looks for lost items."""
         return self._session.housekeeper._lookout._auditor
+
+    @property
+    def housekeeper(self) -> Housekeeper:
+        """What looks after the rest, one duty after the other."""
+        return self._session.housekeeper
 
     @property
     def refused_outcomes(self) -> int:

@@ -252,7 +252,7 @@ class Batches:
         with typed_errors(self._settings):
             mark_complete(lane)
             retried = self._resender.rerun_failed(lane.id)
-        self._housekeeper.later(lambda: self._tidier.shares_objects(lane.id, retried.batch))
+        self._tidier.shares_objects(lane.id, retried.batch)  # before what is answered of it lets go of them again
         return self.attach(retried.batch, sink)
 
     def _hold_of(self, lane: Lane) -> Lane | None:

@@ -74,6 +74,10 @@ class Account:
         """Those that it asks for."""
         return tuple(fleet for fleet in self.fleet.split(", ") if fleet)
 
+    def is_past_cancelling(self, *, terminate: bool) -> bool:
+        """Whether nothing is left to cancel. Of what ended otherwise than `done`, some may run that can be killed."""
+        return self.end == "done" or (self.end is not None and not terminate)
+
     def state(self, now: float, fleets: Iterable[str]) -> State:
         """What it is doing, seen which fleets have a worker."""
         if self.end is not None:
@@ -192,15 +196,18 @@ class Accounts:
     def find(self, batch: str) -> Account | None:
         return next(self.read([batch]), None)
 
-    def cancel(self, batch: str, ttl_seconds: int, *, terminate: bool = False) -> None:
-        """Stop a batch from outside: its workers meet the flag, and its client, if it lives, asks for it."""
+    def cancel(self, account: Account, ttl_seconds: int, *, terminate: bool = False) -> None:
+        """Stop a batch from outside: its workers meet the flag, and its client, if it lives, asks for it.
+
+        One that has ended stays what it was.
+        """
         flag = keys.TERMINATED if terminate else keys.GIVEN_UP
-        key = keys.batch(batch)
+        key = keys.batch(account.id)
         pipe = self._redis.pipeline(transaction=False)
         pipe.hset(key, "cancelled", flag)
-        told = tell(pipe, batch, keys.EPHEMERAL_TTL_SECONDS, {"end": "cancelled"})
+        end = [] if account.end else [tell(pipe, account.id, keys.EPHEMERAL_TTL_SECONDS, {"end": "cancelled"})]
         pipe.ttl(key)
-        if execute(pipe, [told])[-1] < ttl_seconds:
+        if execute(pipe, end)[-1] < ttl_seconds:
             self._redis.expire(key, ttl_seconds)
 
     def read(self, batches: Iterable[str]) -> Iterator[Account]:

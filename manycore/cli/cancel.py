@@ -18,7 +18,8 @@ def cancel(batches: tuple[str, ...], terminate: bool, url: str | None) -> None:
     """End each BATCH: what of it has not run ends in BatchCancelled at its client, if that lives.
 
     The ids are what `manycore batches` lists. Items that run are let finish. A named batch keeps the outcomes that it
-    has: the same script with the same id runs what is missing.
+    has: the same script with the same id runs what is missing. What was cancelled before, and still runs, is ended
+    with --terminate.
     """
     with in_words():
         from manycore.errors import UnknownBatch
@@ -35,10 +36,13 @@ def cancel(batches: tuple[str, ...], terminate: bool, url: str | None) -> None:
                 if account is None:
                     raise UnknownBatch(batch)
             for batch, account in found.items():
-                if account is None or account.end is not None:
+                if account is None or account.is_past_cancelling(terminate=terminate):
                     say(f"{batch} had ended already.")
                     continue
-                accounts.cancel(batch, settings.batch_ttl_seconds, terminate=terminate)
+                accounts.cancel(account, settings.batch_ttl_seconds, terminate=terminate)
+                if account.end is not None:
+                    say(f"{batch} had ended already; what still runs of it is being ended.")
+                    continue
                 left = None if account.total is None else count(account.total - account.done, "item")
                 say(f"{batch} is being cancelled{f', {left} before its end' if left else ''}.")
         client.close()

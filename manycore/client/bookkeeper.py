@@ -9,7 +9,7 @@ import os
 import socket
 from collections.abc import Callable
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 
@@ -28,6 +28,15 @@ MAX_NAMES = 3
 Telling = Callable[[Any], account.Told]
 
 
+class _Said(NamedTuple):
+    """What was told of a lane, and when."""
+
+    at: float = float("-inf")
+    total: int | None = None
+    sent_items: int = 0
+    idle: bool = False
+
+
 class Bookkeeper:
     """Of one session; the housekeeper's thread alone uses it. What the server does not take now is told again."""
 
@@ -36,7 +45,7 @@ class Bookkeeper:
         self._ttl = settings.batch_ttl_seconds
         self._client = f"{socket.gethostname()}:{os.getpid()}"
         self._untold: dict[str, Telling] = {}
-        self._seen: dict[str, tuple[float, int | None]] = {}
+        self._said: dict[str, _Said] = {}
         self._deleted: dict[str, None] = {}
         """The last of the batches that were deleted here: what is told of one would bring its account back."""
 
@@ -52,21 +61,26 @@ class Bookkeeper:
         self._deleted.pop(batch, None)
 
     def look(self, lanes: list[Lane]) -> None:
-        """Tell of those that are new, grown, or were not told of for a while. Raises redis-py's errors."""
+        """Tell of those that are new, grown, busy again, or were not told of for a while. Raises redis-py's errors."""
         now = monotonic()
-        self._seen = {lane.id: self._seen[lane.id] for lane in lanes if lane.id in self._seen}
+        known, self._said = self._said, {}
         for lane in lanes:
-            told_at, total = self._seen.get(lane.id, (float("-inf"), None))
-            if lane.ledger.sent_items and (now - told_at > SEEN_SECONDS or total != lane.total):
-                self._seen[lane.id] = now, lane.total
-                self._tell(lane, self._facts(lane) | {"seen": True})
+            last, sent_items = known.get(lane.id, _Said()), lane.ledger.sent_items
+            # Calls that follow one another leave it without work for a moment: it is idle once none has come since.
+            idle = _is_answered(lane) and (last.idle or last.sent_items == sent_items)
+            is_due = now - last.at > SEEN_SECONDS or last.total != lane.total or (last.idle and not idle)
+            if sent_items and is_due:
+                last = _Said(now, lane.total, sent_items, idle)
+                self._tell(lane, self._facts(lane, idle) | {"seen": True})
+            self._said[lane.id] = last
         self.work()
 
     def over(self, lane: Lane, ended_at: float) -> None:
         """Tell how it ended (monotonic); a named batch that only this client has given up goes on."""
         if not lane.ledger.sent_items:
             return
-        end, told = end_of(lane), self._facts(lane)
+        end = end_of(lane)
+        told = self._facts(lane, end is not None)
         if end == "done":
             told["set"] |= {"done": len(lane.ledger.answered), "failed": lane.ledger.failed}
         ago = round(max(0.0, monotonic() - ended_at), 3)
@@ -86,7 +100,7 @@ class Bookkeeper:
         ttl = keys.stream_ttl(lane.ephemeral, self._ttl)
         self._untold[lane.id] = lambda pipe: account.tell(pipe, lane.id, ttl, told)
 
-    def _facts(self, lane: Lane) -> dict[str, Any]:
+    def _facts(self, lane: Lane, idle: bool) -> dict[str, Any]:
         ledger, total = lane.ledger, lane.total
         names = sorted(ledger.programs)
         known = {
@@ -98,8 +112,13 @@ class Bookkeeper:
         }
         return {
             "facts": {"named": int(not lane.ephemeral)},
-            "set": {name: value for name, value in known.items() if value},
+            "set": {name: value for name, value in known.items() if value} | {"idle": int(idle)},
         }
+
+
+def _is_answered(lane: Lane) -> bool:
+    """Whether all that there is of it has an outcome: `submit`, or a slow input, may bring more."""
+    return lane.ledger.complete and not lane.source.ready()
 
 
 def end_of(lane: Lane) -> State | None:

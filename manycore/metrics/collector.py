@@ -86,11 +86,11 @@ class ClusterCollector(Collector):
         counts = Counter(states.values())
         by_state = {(state,): counts[state] for state in get_args(State)}
         yield gauge("manycore_batches", "Batches that are known, by state.", by_state, "state")
-        unfinished = [each for each in readings.accounts if states[each.id] in OPEN]
+        unfinished = [each for each in readings.accounts if states[each.id] in OPEN and not each.idle]
         asked_for = Counter(fleet for account in unfinished for fleet in account.fleets)
         by_fleet = {(fleet,): asked_for[fleet] for fleet in readings.fleets}
         yield gauge("manycore_batches_unfinished", "Batches that a fleet has still work of.", by_fleet, "fleet")
-        silent = max((now - max(each.last, each.started) for each in unfinished), default=0.0)
+        silent = max((now - max(each.last, each.begun) for each in unfinished), default=0.0)
         text = "How long the most silent of the unfinished batches has had no outcome."
         yield gauge("manycore_batch_silent_seconds", text, {(): silent})
 

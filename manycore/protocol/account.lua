@@ -10,7 +10,7 @@
 --   report  what names this report among those of its teller
 --   begins  true: it runs again, whatever its end was
 --   facts   field -> text, written unless it is known
---   set     field -> text, written
+--   set     field -> text, written; `idle` is 1 while all that there is of it has an outcome, else 0
 --   seen    true: its client lives
 --   counts  field -> number, added, unless the batch has ended
 --   ran     how many microseconds the counted items ran, likewise (with what is written anyway: a call has no command more)
@@ -85,12 +85,17 @@ if told.report then
   if redis.call('GET', KEYS[3]) == told.report then return 0 end
   redis.call('SET', KEYS[3], told.report, 'EX', 300)
 end
-if told.begins then redis.call('HDEL', account, 'end', 'ended', 'detached') end
+local resumes = told.begins or (told.set and told.set.idle == 0 and get('idle') == '1')
+if told.begins then redis.call('HDEL', account, 'end', 'ended', 'detached', 'idle') end
 local known = redis.call('HMGET', account, 'ended', 'started', 'step', 'task', 'total', 'ran')
 if told.counts and known[1] then return 0 end
 
 local is_new = not known[2]
-if is_new then redis.call('HSET', account, 'started', stamp) end
+if is_new then
+  redis.call('HSET', account, 'started', stamp)
+elseif resumes then  -- its rate and its silence count from now
+  redis.call('HSET', account, 'resumed', stamp, 'before', get('done') or 0)
+end
 if told.facts and not (known[4] and known[5]) then
   for field, text in pairs(told.facts) do redis.call('HSETNX', account, field, text) end
 end

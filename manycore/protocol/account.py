@@ -42,9 +42,10 @@ class Account:
 
     `end` is None until it has one: done, cancelled, halted or failed. `errors` says how often each class of error came,
     with the first traceback. `total` is None while nobody knows it. `retried` counts further attempts, `repeats` chunks
-    that came again after a death. `run_seconds` is how long all its items ran together, `seconds` says how many took up
-    to 2^k seconds; of a report with many items a sample stands for all. `points` are (seconds since the start, items
-    done by then). `call` is its first call, as far as it can be shown.
+    that came again after a death. It is `idle` while all that there is of it has an outcome; `resumed` is when it last
+    ran again, or had work again, `before` what was done by then. `run_seconds` is how long all its items ran together,
+    `seconds` says how many took up to 2^k seconds; of a report with many items a sample stands for all. `points` are
+    (seconds since the start, items done by then). `call` is its first call, as far as it can be shown.
     """
 
     id: str
@@ -63,6 +64,9 @@ class Account:
     seen: float
     ended: float | None
     end: State | None
+    idle: bool = False
+    resumed: float = 0.0
+    before: int = 0
     call: str = ""
     run_seconds: float = 0.0
     seconds: dict[int, int] = field(default_factory=dict)
@@ -74,6 +78,15 @@ class Account:
         """Those that it asks for."""
         return tuple(fleet for fleet in self.fleet.split(", ") if fleet)
 
+    @property
+    def begun(self) -> float:
+        """Since when it runs: what stood between two runs of it is no slowness, and no silence."""
+        return max(self.started, self.resumed)
+
+    def is_past_cancelling(self, *, terminate: bool) -> bool:
+        """Whether nothing is left to cancel. Of what ended otherwise than `done`, some may run that can be killed."""
+        return self.end == "done" or (self.end is not None and not terminate)
+
     def state(self, now: float, fleets: Iterable[str]) -> State:
         """What it is doing, seen which fleets have a worker."""
         if self.end is not None:
@@ -84,16 +97,16 @@ class Account:
             return "waiting"
         if self.detached:
             return "detached"
-        return "orphaned" if now - max(self.seen, self.last, self.started) > SILENT_SECONDS else "running"
+        return "orphaned" if now - max(self.seen, self.last, self.begun) > SILENT_SECONDS else "running"
 
     def rate(self, now: float) -> float:
-        """Items a second: lately, while it runs; at the end, over the whole of it."""
+        """Items a second since it has begun: lately, while it runs; at the end, over the whole of it."""
         if self.ended is not None:
-            return self.done / max(self.last - self.started, 0.001) if self.last else 0.0
-        life = self._told_until(now) - self.started
-        since = life * (1 - RECENT_SHARE)
-        before = [point for point in self.points if point[0] <= since]
-        then, done = before[-1] if before else (0.0, 0)
+            return max(0, self.done - self.before) / max(self.last - self.begun, 0.001) if self.last else 0.0
+        begun = self.begun - self.started
+        life = max(begun, self._told_until(now) - self.started)
+        since = life - (life - begun) * RECENT_SHARE
+        then, done = max([(begun, self.before), *(point for point in self.points if point[0] <= since)])
         return (self.done - done) / max(life - then, 0.001)
 
     def eta_seconds(self, now: float) -> float | None:
@@ -192,15 +205,18 @@ class Accounts:
     def find(self, batch: str) -> Account | None:
         return next(self.read([batch]), None)
 
-    def cancel(self, batch: str, ttl_seconds: int, *, terminate: bool = False) -> None:
-        """Stop a batch from outside: its workers meet the flag, and its client, if it lives, asks for it."""
+    def cancel(self, account: Account, ttl_seconds: int, *, terminate: bool = False) -> None:
+        """Stop a batch from outside: its workers meet the flag, and its client, if it lives, asks for it.
+
+        One that has ended stays what it was.
+        """
         flag = keys.TERMINATED if terminate else keys.GIVEN_UP
-        key = keys.batch(batch)
+        key = keys.batch(account.id)
         pipe = self._redis.pipeline(transaction=False)
         pipe.hset(key, "cancelled", flag)
-        told = tell(pipe, batch, keys.EPHEMERAL_TTL_SECONDS, {"end": "cancelled"})
+        end = [] if account.end else [tell(pipe, account.id, keys.EPHEMERAL_TTL_SECONDS, {"end": "cancelled"})]
         pipe.ttl(key)
-        if execute(pipe, [told])[-1] < ttl_seconds:
+        if execute(pipe, end)[-1] < ttl_seconds:
             self._redis.expire(key, ttl_seconds)
 
     def read(self, batches: Iterable[str]) -> Iterator[Account]:
@@ -242,6 +258,9 @@ def parse(batch: str, fields: Mapping[bytes, bytes]) -> Account:
         seen=_number(texts.get("seen")),
         ended=_number(texts["ended"]) if texts.get("ended") else None,
         end=texts.get("end"),  # type: ignore[arg-type]
+        idle=texts.get("idle") == "1",
+        resumed=_number(texts.get("resumed")),
+        before=int(_number(texts.get("before"))),
         call=texts.get("call", ""),
         run_seconds=_number(texts.get("ran")) / 1e6,
         seconds=dict(_numbered(texts, "s:")),

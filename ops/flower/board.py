@@ -129,11 +129,11 @@ class Board:
         return {"workers": [_with_failed(worker.shown(), failed) for worker in activities(self._redis)], "now": now}
 
     def cancel(self, batch: str, *, terminate: bool) -> bool:
-        """Stop a batch, as `Batch.cancel` does; False if nobody knows it or it has ended."""
+        """Stop a batch, as `Batch.cancel` does; False if nobody knows it or nothing is left of it."""
         account = self._accounts.find(batch)
-        if account is None or account.end is not None:
+        if account is None or account.is_past_cancelling(terminate=terminate):
             return False
-        self._accounts.cancel(batch, self._ttl, terminate=terminate)
+        self._accounts.cancel(account, self._ttl, terminate=terminate)
         return True
 
     def _shown(self, account: Account, now: float) -> dict[str, Any]:

@@ -156,6 +156,25 @@ def test_what_comes_after_the_end_does_not_count(client: redis.Redis) -> None:
     assert found(client, "late").done == 10
 
 
+def test_it_is_told_since_when_it_runs(client: redis.Redis) -> None:
+    tell(client, "once more", {"begins": True, "set": {"idle": 0}})
+    assert found(client, "once more").resumed == 0, "it is its first run"
+    tell(client, "once more", {"counts": {"done": 5}})
+    tell(client, "once more", {"set": {"idle": 1}})
+    client.hset(keys.account("once more"), "started", "1")  # as if it were long ago
+    tell(client, "once more", {"set": {"idle": 0}})
+    again = found(client, "once more")
+    assert (again.idle, again.before, again.begun > 1) == (False, 5, True)
+    tell(client, "once more", {"set": {"idle": 0}})
+    assert found(client, "once more").resumed == again.resumed, "it had work all the time"
+    tell(client, "once more", {"counts": {"done": 5}, "set": {"idle": 1}})
+    tell(client, "once more", {"end": "done"})
+    client.hset(keys.account("once more"), "resumed", "2")
+    tell(client, "once more", {"begins": True})
+    anew = found(client, "once more")
+    assert (anew.idle, anew.before, anew.resumed > 2) == (False, 10, True)
+
+
 def test_names_of_errors_are_bounded_and_none_is_lost(client: redis.Redis) -> None:
     for number in range(50):
         tell(client, "manifold", {"counts": {"failed": 2}, "errors": {f"Error{number}": (2, "trace")}})

@@ -90,8 +90,10 @@ def test_a_cancel_from_outside_reaches_what_still_waits(
     folder = tmp_path / "runs"
     folder.mkdir()
     batch = cluster.batch(note_and_wait, range(100), kwargs={"folder": str(folder), "seconds": 0.01})
-    wait_until(lambda: client.llen("cpu"), "it waits")
-    Accounts(client).cancel(batch.id, 3600)
+    wait_until(lambda: client.llen("cpu") and Accounts(client).find(batch.id), "it waits, and is listed")
+    listed = Accounts(client).find(batch.id)
+    assert listed is not None
+    Accounts(client).cancel(listed, 3600)
     with pytest.raises(BatchCancelled):
         batch.gather()
     start_worker()

@@ -57,6 +57,21 @@ def test_what_runs_is_ended_if_that_is_asked_for(
     assert cluster.submit(square, 3).result(20) == 9, "the slots are free"
 
 
+def test_what_was_cancelled_and_still_runs_can_be_ended(
+    start_worker: StartWorker, connect: Connect, cancel: Callable[..., Result], tmp_path: Path
+) -> None:
+    start_worker(slots=1)
+    cluster = connect(audit_seconds="0.5")
+    batch = cluster.batch(sleeps, [(str(tmp_path), 600.0)], star=True, id="nightly")
+    wait_until(lambda: list(tmp_path.iterdir()) and cluster.batches(), "it is under way, and listed")
+    assert cancel("nightly").output.startswith("nightly is being cancelled")
+    assert batch.wait(20)
+    result = cancel("nightly", "--terminate")
+    assert result.output == "nightly had ended already; what still runs of it is being ended.\n"
+    assert cluster.submit(square, 3).result(20) == 9, "the slot is free"
+    assert cluster.batches()[-1].end == "cancelled"
+
+
 def test_what_has_ended_is_left_and_what_nobody_knows_is_an_error(
     start_worker: StartWorker, connect: Connect, cancel: Callable[..., Result]
 ) -> None:

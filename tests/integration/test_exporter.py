@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from manycore import Cluster
+from manycore.client import bookkeeper
+from manycore.protocol import keys
 from tests.functions import fail_on_seven
 from tests.integration.conftest import Server
 from tests.monitoring import Exporter, exporting
@@ -61,6 +63,28 @@ def test_work_for_a_fleet_without_workers_is_seen(exporter: Exporter, connect: C
     assert found["manycore_batch_silent_seconds",] > 0
     assert found["manycore_batches_unfinished", "gpu"] == 1
     batch.cancel()
+
+
+def test_a_program_that_makes_no_calls_has_no_work(
+    exporter: Exporter,
+    server: Server,
+    start_worker: Callable[..., Any],
+    connect: Callable[..., Cluster],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And is silent from the next call on, not from the last one."""
+    monkeypatch.setattr(bookkeeper, "SEEN_SECONDS", 0.1)
+    start_worker()
+    cluster = connect()
+    assert cluster.submit(abs, -1).result(20) == 1
+    wait_until(lambda: exporter.shows("manycore_batches", "running", value=1), "it is known")
+    wait_until(lambda: exporter.shows("manycore_batches_unfinished", "cpu", value=0), "it has no work")
+    assert exporter.scrape()["manycore_batch_silent_seconds",] == 0
+    (batch,) = cluster.batches()
+    server.client().hset(keys.account(batch.id), mapping={"started": "1", "last": "2"})  # as if it were long ago
+    cluster.submit(time.sleep, 600.0)
+    wait_until(lambda: exporter.shows("manycore_batches_unfinished", "cpu", value=1), "it has work")
+    assert 0 < exporter.scrape()["manycore_batch_silent_seconds",] < 60
 
 
 def test_a_server_that_is_away_shows_and_ends_nothing(exporter: Exporter, server: Server) -> None:

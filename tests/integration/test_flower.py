@@ -132,6 +132,7 @@ def test_a_batch_is_cancelled_and_its_client_notices(cluster: Cluster, flower: F
         batch.gather()
     assert flower.batch(batch.id)["state"] == "cancelled"
     assert flower.ask(f"/api/batches/{batch.id}/cancel", "POST", OURS)[0] == 409
+    assert flower.ask(f"/api/batches/{batch.id}/cancel?terminate=1", "POST", OURS)[0] == 200, "some may still run"
 
 
 def test_a_batch_is_terminated_whose_items_run_for_long(cluster: Cluster, flower: Flower) -> None:

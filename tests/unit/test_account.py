@@ -42,6 +42,21 @@ def test_the_rate_is_told_from_its_last_quarter() -> None:
     assert slow_then_fast.eta_seconds(1100) == pytest.approx(50 / (30 / 25))
 
 
+def test_a_batch_that_runs_again_counts_from_then_on() -> None:
+    """It was stopped half done, 50 s after its start, and went on a day later, at the same rate."""
+    again = replace(RUNNING, resumed=87_400.0, before=50, done=60, last=87_410.0, points=((50.0, 50), (86_410.0, 60)))
+    assert again.rate(87_410) == pytest.approx(1.0)
+    assert again.eta_seconds(87_410) == pytest.approx(40.0)
+    assert again.state(87_410, {"cpu"}) == "running"
+    assert replace(again, done=100, last=87_450.0, end="done", ended=87_450.0).rate(90_000) == pytest.approx(1.0)
+
+
+def test_a_batch_that_has_just_begun_again_has_done_nothing_since() -> None:
+    again = replace(RUNNING, resumed=87_400.0, before=50, points=((50.0, 50),))
+    assert (again.rate(87_400), again.rate(87_410), again.eta_seconds(87_410)) == (0.0, 0.0, None)
+    assert again.state(87_410, {"cpu"}) == "running", "its client has had no time to say that it lives"
+
+
 @given(st.integers(1, 10_000), st.floats(0.001, 1000.0), st.floats(0.5, 0.99))
 def test_the_eta_of_equal_items_is_right_from_half_way_on(total: int, seconds: float, share: float) -> None:
     whole = total * seconds

@@ -44,7 +44,8 @@ def test_the_bounds_are_ours() -> None:
         moment(-1)
 
 
-FIELDS = [b"started", b"total", b"done", b"last", b"ended", b"seen", b"ran", b"step", b"at:1", b"s:1", b"error:E"]
+FIELDS = [b"started", b"total", b"done", b"last", b"ended", b"seen", b"resumed", b"before", b"ran", b"step"]
+FIELDS += [b"at:1", b"s:1", b"error:E"]
 
 
 @given(st.dictionaries(st.sampled_from(FIELDS), st.sampled_from([*NONE_OF_OURS, b"1", b"9007199254740992"])))

@@ -108,7 +108,10 @@
         showSlots(batch.slots, batch.now);
         showFacts(batch);
         if (at("rerun")) { at("rerun").disabled = !(batch.named && batch.failed); }
-        ["cancel", "terminate"].forEach(id => { if (at(id)) { at(id).disabled = Boolean(batch.ended); } });
+        if (at("cancel")) {
+            at("cancel").disabled = Boolean(batch.ended);
+            at("terminate").disabled = Boolean(batch.ended) && !batch.slots.length;  // what was cancelled may still run
+        }
     }
 
     /* A worker is asked, and only when there is something: each item in there failed with this name. */

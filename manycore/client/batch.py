@@ -102,7 +102,7 @@ class Batch:
         seen = 0
         with self._bar() as bar:
             while (arrival := self._await_arrival(seen, bar)) is not None:
-                yield from outcomes_of(arrival, partial(self._logs.of_item, arrival=seen))
+                yield from outcomes_of(arrival, partial(_written, self._check_owner, self._logs, seen))
                 seen += 1
         self._steering.settle(self._lane)
         self._check_input()
@@ -123,7 +123,8 @@ class Batch:
         """Hand a named batch over to the workers whole, and give its id: this process may end, `attach` gathers it.
 
         Returns once every item is in Redis, which holds all of them then. From here on the workers also look after
-        messages that get lost. Raises `SettingsError` for a batch without an id, and `TimeoutError`.
+        messages that get lost. Raises `SettingsError` for a batch without an id, `UnknownBatch` for one that is
+        deleted, and `TimeoutError`.
         """
         self._steering.detach(self._lane, timeout)
         return self.id
@@ -237,6 +238,12 @@ def outcomes_of(arrival: Arrival, written: Callable[[int], tuple[LogLine, ...]])
             arrival.worker,
             seconds,
         ).reading(partial(written, index))
+
+
+def _written(check_owner: Callable[[], object], logs: BatchLogs, arrival: int, index: int) -> tuple[LogLine, ...]:
+    """What an item wrote; knows no batch, which every outcome would hold. Raises `ForkedCluster`."""
+    check_owner()
+    return logs.of_item(index, arrival)
 
 
 def _pause(remaining: float | None, drawing: bool) -> float | None:

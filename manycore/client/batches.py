@@ -164,7 +164,7 @@ class Batches:
     def detach(self, lane: Lane, timeout: float | None = None) -> None:
         """Send a named batch whole, leave it to the workers, and let go of it here.
 
-        Raises `SettingsError` for a batch without an id, `TimeoutError`, or what keeps it from being sent.
+        Raises `SettingsError` for one without an id, `UnknownBatch` if it is deleted, `TimeoutError`, or why it stays.
         """
         record = lane.record
         if record is None:

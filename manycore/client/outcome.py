@@ -47,7 +47,7 @@ class Outcome(_Written):
     @property
     def stdout(self) -> str:
         """What it printed, the last time it ran. Bounded (docs/logs.md), and read from the server when asked for:
-        raises `ConnectionFailed` when that is away. Empty on a copy."""
+        raises `ConnectionFailed` when that is away, `ForkedCluster` in a forked child. Empty on a copy."""
         return "".join(
             line.text
             for line in self.logs

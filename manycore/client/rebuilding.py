@@ -17,6 +17,7 @@ from manycore.protocol.entries import Answered
 from manycore.protocol.failure import load_error
 from manycore.protocol.ledger import Sent
 from manycore.protocol.message import Block
+from manycore.protocol.pickling import is_ctrl_c
 from manycore.protocol.ranges import RangeSet
 
 
@@ -89,7 +90,7 @@ class Rebuilding:
                 else:
                     values[place] = packing.rebuilt(blob, "The result")
             except BaseException as exc:
-                if isinstance(exc, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+                if is_ctrl_c(exc):
                     raise  # a Ctrl-C while a program attaches to a batch is no outcome of an item
                 errors[place] = exc
             self._open[place] = 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 import sys
+import threading
 from typing import Any
 
 from manycore.errors import ItemTimeout, NotPicklable, PayloadTooLarge, VersionMismatch
@@ -103,9 +104,9 @@ def dump_into(sink: Sink, value: Any, what: str, other_python: Python | None = N
             sink.clear()
             pickler = _by_value(sink, other_python)
             pickler.dump(value)
-    except (KeyboardInterrupt, ItemTimeout):
-        raise  # they do not come from the value
     except BaseException as exc:  # a user's __reduce__ may raise anything, and a dict change meanwhile
+        if is_ctrl_c(exc) or issubclass(type(exc), ItemTimeout):
+            raise  # they do not come from the value
         raise _refusal(exc, what, other_python, _place(pickler, value, exc)) from exc
 
 
@@ -134,6 +135,11 @@ def _refusal(exc: BaseException, what: str, other_python: Python | None, place: 
         return NotPicklable(what, f"{reason_of(exc)}{place and f' (at {place})'}")
     name, reason = exc.args
     return VersionMismatch(f"The function {name} ({reason})", shown(here()), shown(other_python or here()))
+
+
+def is_ctrl_c(exc: BaseException) -> bool:
+    """Whether somebody has interrupted this process. That comes in the main thread alone: elsewhere it is a value's."""
+    return issubclass(type(exc), KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
 
 
 def reason_of(exc: BaseException) -> str:

@@ -159,7 +159,10 @@ class Record:
         self.total = total
 
     def hand_over(self) -> None:
-        """Let the workers look after the batch from now on: it was sent whole."""
+        """Let the workers look after the batch from now on: it was sent whole. Raises `UnknownBatch` if it is deleted,
+        of which nothing may come back."""
+        if not self._redis.hexists(keys.batch(self._id), "function"):
+            raise UnknownBatch(self._id)
         pipe = self._redis.pipeline(transaction=False)
         pipe.zadd(keys.DETACHED, {self._id: ServerClock(self._redis).now()})
         pipe.expire(keys.DETACHED, self._ttl)

@@ -40,10 +40,7 @@ def ensure(folder: Path, template: str, *, server: str = "redis:6379") -> list[s
         path = folder / user / "url"
         url = _keep_or_make(path, f"redis://{user}:{secrets.token_urlsafe(PASSWORD_BYTES)}@{server}/0", made)
         passwords[user] = _password(path, url)
-    key = secrets.token_hex(PASSWORD_BYTES)
-    for user in SIGNERS:
-        key = _keep_or_make(folder / user / "key", key, made)
-    check(folder / SIGNERS[0] / "key", key)
+    _share_key([folder / user / "key" for user in SIGNERS], made)
     for page in PAGES:
         path = folder / page / "password"
         check(path, _keep_or_make(path, secrets.token_urlsafe(18), made))
@@ -65,7 +62,22 @@ def check(path: Path, secret: str) -> None:
         else ""
     )
     if reason:
-        raise WeakSecret(f"The secret in {path} {reason}. Delete the file and start again: a random one is made then.")
+        raise WeakSecret(f"The secret in {path} {reason}. Delete the file and start again: it is made anew.")
+
+
+def _share_key(paths: list[Path], made: list[str]) -> None:
+    """Who signs is believed by the others: a file that is missing gets the keys of another, if there is one."""
+    found = {path: path.read_text() for path in paths if path.exists()}
+    for path, keys in found.items():
+        check(path, keys)
+    if found and not set.intersection(*(set(keys.replace(",", " ").split()) for keys in found.values())):
+        raise WeakSecret(
+            f"The signing keys in {' and '.join(map(str, found))} have none in common: what one signs, the other "
+            "refuses. Delete the file that is wrong and start again: it gets the keys of the other."
+        )
+    keys = next(iter(found.values()), secrets.token_hex(PASSWORD_BYTES)).strip()
+    for path in paths:
+        _keep_or_make(path, keys, made)
 
 
 def _password(path: Path, url: str) -> str:

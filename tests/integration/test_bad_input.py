@@ -12,7 +12,7 @@ from dataclasses import replace
 from fractions import Fraction
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -62,8 +62,14 @@ def test_a_function_that_cannot_be_pickled(cluster: Cluster) -> None:
         cluster.map(lambda n: held, [1])
 
 
-def test_an_argument_that_cannot_be_pickled_fails_alone(cluster: Cluster) -> None:
-    results = cluster.batch(bool, [1, threading.Lock(), 0]).gather(return_exceptions=True)
+class Interrupts:
+    def __reduce__(self) -> NoReturn:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("kind", [threading.Lock, Interrupts])
+def test_an_argument_that_cannot_be_pickled_fails_alone(kind: Callable[[], object], cluster: Cluster) -> None:
+    results = cluster.batch(bool, [1, kind(), 0]).gather(return_exceptions=True)
     assert [results[0], results[2]] == [True, False]
     assert isinstance(results[1], NotPicklable)
 

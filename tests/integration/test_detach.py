@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from manycore import Batch, Cluster
-from manycore.errors import BatchCancelled, BatchDetached, SettingsError
+from manycore.errors import BatchCancelled, BatchDetached, SettingsError, UnknownBatch
 from tests.functions import busy, hold_while, note_run, square
 from tests.integration.conftest import Server
 from tests.probe import Probe
@@ -69,6 +69,19 @@ def test_a_batch_that_was_not_handed_over_is_pulled_no_further_than_its_workers_
     wait_until(lambda: batch.progress.done > 100, "workers go on with it")
     assert next(pulled) < so_far + 2_000, "the window is a window again"
     batch.cancel()
+
+
+def test_a_batch_that_was_deleted_is_not_handed_over(
+    server: Server, start_worker: StartWorker, connect: Connect
+) -> None:
+    start_worker()
+    batch = connect().batch(square, range(10), id="deleted-1")
+    batch.gather()
+    batch.delete()
+    with pytest.raises(UnknownBatch):
+        batch.detach(20)
+    wait_until(lambda: not server.client().keys("mc:*deleted-1*"), "nothing of it comes back")
+    assert not server.client().exists("mc:detached")
 
 
 @pytest.mark.slow

@@ -174,10 +174,34 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_a_child_of_multiprocessing_finishes_what_it_has_submitted(method: str, tmp_path: Path) -> None:
+OF_ITS_MAIN_MODULE = """
+import multiprocessing, sys, time
+from manycore import Cluster
+
+if __name__ != "__main__":
+    cluster = Cluster(workers=1)
+
+def work():
+    cluster.submit(time.sleep, 0.1).add_done_callback(lambda future: print("done", future.result(), flush=True))
+
+if __name__ == "__main__":
+    multiprocessing.set_forkserver_preload([])  # newer versions have it import the main module: its cluster, not ours
+    child = multiprocessing.get_context(sys.argv[1]).Process(target=work)
+    child.start()
+    child.join()
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "text"),
+    [
+        *((method, OF_MULTIPROCESSING) for method in ("fork", "spawn", "forkserver")),
+        *((method, OF_ITS_MAIN_MODULE) for method in ("spawn", "forkserver")),
+    ],
+)
+def test_a_child_of_multiprocessing_finishes_what_it_has_submitted(method: str, text: str, tmp_path: Path) -> None:
     """One that was forked leaves by `os._exit`."""
     program = tmp_path / "program.py"
-    program.write_text(OF_MULTIPROCESSING)
+    program.write_text(text)
     done = subprocess.run([sys.executable, program, method], capture_output=True, text=True, timeout=50, cwd=tmp_path)
     assert (done.stdout, done.stderr) == ("done None\n", "")

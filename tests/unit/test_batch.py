@@ -180,6 +180,24 @@ def test_in_a_forked_child_nothing_is_asked_for(use: Any) -> None:
     assert "0/1 done" in repr(batch)
 
 
+def test_in_a_forked_child_nothing_is_read_of_what_items_wrote() -> None:
+    """Another thread may have held its lock as the process was forked."""
+
+    def check_owner() -> None:
+        if is_forked:
+            raise ForkedCluster(1)
+
+    is_forked, running = False, Running(1)
+    running.answer(0, "a")
+    batch = Batch(running.lane, running.inbox, "tasks.pi", running, check_owner)
+    outcome = next(batch.as_completed())
+    assert (outcome.logs, outcome.stdout) == ((), "")
+    is_forked = True
+    for read in (lambda: outcome.logs, lambda: outcome.stdout):
+        with pytest.raises(ForkedCluster):
+            read()
+
+
 def test_it_shows_how_far_it_is() -> None:
     running = Running(3)
     running.answer(0, "a", KeyError())

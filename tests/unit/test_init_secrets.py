@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ops.init.secrets import PAGES, USERS, WeakSecret, ensure
+from manycore.protocol.signing import generate_key
+from ops.init.secrets import PAGES, SIGNERS, USERS, WeakSecret, ensure
 
 TEMPLATE = "".join(f"user {user} #{{{user}}}\n" for user in USERS)
 
@@ -63,6 +64,8 @@ def test_two_stacks_share_no_secret(folder: Path, tmp_path_factory: pytest.TempP
         ("worker/key", "", "is empty"),
         ("worker/key", "changeme", "everybody would try first"),
         ("worker/key", "0" * 64, "everybody would try first"),
+        ("client/key", "", "is empty"),
+        ("client/key", "changeme", "everybody would try first"),
         ("flower/password", "sh0rt-pa55", "has only 10 characters"),
         ("grafana/password", "admin", "everybody would try first"),
         ("client/url", "redis://client:@redis:6379/0", "is empty"),
@@ -71,7 +74,35 @@ def test_two_stacks_share_no_secret(folder: Path, tmp_path_factory: pytest.TempP
     ],
 )
 def test_a_secret_that_cannot_be_trusted_stops_it(folder: Path, name: str, text: str, says: str) -> None:
+    ensure(folder, TEMPLATE)
     (folder / name).write_text(text)
     with pytest.raises(WeakSecret, match=says) as caught:
         ensure(folder, TEMPLATE)
     assert str(folder / name) in str(caught.value)
+
+
+@pytest.mark.parametrize("signer", SIGNERS)
+def test_a_key_that_was_deleted_is_made_from_the_other(folder: Path, signer: str) -> None:
+    ensure(folder, TEMPLATE)
+    path = folder / signer / "key"
+    before = path.read_text()
+    path.unlink()
+    assert ensure(folder, TEMPLATE) == [f"{signer}/key"]
+    assert path.read_text() == before
+
+
+def test_keys_that_are_being_rotated_are_left_alone(folder: Path) -> None:
+    old, new = generate_key(), generate_key()
+    (folder / "worker/key").write_text(f"{old}\n{new}\n")
+    (folder / "client/key").write_text(old)
+    ensure(folder, TEMPLATE)
+    assert (folder / "worker/key").read_text() == f"{old}\n{new}\n"
+    assert (folder / "client/key").read_text() == old
+
+
+def test_keys_that_have_none_in_common_stop_it(folder: Path) -> None:
+    for signer in SIGNERS:
+        (folder / signer / "key").write_text(generate_key())
+    with pytest.raises(WeakSecret, match="none in common") as caught:
+        ensure(folder, TEMPLATE)
+    assert all(str(folder / signer / "key") in str(caught.value) for signer in SIGNERS)

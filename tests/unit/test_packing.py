@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections import namedtuple
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NoReturn
 
@@ -186,6 +187,18 @@ def test_what_cannot_be_rebuilt_says_why() -> None:
 def test_plain_values_cannot_break(values: list[Any]) -> None:
     assert not packing.may_be_broken(pack(values))
     assert packing.may_be_broken(pack([[]]))
+
+
+class Interrupts:
+    def __reduce__(self) -> NoReturn:
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_is_for_the_main_thread_and_elsewhere_it_is_the_values_own() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        pack([Interrupts()])
+    with ThreadPoolExecutor(1) as thread:
+        assert isinstance(thread.submit(pack, [Interrupts()]).exception(), NotPicklable)
 
 
 def deep() -> list[Any]:

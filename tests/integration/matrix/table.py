@@ -73,6 +73,8 @@ class Cell:
         if self.door == "plain":
             on_threads = self.fault == "hang" and self.fleet == "io"
             return _rows(PLAIN)["hang on io" if on_threads else self.fault][self.place]
+        if (self.place, self.fault, self.fleet) == ("pickle", "interrupt", "io"):
+            return "NotPicklable"  # a thread that is not the main one has no Ctrl-C: it is the result's own
         if self.fault == "hang" and self.place in AT_WORKER and self.door in UNLIMITED:
             return "TimeoutError"
         return _rows(TABLE)[self.fault][self.place]

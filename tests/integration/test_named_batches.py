@@ -213,3 +213,13 @@ def test_a_batch_that_was_deleted_brings_its_function_along_again(
         (connect().attach(batch.id) if elsewhere else batch).delete()
         worker.terminate()
         worker.wait(20)
+
+
+def test_a_batch_that_its_client_has_given_up_half_sent_is_not_whole(connect: Connect) -> None:
+    """No worker is there, so most of it waits: what is left in its input counted as its end."""
+    cluster = connect()
+    cluster.batch(square, range(100_000), id="half")
+    wait_until(lambda: cluster.batches(), "some of it is sent")
+    Probe(cluster).close_now()
+    with pytest.raises(BatchIncomplete):
+        connect().attach("half")

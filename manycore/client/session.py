@@ -95,7 +95,7 @@ class Session:
             if local is None:
                 check_server_kind(self.redis, settings)
         self._brief = connect(settings, BRIEF_SECONDS)
-        self.objects = Objects(local and local.home, self.redis, self._keyring, settings, self._control)
+        self.objects = Objects(local.home if local else None, self.redis, self._keyring, settings, self._control)
         self.roster = Roster(self.redis, self._keyring, expected_slots=local.slots if local else None)
         self.roster.workers()
         self._publisher = Publisher(self.redis, self._keyring, Wire(self.redis), ttl_seconds=settings.batch_ttl_seconds)
@@ -117,7 +117,7 @@ class Session:
         self.stream = stream()
         self.reader = Reader(Wire(self.redis), self._brief, self.stream, settings, self._control)
         references = References(self.redis, settings.batch_ttl_seconds, keeper=self._control)
-        sender = Sender(self.redis, self._publisher, references, settings, self.local and self.local.home.id)
+        sender = Sender(self.redis, self._publisher, references, settings, self.local.home.id if self.local else None)
         self.dispatcher = Dispatcher(sender, self.roster, settings, self.objects, self.reader.wake)
         auditor = Auditor(self._brief, keyring)
         lookout = Lookout(auditor, sender, self.roster, settings, self.local)

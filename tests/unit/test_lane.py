@@ -264,7 +264,7 @@ def test_what_an_earlier_run_has_answered_of_any_number_of_items_stays() -> None
 
 @pytest.mark.parametrize("leaves", [True, False])
 def test_one_that_fails_half_sent_was_not_sent_whole(leaves: bool) -> None:
-    """Nothing more is taken from its input then: that is not its end. Who attached to it got a list that is too short."""
+    """What is not taken from its input then was to come: who attached to it got a list that was too short."""
     lane = open_lane(4, Record(), chunksize=2)
     send(lane)
     if leaves:

@@ -27,6 +27,9 @@ class Striker:
     def has_struck(self) -> bool:
         return self.left < 0
 
+    def strike(self) -> None:
+        raise self._error
+
     @contextmanager
     def tracing(self) -> Iterator[None]:
         before = sys.gettrace()
@@ -47,7 +50,7 @@ class Striker:
             if before is None or frame.f_lasti in _heard_after(frame.f_code).get(before, ()):
                 self.left -= 1
                 if self.has_struck:
-                    raise self._error
+                    self.strike()
         return self._trace
 
 

@@ -96,7 +96,8 @@ class Batch:
     def as_completed(self) -> Iterator[Outcome]:
         """Give outcomes as they arrive, each item once; failed ones carry their error instead of raising it.
 
-        Of a batch without an id that nobody holds any more, after a `break`, no more of a lazy input is pulled.
+        Of a batch without an id, after a `break`, no more of a lazy input is pulled once nobody holds it any more, or
+        its cluster is shut down.
         """
         self._lane.window.has_reader = True
         seen = 0

@@ -277,8 +277,9 @@ class Batches:
         while record.total is None:
             with typed_errors(self._settings):
                 mark_complete(lane)
-            if lane.unsent or (lane.over and not lane.sent_whole):
-                raise_again(lane.failure or lane.stop_error or BatchIncomplete(lane.id, lane.ledger.open_chunks))
+            ended = lane.source.error or lane.failure or lane.stop_error
+            if lane.unsent or lane.source.error is not None or (lane.over and not lane.sent_whole):
+                raise_again(ended or BatchIncomplete(lane.id, lane.ledger.open_chunks))
             if deadline is not None and monotonic() > deadline:
                 raise TimeoutError(f"The batch {lane.id!r} was not sent whole within {timeout:g} s; it goes on here.")
             pause.wait(DETACH_POLL_SECONDS)

@@ -93,8 +93,11 @@ class CodeShipper:
 
     def close(self) -> None:
         """Nothing more is sent: let the kernel watch no more for edits."""
-        with self._lock:
-            self._edits.close()
+        if self._lock.acquire(blocking=False):  # else somebody looks: below this, if a signal's handler closes
+            try:
+                self._edits.close()
+            finally:
+                self._lock.release()
 
     def mention(self, things: Iterable[Any]) -> None:
         """Let go along what these functions import, and what those that they refer to do."""

@@ -191,6 +191,7 @@ class Dispatcher:
         kept = self._kept(lane, parcel)
         if not lane.sending(chunk.id, len(chunk), len(run.body) + run.held_bytes, chunk.payload_token, parcel):
             return
+        self._held_up.has_sent(lane)
         try:
             if not kept:
                 self._put(lane, parcel)

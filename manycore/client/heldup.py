@@ -67,6 +67,10 @@ class HeldUp:
         rest = self._rests.take(lane)
         return rest.cut if rest is not None else None
 
+    def has_sent(self, lane: Lane) -> None:
+        """Something of it is out now: if it waits again, it waits anew."""
+        self._idle_since.take(lane)
+
     def forget(self, lane: Lane) -> None:
         """The lane is over."""
         self._rests.take(lane)

@@ -66,7 +66,7 @@ class Lane:
         self._ended_at: float | None = None
         self.reader: object = None  # what watches over who reads
         self.unsent = False  # whether an item could not be sent, and others cannot know of it
-        self._bytes_per_item, self._in_hand, self._taking, self._leaving = 0.0, 0, False, False
+        self._bytes_per_item, self._in_hand, self._taking, self._leaving, self._cut_short = 0.0, 0, False, False, False
 
     @property
     def over(self) -> bool:
@@ -94,10 +94,10 @@ class Lane:
 
     @property
     def sent_whole(self) -> bool:
-        """Whether every item of the input has been sent: the last chunk has left, or all is answered."""
+        """Whether the whole input has been sent, and was one: the last chunk has left, or all is answered."""
         with self._lock:
-            has_left = not self._leaving or self.state == "ended"
-            return has_left and self.stop_error is None and self._no_more and not self.unsent
+            has_left = self._no_more and (not self._leaving or self.state == "ended")
+            return has_left and not self.unsent and self.stop_error is None and self.source.error is None
 
     @property
     def finishable(self) -> bool:
@@ -106,8 +106,9 @@ class Lane:
 
     @property
     def _no_more(self) -> bool:
-        """Whether no further item will be sent: none is left, is being taken, or is between that and `sending`."""
-        return self.stop_error is not None or (self.source.exhausted() and not self._in_hand and not self._taking)
+        """Whether no further item will come: none is left, is being taken, or is between that and `sending`."""
+        is_held = self._in_hand or self._taking or self._cut_short
+        return self.stop_error is not None or (self.source.exhausted() and not is_held)
 
     def ready(self, slots: int) -> bool:
         """Whether the next cut can be taken now: there are items, and the window is open."""
@@ -209,10 +210,10 @@ class Lane:
         """End the lane: no outcome can be had any more."""
         with self._changing():
             if not self.over:
+                self._cut_short = not self._no_more  # asked now: its source is about to be emptied
                 self.failure = error
                 self._become("failed")
-                self._outbox.put(partial(self._sink.fail, error))
-                self._outbox.put(partial(self.source.give_back, error))
+                self._outbox.put(partial(self._sink.fail, error), partial(self.source.give_back, error))
                 self._outbox.put(partial(self._observer.over, self))
 
     def check_finished(self) -> None:
@@ -239,8 +240,7 @@ class Lane:
         if self.finishable:
             self._ended_at = monotonic()
             self._become("ended")
-            self._outbox.put(self._sink.finish)
-            self._outbox.put(partial(self._observer.over, self))
+            self._outbox.put(self._sink.finish, partial(self._observer.over, self))
 
     def _stop(self, error: ManycoreError, *, give_up_sent: bool, flag: bytes | None = b"") -> None:
         told = flag if flag != b"" else (keys.GIVEN_UP if give_up_sent else keys.STOPPING)

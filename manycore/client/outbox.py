@@ -23,8 +23,8 @@ class Outbox:
         self._waiting: deque[Callable[[], object]] = deque()
         self._turn = threading.RLock()
 
-    def put(self, step: Callable[[], object]) -> None:
-        self._waiting.append(step)
+    def put(self, *steps: Callable[[], object]) -> None:
+        self._waiting.extend(steps)
 
     def deliver(self) -> None:
         """Take the steps that wait. If another thread does so just now, it takes ours too.

@@ -55,6 +55,9 @@ class PulledSource:
         self._size = 1
         self._pulled = 0
         self._ended = False
+        self._closed = False
+        """Whether nobody takes anything any more: what is pulled after that, by a thread that is in the midst, does not
+        count."""
         self._wanted = Change()
         self._thread = threading.Thread(
             target=contextvars.copy_context().run, args=(self._pull, items), name="manycore-input", daemon=True
@@ -75,17 +78,18 @@ class PulledSource:
         return self._limit is not None
 
     def ready(self) -> bool:
-        return bool(self._buffer)
+        return not self._closed and bool(self._buffer)
 
     def exhausted(self) -> bool:
-        return self._ended and not self._buffer
+        return self._closed or (self._ended and not self._buffer)
 
     def next_size(self, _slots: int, seconds_per_item: float | None, bytes_per_item: float) -> int:
         self._size = self._chunksize or chunking.pulled_items(self._size, seconds_per_item, bytes_per_item)
         return self._size
 
     def take(self, most: int) -> Taken:
-        items = [self._buffer.popleft() for _ in range(min(most, len(self._buffer)))]
+        held = self._buffer  # who closes this meanwhile puts another one in its place
+        items = [held.popleft() for _ in range(min(most, len(held)))]
         self.first_call = self.first_call or (self._program.call(self._options.form, items[0]) if items else "")
         self.more_room()
         return self._program, self._options, items
@@ -95,9 +99,9 @@ class PulledSource:
         self._wanted.tell()
 
     def give_back(self, error: BaseException) -> None:
-        self._ended = True
+        self._ended = self._closed = True
+        self._buffer = deque()
         self._wanted.tell()
-        self._buffer.clear()
 
     def cut_off(self, error: BaseException) -> None:
         if not self.exhausted():

@@ -8,7 +8,6 @@ any more does not lose work that is out.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import secrets
 import threading
@@ -54,7 +53,6 @@ from manycore.protocol.roster import Roster
 from manycore.protocol.settings import Settings, redacted
 from manycore.protocol.wire import Wire
 
-logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -75,8 +73,7 @@ class Session:
         self._control = f"session-{self.id}"
         self._owner = os.getpid()
         self._ended = Change()
-        self._idle = False
-        self._closing = self._closed = False
+        self._idle = self._closing = self._closed = False
         self._close_lock = threading.Lock()
         self._broken: BaseException | None = None
         self._lanes: set[Lane] = set()
@@ -98,21 +95,19 @@ class Session:
             if local is None:
                 check_server_kind(self.redis, settings)
         self._brief = connect(settings, BRIEF_SECONDS)
-        home = local.home if local is not None else None
-        self.objects = Objects(home, self.redis, self._keyring, settings, self._control)
+        self.objects = Objects(local.home if local else None, self.redis, self._keyring, settings, self._control)
         self.roster = Roster(self.redis, self._keyring, expected_slots=local.slots if local else None)
         self.roster.workers()
         self._publisher = Publisher(self.redis, self._keyring, Wire(self.redis), ttl_seconds=settings.batch_ttl_seconds)
 
     def _compose(self, code: Code | None) -> None:
         settings, keyring = self.settings, self._keyring
-        shipped = CodeShipper(keyring, code)
         compared = settings.check_packages and self.local is None  # that one has our own packages
         self.shipper = FunctionShipper(
             keyring,
             self.roster,
             settings,
-            shipped,
+            CodeShipper(keyring, code),
             self.objects,
             only_fleet=QUEUES[0] if self.local is not None else None,
             initializer=self.initializer,
@@ -122,8 +117,7 @@ class Session:
         self.stream = stream()
         self.reader = Reader(Wire(self.redis), self._brief, self.stream, settings, self._control)
         references = References(self.redis, settings.batch_ttl_seconds, keeper=self._control)
-        home = self.local.home.id if self.local else None
-        sender = Sender(self.redis, self._publisher, references, settings, home)
+        sender = Sender(self.redis, self._publisher, references, settings, self.local.home.id if self.local else None)
         self.dispatcher = Dispatcher(sender, self.roster, settings, self.objects, self.reader.wake)
         auditor = Auditor(self._brief, keyring)
         lookout = Lookout(auditor, sender, self.roster, settings, self.local)
@@ -140,8 +134,7 @@ class Session:
 
     def check_open(self) -> None:
         """Raise what keeps new work from being taken: a fork, a shutdown, or a client or local cluster that is down."""
-        if self._forked():
-            raise ForkedCluster(self._owner)
+        self.check_owner()
         if self._broken is not None:
             raise_again(self._broken)
         if self._closing:
@@ -159,10 +152,18 @@ class Session:
 
     def open(self, lane: Lane) -> None:
         """Let a lane's items go. Raises `RuntimeError` when the session is closing."""
-        with self._lock:
-            self.check_open()
-            self._lanes.add(lane)
-        self.dispatcher.add(lane, announced=self.reader.add(lane))
+        self.check_owner()
+        try:
+            with self._lock:
+                self.check_open()
+                self._lanes.add(lane)
+            self.dispatcher.add(lane, announced=self.reader.add(lane))
+        except BaseException as exc:  # Ctrl-C: it would be in nobody's hands, and be waited for
+            shielded(partial(lane.fail, exc))
+            raise
+        if lane.over:  # already: who ended it could not let go of what it was not yet in
+            self.dispatcher.remove(lane)
+            self.reader.remove(lane)
 
     def lanes(self) -> list[Lane]:
         """Those that are not over."""
@@ -237,7 +238,7 @@ class Session:
                 continue
             if cancel:
                 self.batches.cancel(lane)
-            elif lane.window.ordered:
+            elif lane.ephemeral:
                 self.batches.let_go(lane)
         if all(lane.over for lane in lanes):
             self._idle = True

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from manycore.client.future import Future
 from manycore.client.lane import Lane
 from manycore.client.locks import Rank, RankedLock
 from manycore.client.passage import Observer
+from manycore.client.shielded import shielded
 from manycore.client.sinks import FutureSink
 from manycore.client.waiting import Shipper, SourceClosed, SubmitSource
 from manycore.errors import BatchCancelled
@@ -67,6 +69,6 @@ class Submits:
                 self._opener.open(lane)
             except BaseException as exc:
                 self._source = None
-                source.give_back(exc)  # other threads may have added calls
+                shielded(partial(lane.fail, exc))  # other threads may have added calls
                 raise
             return source

@@ -73,11 +73,11 @@ class SubmitSource:
         if type(function) is functools.partial:
             function, args, kwargs = _whole(function, args, kwargs)
         future: Future[Any] = Future()
-        trace = carried()
+        call = (function, args, kwargs, future, carried())
         with self._lock:
             if self._closed:
                 raise SourceClosed
-            self._calls.append((function, args, kwargs, future, trace))
+            self._calls += (call,)  # no call: after one a signal's handler may run, which may submit, or shut down
         return future
 
     def ready(self) -> bool:

@@ -141,13 +141,19 @@ def test_an_input_that_has_to_be_pulled(cluster: Cluster) -> None:
     assert batch.progress.total == 5000
 
 
-def test_of_one_that_is_left_in_the_midst_no_more_is_pulled() -> None:
-    """Nobody can gather it any more: its end, which an endless one has not, would be waited for."""
+@pytest.mark.parametrize("held", [False, True])
+def test_of_one_that_is_left_in_the_midst_no_more_is_pulled(held: bool) -> None:
+    """Its end, which an endless one has not, would be waited for: who leaves reads no further."""
     numbers = count()
     with Cluster(workers=1) as cluster:
-        for outcome in cluster.batch(square, numbers).as_completed():
+        batch = cluster.batch(square, numbers)
+        outcomes = batch.as_completed()
+        if not held:
+            del batch
+        for outcome in outcomes:
             if outcome.index >= 5:
                 break
+        del outcomes
     pulled = next(numbers)
     assert pulled >= 5
     assert next(numbers) == pulled + 1, "nobody pulls"

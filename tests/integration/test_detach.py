@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from manycore import Batch, Cluster
-from manycore.errors import BatchCancelled, BatchDetached, SettingsError, UnknownBatch
+from manycore.errors import BatchCancelled, BatchDetached, BatchIncomplete, SettingsError, UnknownBatch
 from tests.functions import busy, hold_while, note_run, square
 from tests.integration.conftest import Server
 from tests.probe import Probe
@@ -168,3 +168,20 @@ def test_a_batch_that_was_deleted_and_handed_over_anew_is_another_one(
         watchman.look()
     start_worker(audit_seconds="600")
     assert cluster.attach("anew").gather() == [0, 1]
+
+
+def test_an_input_that_raises_is_no_batch_that_can_be_handed_over(start_worker: StartWorker, connect: Connect) -> None:
+    """It was handed over as if it had ended there, and nobody was told."""
+
+    def broken() -> Iterator[int]:
+        yield from range(5)
+        raise LookupError("the input is broken")
+
+    start_worker()
+    batch = connect().batch(square, broken(), id="broken")
+    with pytest.raises(LookupError, match="the input is broken"):
+        batch.detach(20)
+    with pytest.raises(LookupError, match="the input is broken"):
+        batch.gather()
+    with pytest.raises(BatchIncomplete):
+        connect().attach("broken")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from itertools import count
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 from manycore import Cluster
 from manycore.client import locks
 from tests.functions import square
-from tests.interrupts import interrupted
+from tests.interrupts import Striker, interrupted
 from tests.probe import Probe
 from tests.waiting import wait_until
 
@@ -99,3 +101,24 @@ def test_a_client_can_be_closed_after_an_interrupt_of_its_end_at_any_moment(
         if not reached:
             break
     assert at > 20
+
+
+@pytest.mark.timeout(100)
+def test_a_client_can_be_closed_after_an_interrupt_of_its_first_call_at_any_moment(
+    start_worker: Callable[..., Any], connect: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was opened for that call is in somebody's hands all the time, or its end would be waited for."""
+    monkeypatch.setattr(locks, "_checking", False)
+    start_worker()
+    for at in count():
+        cluster = connect()
+        striker = Striker(at, KeyboardInterrupt, ["client/submits.py", "client/session.py", "client/reader.py"])
+        with suppress(KeyboardInterrupt), striker.tracing():
+            cluster.submit(square, 1)
+        closing = threading.Thread(target=cluster.shutdown, daemon=True)
+        closing.start()
+        closing.join(PATIENCE)
+        assert not closing.is_alive(), f"it cannot be closed after an interrupt at moment {at}"
+        if not striker.has_struck:
+            break
+    assert at > 10

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from manycore import Batch, Cluster
+from manycore.client import chunking
 from manycore.errors import BatchChanged, BatchIncomplete, NotPicklable
 from manycore.protocol.publisher import Publisher
 from tests.functions import hold_while, square
 from tests.integration.conftest import Server
 from tests.probe import Probe
+from tests.queues import waiting
 from tests.waiting import wait_until
 
 StartWorker = Callable[..., Any]
@@ -213,3 +215,13 @@ def test_a_batch_that_was_deleted_brings_its_function_along_again(
         (connect().attach(batch.id) if elsewhere else batch).delete()
         worker.terminate()
         worker.wait(20)
+
+
+def test_a_batch_that_its_client_has_given_up_half_sent_is_not_whole(server: Server, connect: Connect) -> None:
+    """No worker is there, so most of it waits: what is left in its input counted as its end."""
+    cluster = connect()
+    cluster.batch(square, range(1_000_000), id="half")
+    wait_until(lambda: waiting(server.client(), "cpu") == chunking.window_chunks(0), "no more of it leaves")
+    Probe(cluster).close_now()
+    with pytest.raises(BatchIncomplete):
+        connect().attach("half")

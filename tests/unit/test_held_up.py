@@ -85,6 +85,20 @@ def test_it_waits_as_long_as_something_of_its_lane_is_out(objects: Objects, monk
     assert lane not in held
 
 
+def test_a_lane_that_has_sent_since_waits_anew(objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The calls of `submit` are one lane: one that waited an hour ago let the next be refused at once."""
+    now = 0.0
+    monkeypatch.setattr(heldup, "monotonic", lambda: now)
+    lane, held = open_lane(5, Record(), chunksize=5), HeldUp(objects, 60.0)
+    assert not held.in_vain(lane)
+    now = 59.0
+    held.has_sent(lane)
+    now = 3600.0
+    assert not held.in_vain(lane)
+    now = 3661.0
+    assert held.in_vain(lane)
+
+
 def test_nothing_is_kept_of_a_lane_that_has_ended_meanwhile(objects: Objects) -> None:
     """As while its cut was packed: nobody would take it or forget it, and its items would stay for ever."""
     lane, held, sharing = open_lane(5, Record(), chunksize=5), HeldUp(objects, 60.0), Sharing(objects)

@@ -260,3 +260,31 @@ def test_what_an_earlier_run_has_answered_of_any_number_of_items_stays() -> None
     spans = [(arrival.start, arrival.stop, len(arrival.errors)) for arrival in sink.arrivals]
     assert spans == [(3, 4, 0), (0, 3, 3), (4, HUGE, HUGE - 4)]
     assert lane.ledger.failed == HUGE - 1
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_one_that_fails_half_sent_was_not_sent_whole(leaves: bool) -> None:
+    """What is not taken from its input then was to come: who attached to it got a list that was too short."""
+    lane = open_lane(4, Record(), chunksize=2)
+    send(lane)
+    if leaves:
+        lane.left()
+    lane.fail(BatchCancelled("b"))
+    lane.left()
+    assert (lane.sent_whole, lane.total) == (False, 4)
+
+
+def test_one_that_fails_after_its_last_chunk_was_sent_whole() -> None:
+    lane = open_lane(4, Record(), chunksize=4)
+    send(lane)
+    lane.left()
+    lane.fail(BatchCancelled("b"))
+    assert lane.sent_whole
+
+
+def test_one_whose_input_has_raised_was_not_sent_whole() -> None:
+    lane = open_lane(4, Record(), chunksize=4)
+    send(lane)
+    lane.left()
+    lane.source.error = LookupError()
+    assert not lane.sent_whole

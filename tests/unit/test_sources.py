@@ -207,6 +207,44 @@ def test_closing_ends_the_thread_and_empties_the_source() -> None:
     assert pulling.source.error is None
 
 
+def test_what_is_pulled_after_the_end_does_not_open_it_again() -> None:
+    """Nobody takes that item: who waits for the end of the batch waited for ever."""
+    inside, gate = threading.Event(), threading.Event()
+
+    def slow() -> Iterator[int]:
+        yield 0
+        inside.set()
+        gate.wait(PATIENCE)
+        yield 1
+
+    pulling = Pulling(slow())
+    pulling.wait(pulling.source.ready)
+    assert taken(pulling.source) == [0]
+    assert inside.wait(PATIENCE)
+    pulling.source.cut_off(BatchCancelled("b"))
+    gate.set()
+    pulling.join()
+    assert pulling.pulled == [0, 1]
+    assert pulling.source.exhausted()
+    assert not pulling.source.ready()
+
+
+def test_an_input_that_is_closed_while_it_is_taken_from_gives_what_was_there() -> None:
+    """As by a `halt`, in the thread that reads: the one that sends raised "pop from an empty deque" for the batch."""
+
+    class Closing(deque[int]):
+        def popleft(self) -> int:
+            pulling.source.give_back(BatchCancelled("b"))
+            return super().popleft()
+
+    pulling = Pulling(range(3))
+    pulling.wait(pulling.source.ready)
+    pulling.source._buffer = Closing([0, 1, 2])
+    assert taken(pulling.source, 3) == [0, 1, 2]
+    assert pulling.source.exhausted()
+    pulling.join()
+
+
 def test_a_source_that_ends_while_it_is_cut_has_nothing_left() -> None:
     """Whoever shuts down ends it in another thread than the one that takes."""
 

@@ -218,10 +218,10 @@ def test_a_batch_that_was_deleted_brings_its_function_along_again(
 
 
 def test_a_batch_that_its_client_has_given_up_half_sent_is_not_whole(server: Server, connect: Connect) -> None:
-    """No worker is there, so most of it waits: what is left in its input counted as its end."""
+    """No worker is there, as if two slots were: what is left in its input counted as its end."""
     cluster = connect()
     cluster.batch(square, range(1_000_000), id="half")
-    wait_until(lambda: waiting(server.client(), "cpu") == chunking.window_chunks(0), "no more of it leaves")
+    wait_until(lambda: waiting(server.client(), "cpu") == chunking.window_chunks(2), "no more of it leaves")
     Probe(cluster).close_now()
     with pytest.raises(BatchIncomplete):
         connect().attach("half")

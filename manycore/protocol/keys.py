@@ -31,6 +31,8 @@
 | `mc:activity:<name>` | string | worker parent    | what its slots do; as above, refreshed                     |
 | `mc:inventory:<digest>` | string | worker parent | what workers can import; `WORKER_TTL_SECONDS`, refreshed   |
 | `mc:workers`         | zset   | worker parent    | worker name -> last heartbeat (epoch); as above            |
+| `mc:tasks:<queue>`   | zset   | worker parent    | task -> when a worker of this queue last said that it      |
+|                      |        |                  | knows it (epoch); `TASKS_SECONDS`, refreshed               |
 | `mc:detached`        | zset   | client, workers  | named batch that workers look after -> since when; batch TTL |
 | `mc:watch`           | string | worker parent    | the worker on watch; seconds, refreshed                    |
 | `mc:bell:<queue>`    | zset   | client, workers  | one member while a message may wait; `BELL_TTL_SECONDS`    |
@@ -51,6 +53,8 @@ from urllib.parse import quote, unquote
 
 HEARTBEAT_SECONDS = 2.0
 WORKER_TTL_SECONDS = 15
+TASKS_SECONDS = 60
+"""How long a task is left to a worker that has known it and is gone: its container stops, is replaced, and starts."""
 EPHEMERAL_TTL_SECONDS = 3_600
 """How long outcomes that only their client can want wait for it: it reads them at once, or is gone."""
 OBJECT_TTL_SECONDS = 3_600
@@ -177,6 +181,10 @@ def worker(name: str) -> str:
 def of_worker(kind: Callable[[str], str], name: bytes) -> bytes:
     """The key of a worker whose name stands in the index: anybody can have written it, so it may be no text."""
     return kind("").encode() + name
+
+
+def tasks(queue: str) -> str:
+    return f"mc:tasks:{quote(queue, safe='')}"
 
 
 def inventory(digest: str) -> str:

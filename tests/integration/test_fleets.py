@@ -14,6 +14,7 @@ import pytest
 from manycore import Cluster, task
 from manycore.client import lookout
 from manycore.errors import SettingsError, UnknownTask
+from manycore.protocol import keys
 from manycore.protocol.ranges import RangeSet
 from manycore.protocol.roster import live_workers
 from tests.integration.conftest import ROOT, Server
@@ -151,6 +152,31 @@ def test_a_worker_leaves_the_tasks_that_it_does_not_know_to_those_who_do(
     assert set(cluster.batch(where_after_a_while, range(60)).gather()) == {knows.pid, joined.pid}
     knows.terminate()
     wait_until(lambda: server.client().zcard("mc:workers") == 1, "it has left")
+    server.client().delete(keys.tasks("cpu"))  # as a minute later
     lost = cluster.batch("tasks.primes.count_primes", [(0, 10)], star=True, fleet="cpu")
     with pytest.raises(UnknownTask):
         lost.gather()
+
+
+def test_a_task_whose_only_worker_starts_again_waits_for_it(
+    start_worker: StartWorker, server: Server, connect: Connect
+) -> None:
+    """As in an upgrade: the one that does not know it refused thousands of items meanwhile."""
+    knows, _ = start_worker(tasks="tasks.primes"), start_worker()
+    cluster = connect()
+    knows.terminate()
+    wait_until(lambda: server.client().zcard("mc:workers") == 1, "it has left")
+    waits = cluster.batch("tasks.primes.count_primes", [(0, 10)] * 3, star=True, fleet="cpu")
+    assert cluster.submit(abs, -3).result(20) == 3, "what is behind it is taken"
+    start_worker(tasks="tasks.primes")
+    assert waits.gather() == [4] * 3
+
+
+def test_a_task_that_no_worker_has_known_lately_is_refused(
+    start_worker: StartWorker, server: Server, connect: Connect
+) -> None:
+    start_worker()
+    server.client().zadd(keys.tasks("cpu"), {"gone.task": time.time() - 2 * keys.TASKS_SECONDS})
+    for name in ("gone.task", "tpyo.task"):
+        with pytest.raises(UnknownTask):
+            connect().batch(name, [1], fleet="cpu").gather()

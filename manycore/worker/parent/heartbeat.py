@@ -42,6 +42,7 @@ class Heartbeat:
         tasks = {
             task_name: getattr(task, "queue", None) or context.app.conf.task_default_queue for task_name, task in own
         }
+        self._known = {keys.tasks(queue): list(tasks) for queue in queues} if tasks and not context.is_private else {}
         self._facts: dict[Any, Any] = {
             "slots": slots,
             "queues": json.dumps(queues),
@@ -99,6 +100,10 @@ class Heartbeat:
         pipe.zadd(keys.WORKERS, {self._name: now})
         pipe.zremrangebyscore(keys.WORKERS, 0, now - keys.WORKER_TTL_SECONDS)
         pipe.expire(keys.WORKERS, keys.WORKER_TTL_SECONDS)
+        for known, tasks in self._known.items():
+            pipe.zadd(known, dict.fromkeys(tasks, now))
+            pipe.zremrangebyscore(known, 0, now - keys.TASKS_SECONDS)
+            pipe.expire(known, keys.TASKS_SECONDS)
         if self._observer is not None:
             activity = self._observer.look(now).written()
             pipe.set(keys.activity(self._name), activity, ex=keys.WORKER_TTL_SECONDS)

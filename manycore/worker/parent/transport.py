@@ -88,7 +88,7 @@ class Channel(channel.Channel):
 
     @cached_property
     def elsewhere(self) -> Elsewhere:
-        return Elsewhere(self.context.redis, self.context.app.tasks)
+        return Elsewhere(self.context)
 
     def refuse(self, queue: str, raw: bytes, error: MessageRefused) -> None:
         refuse_raw(self.context, queue, raw, error)

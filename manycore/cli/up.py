@@ -29,8 +29,11 @@ def up(directory: Path, python: str, build: bool | None) -> None:
     """
     project = project_of(directory.resolve())
     os.environ["MANYCORE_PYTHON"] = python  # it wins over .env
+    services = json.loads(docker("compose", "config", "--format", "json", cwd=project)).get("services") or {}
+    if "init" not in services:
+        raise click.ClickException(f"The stack in {project} is another project's. Name the folder of ours with -C.")
     if build is None:
-        image = json.loads(docker("compose", "config", "--format", "json", cwd=project))["services"]["init"]["image"]
+        image = services["init"].get("image", OURS)
         build = image == OURS
         if not build:
             click.echo(f"{image} is an image of your own, and not built here: build it with Python {python}.", err=True)

@@ -7,8 +7,7 @@ from typing import Any
 
 import redis
 
-from manycore.protocol import keys
-from manycore.quarantine.poison import Held
+from manycore.quarantine.poison import held_at
 from manycore.quarantine.refused import MAX_ENTRIES, RefusedMessages
 
 
@@ -22,7 +21,7 @@ class Shelf:
 
     def look(self) -> Counter[tuple[str, str]]:
         """How many entries there are of each kind and reason. Raises redis-py's errors."""
-        poison = Counter(("poison", Held.parse(entry).cause) for entry in self._redis.hvals(keys.QUARANTINE_ITEMS))
+        poison = Counter(("poison", entry.cause) for entry in held_at(self._redis).values())
         return poison + self._refused_messages()
 
     def _refused_messages(self) -> Counter[tuple[str, str]]:

@@ -147,14 +147,7 @@ class PoisonItems:
 
     def held(self) -> dict[str, Held]:
         """What is kept: id -> when, bytes and queue; the newest first."""
-        pipe = self._redis.pipeline(transaction=False)
-        pipe.hgetall(keys.QUARANTINE_ITEMS)
-        pipe.time()
-        index, (now, _) = pipe.execute()
-        held = _parsed(index)
-        gone = set(surplus(held, now))
-        newest = sorted(held.items(), key=_when, reverse=True)
-        return {name: entry for name, entry in newest if name not in gone}
+        return held_at(self._redis)
 
     def find(self, ids: Sequence[str]) -> list[Poison | Unreadable]:
         """The items of these ids; those that are not there are left out."""
@@ -179,6 +172,18 @@ class PoisonItems:
         except MessageRefused as exc:
             return Unreadable(name, held.when, held.queue, str(exc.args[0]))
         return item
+
+
+def held_at(client: Any) -> dict[str, Held]:
+    """The items that a server keeps, for who has no signing key, too; the newest first. Raises redis-py's errors."""
+    pipe = client.pipeline(transaction=False)
+    pipe.hgetall(keys.QUARANTINE_ITEMS)
+    pipe.time()
+    index, (now, _) = pipe.execute()
+    held = _parsed(index)
+    gone = set(surplus(held, now))
+    newest = sorted(held.items(), key=_when, reverse=True)
+    return {name: entry for name, entry in newest if name not in gone}
 
 
 def item_id(batch: str, index: int, life: str = "") -> str:

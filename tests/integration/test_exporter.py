@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -101,11 +102,13 @@ def test_junk_in_the_server_costs_no_metric(exporter: Exporter, server: Server) 
     client.hset("mc:worker:w", "slots", "many")
     client.zadd("mc:workers", {"w": 1.0})
     client.hset("mc:quarantine:items", "i", "{")
-    client.hset("mc:quarantine:items", "j", r'[1.0, 1, "cpu", "\ud800"]')
+    client.hset("mc:quarantine:items", "j", json.dumps([time.time(), 1, "cpu", "\ud800"]))
+    client.hset("mc:quarantine:items", "gone", json.dumps([time.time() - 9 * 86_400, 1, "cpu", "gone"]))
     client.set("io", "no list")
     for key in ("mc:account:x", "mc:accounts", "mc:worker:w", "mc:workers", "mc:quarantine:items"):
         client.expire(key, 60)
     assert exporter.shows("manycore_up", value=1)
+    assert "gone" not in {label for labels in exporter.scrape() for label in labels}, "it has left the quarantine"
 
 
 KEYS = ("mc:accounts", "mc:workers", "mc:quarantine", "mc:quarantine:items", "mc:quarantine:count", "manycore-unacked")

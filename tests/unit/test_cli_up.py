@@ -12,16 +12,28 @@ from manycore.cli.__main__ import main
 
 DOCKER = """#!/bin/sh
 echo "$MANYCORE_PYTHON: $*" >> "$DOCKER_LOG"
-if [ "$2" = config ]; then echo '{"services": {"init": {"image": "'"$IMAGE"'"}}}'; else exit "$ENDS_WITH"; fi
+if [ "$2" = config ]; then echo '{"services": {"'"$SERVICE"'": {"image": "'"$IMAGE"'"}}}'; else exit "$ENDS_WITH"; fi
 """
 HERE = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
-def up(folder: Path, patch: pytest.MonkeyPatch, *options: str, image: str = "manycore:latest", code: int = 0) -> Result:
+def up(
+    folder: Path,
+    patch: pytest.MonkeyPatch,
+    *options: str,
+    image: str = "manycore:latest",
+    code: int = 0,
+    service: str = "init",
+) -> Result:
     (folder / "docker").write_text(DOCKER)
     (folder / "docker").chmod(0o755)
     (folder / "docker-compose.yml").touch()
-    for name, value in {"DOCKER_LOG": f"{folder}/log", "IMAGE": image, "ENDS_WITH": str(code)}.items():
+    for name, value in {
+        "DOCKER_LOG": f"{folder}/log",
+        "IMAGE": image,
+        "ENDS_WITH": str(code),
+        "SERVICE": service,
+    }.items():
         patch.setenv(name, value)
     patch.setenv("PATH", str(folder), prepend=":")
     patch.setenv("MANYCORE_PYTHON", "3.99")  # as of a shell that had another stack
@@ -43,3 +55,13 @@ def test_a_failure_says_where_to_look(tmp_path: Path, monkeypatch: pytest.Monkey
     result = up(tmp_path, monkeypatch, code=7)
     assert result.exit_code == 1
     assert "`docker compose up` failed" in result.output
+
+
+@pytest.mark.parametrize("options", [(), ("--no-build",)])
+def test_another_projects_stack_is_left_alone(
+    options: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = up(tmp_path, monkeypatch, *options, service="web")
+    assert result.exit_code == 1
+    assert "is another project's. Name the folder of ours with -C." in result.output
+    assert "up -d" not in (tmp_path / "log").read_text()

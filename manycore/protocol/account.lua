@@ -89,6 +89,7 @@ if told.begins then redis.call('HDEL', account, 'end', 'ended', 'detached') end
 local known = redis.call('HMGET', account, 'ended', 'started', 'step', 'task', 'total', 'ran')
 if told.counts and known[1] then return 0 end
 
+if told['end'] then redis.call('HDEL', account, 'end') end -- first, so that a full server takes an end: see flag.lua
 local is_new = not known[2]
 if is_new then redis.call('HSET', account, 'started', stamp) end
 if told.facts and not (known[4] and known[5]) then

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 from redis.exceptions import NoScriptError
 
 from manycore.protocol import keys
+from manycore.protocol.flag import set_flag
 from manycore.protocol.junk import UNREADABLE, number, whole
 from manycore.protocol.message import Chunk
 from manycore.protocol.script import Script
@@ -195,13 +196,9 @@ class Accounts:
     def cancel(self, batch: str, ttl_seconds: int, *, terminate: bool = False) -> None:
         """Stop a batch from outside: its workers meet the flag, and its client, if it lives, asks for it."""
         flag = keys.TERMINATED if terminate else keys.GIVEN_UP
-        key = keys.batch(batch)
+        set_flag(self._redis, batch, "cancelled", flag, ttl_seconds)
         pipe = self._redis.pipeline(transaction=False)
-        pipe.hset(key, "cancelled", flag)
-        told = tell(pipe, batch, keys.EPHEMERAL_TTL_SECONDS, {"end": "cancelled"})
-        pipe.ttl(key)
-        if execute(pipe, [told])[-1] < ttl_seconds:
-            self._redis.expire(key, ttl_seconds)
+        execute(pipe, [tell(pipe, batch, keys.EPHEMERAL_TTL_SECONDS, {"end": "cancelled"})])
 
     def read(self, batches: Iterable[str]) -> Iterator[Account]:
         """These batches, without those that nobody knows any more."""

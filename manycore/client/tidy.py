@@ -19,6 +19,7 @@ from manycore.client.objects import Objects
 from manycore.protocol import account, keys
 from manycore.protocol.audit import Auditor
 from manycore.protocol.custody import refresh
+from manycore.protocol.flag import set_flag
 from manycore.protocol.ledger import Sent
 from manycore.protocol.record import Record
 from manycore.protocol.references import References
@@ -129,11 +130,7 @@ class Tidier:
         self._over.add(batch)
 
     def work(self) -> None:
-        """Do what is to be done and can be.
-
-        Flags come first: whoever misses a payload must find why. A server too full for them gets room by what is
-        deleted next, and the flags with the next look.
-        """
+        """Do what is to be done and can be. Flags come first: whoever misses a payload must find why."""
         for duty in (self._set_flags, self._delete, self._look_for_the_last, self._release, self._objects.tidy):
             try:
                 duty()
@@ -162,18 +159,13 @@ class Tidier:
         self._references.drop_idle(self._redis)
 
     def _set_flags(self) -> None:
+        ttl = self._settings.batch_ttl_seconds
         for batch, flag in list(self._flags.items()):
-            self._note(batch, "cancelled", flag)
+            set_flag(self._redis, batch, "cancelled", flag, ttl)
             del self._flags[batch]
         for batch in list(self._unmarked):
-            self._note(batch, "deleted", b"1")
+            set_flag(self._redis, batch, "deleted", b"1", ttl)
             self._unmarked.discard(batch)
-
-    def _note(self, batch: str, field: str, value: bytes) -> None:
-        pipe = self._redis.pipeline(transaction=False)
-        pipe.hset(keys.batch(batch), field, value)
-        pipe.expire(keys.batch(batch), self._settings.batch_ttl_seconds)
-        pipe.execute()
 
     def _look_for_the_last(self) -> None:
         """Delete the cancelled batches of which no message is left, as seen twice."""

@@ -90,6 +90,7 @@ if told.begins then redis.call('HDEL', account, 'end', 'ended', 'detached', 'idl
 local known = redis.call('HMGET', account, 'ended', 'started', 'step', 'task', 'total', 'ran')
 if told.counts and known[1] then return 0 end
 
+if told['end'] then redis.call('HDEL', account, 'end') end -- first, so that a full server takes an end: see flag.lua
 local is_new = not known[2]
 if is_new then
   redis.call('HSET', account, 'started', stamp)

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 from redis.exceptions import NoScriptError
 
 from manycore.protocol import keys
+from manycore.protocol.flag import set_flag
 from manycore.protocol.junk import UNREADABLE, number, whole
 from manycore.protocol.message import Chunk
 from manycore.protocol.script import Script
@@ -211,13 +212,10 @@ class Accounts:
         One that has ended stays what it was.
         """
         flag = keys.TERMINATED if terminate else keys.GIVEN_UP
-        key = keys.batch(account.id)
-        pipe = self._redis.pipeline(transaction=False)
-        pipe.hset(key, "cancelled", flag)
-        end = [] if account.end else [tell(pipe, account.id, keys.EPHEMERAL_TTL_SECONDS, {"end": "cancelled"})]
-        pipe.ttl(key)
-        if execute(pipe, end)[-1] < ttl_seconds:
-            self._redis.expire(key, ttl_seconds)
+        set_flag(self._redis, account.id, "cancelled", flag, ttl_seconds)
+        if account.end is None:
+            pipe = self._redis.pipeline(transaction=False)
+            execute(pipe, [tell(pipe, account.id, keys.EPHEMERAL_TTL_SECONDS, {"end": "cancelled"})])
 
     def read(self, batches: Iterable[str]) -> Iterator[Account]:
         """These batches, without those that nobody knows any more."""

@@ -45,6 +45,6 @@ def test_a_beat_that_fails_ends_nothing(caplog: pytest.LogCaptureFixture) -> Non
         clock=SimpleNamespace(now=lambda: 1 / 0),
     )
     with caplog.at_level(logging.ERROR):
-        Heartbeat(context, "w0", 1, []).beat()
+        Heartbeat(context, "w0", 1, [], observer=context).beat()
     assert "The heartbeat failed" in caplog.text
     assert "ZeroDivisionError" in caplog.text

@@ -77,10 +77,10 @@ def test_where_the_server_is_away_as_a_batch_begins_again_what_waits_of_it_keeps
     """It cannot be told from what comes now: so it is left to run."""
     deleted: list[str] = []
 
-    def lost(**_: object) -> None:
+    def lost(*_: object) -> None:
         raise redis.ConnectionError
 
-    server: Any = SimpleNamespace(pipeline=lost, unlink=lambda *names: deleted.extend(names))
+    server: Any = SimpleNamespace(evalsha=lost, unlink=lambda *names: deleted.extend(names))
     other: Any = SimpleNamespace(forget=lambda _: None)
     tidier = Tidier(server, other, other, other, other, SETTINGS)
     for batch in ("a", "b"):

@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from celery.worker import state
@@ -13,14 +14,17 @@ from redis import RedisError
 
 from manycore import __version__
 from manycore.protocol import keys, python
+from manycore.protocol.broker import FULL
 from manycore.protocol.edition import Edition, edition_of
 from manycore.protocol.inventory import Inventory, take_stock
+from manycore.protocol.script import Script
 from manycore.worker.context import WorkerContext, worker_context
 from manycore.worker.parent.observer import Observer
 from manycore.worker.parent.others import MOST_ASKED, Others
 from manycore.worker.parent.periodic import PeriodicStep
 
 logger = logging.getLogger(__name__)
+SCRIPT = Script(__package__, "heartbeat")
 STOCK_SECONDS = keys.HEARTBEAT_SECONDS / 2
 STOCK_PATIENCE = 12
 """So many moments it waits for one in which nothing runs, before it takes stock beside what does."""
@@ -29,9 +33,7 @@ STOCK_PATIENCE = 12
 class Heartbeat:
     """Writes `mc:worker:<name>` and the index of workers. A worker that is silent disappears by TTL."""
 
-    def __init__(
-        self, context: WorkerContext, name: str, slots: int, queues: list[str], observer: Observer | None = None
-    ) -> None:
+    def __init__(self, context: WorkerContext, name: str, slots: int, queues: list[str], observer: Observer) -> None:
         self._context = context
         self._name = name
         self._observer = observer
@@ -42,7 +44,8 @@ class Heartbeat:
         tasks = {
             task_name: getattr(task, "queue", None) or context.app.conf.task_default_queue for task_name, task in own
         }
-        self._known = {keys.tasks(queue): list(tasks) for queue in queues} if tasks and not context.is_private else {}
+        self._tasks = list(tasks)
+        self._known_in = [] if context.is_private else [keys.tasks(queue) for queue in queues]
         self._facts: dict[Any, Any] = {
             "slots": slots,
             "queues": json.dumps(queues),
@@ -92,23 +95,13 @@ class Heartbeat:
             logger.warning("That this worker leaves did not reach Redis: %s", exc)
 
     def _beat(self, now: float) -> None:
-        key = keys.worker(self._name)
         self._publish_inventory()
-        pipe = self._context.redis.pipeline(transaction=False)
-        pipe.hset(key, mapping=self._facts | self._told())
-        pipe.expire(key, keys.WORKER_TTL_SECONDS)
-        pipe.zadd(keys.WORKERS, {self._name: now})
-        pipe.zremrangebyscore(keys.WORKERS, 0, now - keys.WORKER_TTL_SECONDS)
-        pipe.expire(keys.WORKERS, keys.WORKER_TTL_SECONDS)
-        for known, tasks in self._known.items():
-            pipe.zadd(known, dict.fromkeys(tasks, now))
-            pipe.zremrangebyscore(known, 0, now - keys.TASKS_SECONDS)
-            pipe.expire(known, keys.TASKS_SECONDS)
-        if self._observer is not None:
-            activity = self._observer.look(now).written()
-            pipe.set(keys.activity(self._name), activity, ex=keys.WORKER_TTL_SECONDS)
-        pipe.zrange(keys.WORKERS, 0, MOST_ASKED)
-        self._others.look(pipe.execute()[-1])
+        name, ttl = self._name, keys.WORKER_TTL_SECONDS
+        facts = [part for fact in (self._facts | self._told()).items() for part in fact]
+        named = [keys.worker(name), keys.activity(name), keys.WORKERS, *self._known_in]
+        tasks = [now - keys.TASKS_SECONDS, keys.TASKS_SECONDS, len(self._tasks), *self._tasks]
+        told = [name, now, now - ttl, ttl, self._observer.look(now).written(), MOST_ASKED, *tasks, *facts]
+        self._others.look(SCRIPT.run(self._context.redis, named, told))
 
     def _told(self) -> dict[str, Any]:
         """What changes from beat to beat."""
@@ -117,13 +110,14 @@ class Heartbeat:
         return {"busy": len(state.active_requests), "counts": counts, "objects": objects}
 
     def _publish_inventory(self) -> None:
-        """Keep it there as long as this worker lives, and write it if it is not: it is large."""
+        """Keep it there as long as this worker lives, and write it if it is not: it is large, and waits for room."""
         if self._inventory is None:
             return
         redis, digest = self._context.redis, self._inventory.digest
-        if not redis.expire(keys.inventory(digest), keys.WORKER_TTL_SECONDS):
-            redis.set(keys.inventory(digest), self._inventory.written(), ex=keys.WORKER_TTL_SECONDS)
-        self._facts["inventory"] = digest
+        with suppress(FULL):
+            if not redis.expire(keys.inventory(digest), keys.WORKER_TTL_SECONDS):
+                redis.set(keys.inventory(digest), self._inventory.written(), ex=keys.WORKER_TTL_SECONDS)
+            self._facts["inventory"] = digest
 
 
 def _begun() -> int:

@@ -13,10 +13,12 @@ from typing import Any
 
 from redis import RedisError
 
+from manycore.protocol.script import Script
 from manycore.worker.context import worker_context
 from manycore.worker.parent.periodic import PeriodicStep
 
 logger = logging.getLogger(__name__)
+SCRIPT = Script(__package__, "leases")
 RENEWALS_PER_LEASE = 5
 """More survive a longer pause of the parent, fewer cost less."""
 
@@ -51,7 +53,7 @@ class Leases:
     def _score(self, when: float) -> None:
         tags = self.held()
         if tags:
-            self._context.redis.zadd(self._qos.unacked_index_key, dict.fromkeys(tags, when), xx=True)
+            SCRIPT.run(self._context.redis, [self._qos.unacked_index_key], [when, *tags])
 
 
 class LeaseStep(PeriodicStep):

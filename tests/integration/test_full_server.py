@@ -45,7 +45,7 @@ def test_what_runs_keeps_its_lease(server: Server, start_worker: StartWorker, co
 
     def lease() -> float:
         found: Any = client.zrange(UNACKED_INDEX, 0, -1, withscores=True)
-        return max(score for _, score in found)
+        return float(max(score for _, score in found))
 
     with full(server):
         began = lease()

@@ -44,7 +44,8 @@ def test_what_runs_keeps_its_lease(server: Server, start_worker: StartWorker, co
     wait_until(lambda: (folder / "1").exists(), "it runs")
 
     def lease() -> float:
-        return max(score for _, score in client.zrange(UNACKED_INDEX, 0, -1, withscores=True))
+        leases: Any = client.zrange(UNACKED_INDEX, 0, -1, withscores=True)
+        return max(float(score) for _, score in leases)
 
     with full(server):
         began = lease()

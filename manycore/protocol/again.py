@@ -63,9 +63,9 @@ class Resender:
         self._ttl = ttl_seconds
         self._parcels = Parcels(client, publisher, References(client, ttl_seconds), ttl_seconds)
 
-    def send(self, of: str, names: Sequence[str], total: int, parts: Iterator[Part]) -> Retried:
-        """Send these parts of the batch `of`, which have `total` items in all, as a new batch."""
-        record = Record(self._redis, self._keyring, new_batch_id(of), self._ttl)
+    def send(self, of: str, names: Sequence[str], total: int, parts: Iterator[Part], new: str | None = None) -> Retried:
+        """Send these parts of the batch `of`, which have `total` items in all, as the batch `new`."""
+        record = Record(self._redis, self._keyring, new or new_batch_id(of), self._ttl)
         record.begin(Identity(", ".join(dict.fromkeys(names))), accept_changes=False)
         indices: list[int] = []
         for part in parts:
@@ -76,8 +76,8 @@ class Resender:
         record.hand_over()
         return Retried(record.batch, of, tuple(indices))
 
-    def rerun_failed(self, batch: str) -> Retried:
-        """Run the items of a named batch again that have failed so far.
+    def rerun_failed(self, batch: str, new: str | None = None) -> Retried:
+        """Run the items of a named batch again that have failed so far, as the batch `new`.
 
         Raises `UnknownBatch`, `BatchIncomplete`, or `NotRetryable` for a batch without failed items, and for one of
         whose arguments or function Redis has lost something.
@@ -93,7 +93,7 @@ class Resender:
         lost = [digest for digest in _references(parcels) if not self._redis.exists(keys.reference(digest))]
         if lost:
             raise NotRetryable(batch, "its function, or the modules that it needs, are no longer in Redis")
-        return self.send(batch, [name], len(failed), self._parts(batch, parcels, failed))
+        return self.send(batch, [name], len(failed), self._parts(batch, parcels, failed), new)
 
     def _failed(self, record: Record, parcels: Sequence[Parcel]) -> RangeSet:
         """The items whose first outcome is an error."""

@@ -51,9 +51,10 @@ class ChangeQuarantined(DeskHandler):
 
 
 class RerunBatch(DeskHandler):
-    """`POST /api/batches/ID/rerun`: its failed items, as a new batch."""
+    """`POST /api/batches/ID/rerun?request=WORD`: its failed items, as a new batch, of which a word has one."""
 
     @authenticated
     async def post(self, batch: str) -> None:
         self.check_may_change()
-        await self.answer("rerun_failed", batch=batch)
+        request = self.get_argument("request", "", escape=False)
+        await self.answer("rerun_failed", batch=batch, request=request)

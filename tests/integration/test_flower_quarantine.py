@@ -56,9 +56,10 @@ def test_what_failed_of_a_batch_runs_again(cluster: Cluster, flower: Flower, tmp
     flag.touch()
     cluster.batch(fail_while, range(20), id="red-one", kwargs={"flag": str(flag), "each": 5}).wait()
     flag.unlink()
-    status, text = flower.ask("/api/batches/red-one/rerun", "POST", OURS)
+    status, text = flower.ask("/api/batches/red-one/rerun?request=one", "POST", OURS)
     assert status == 200, text
     said = json.loads(text)
+    assert json.loads(flower.ask("/api/batches/red-one/rerun?request=one", "POST", OURS)[1]) == said, "not again"
     assert said["items"] == 4
     assert cluster.attach(said["batch"]).gather() == [0, 5, 10, 15]
     assert flower.ask("/api/batches/nobody/rerun", "POST", OURS)[0] == 409

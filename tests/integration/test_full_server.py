@@ -23,9 +23,10 @@ StartWorker = Callable[..., Any]
 Connect = Callable[..., Cluster]
 
 
-def test_its_workers_stay_in_sight(server: Server, start_worker: StartWorker) -> None:
+def test_its_workers_stay_in_sight(server: Server, start_worker: StartWorker, connect: Connect) -> None:
     """What they said is deleted here, instead of waiting until it runs into its TTL."""
     start_worker()
+    assert connect().submit(abs, -1).result(20) == 1, "it has all that it writes as it starts"
     client = server.client()
     name = live_workers(client)[0].name
     with full(server):
@@ -44,8 +45,8 @@ def test_what_runs_keeps_its_lease(server: Server, start_worker: StartWorker, co
     wait_until(lambda: (folder / "1").exists(), "it runs")
 
     def lease() -> float:
-        found: Any = client.zrange(UNACKED_INDEX, 0, -1, withscores=True)
-        return float(max(score for _, score in found))
+        leases: Any = client.zrange(UNACKED_INDEX, 0, -1, withscores=True)
+        return max(float(score) for _, score in leases)
 
     with full(server):
         began = lease()

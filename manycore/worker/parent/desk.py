@@ -1,7 +1,7 @@
 """What somebody in Flower asks a worker for, since it needs the signing key: the quarantine, and what is to run again.
 
 They are commands of Celery's remote control, which are not signed: they run again what was signed, or delete what was
-put aside, and nothing else. A worker does them on the thread of its event loop; each is bounded.
+put aside, and nothing else. A worker does them on the thread of its event loop; each is bounded, as `reruns` keeps it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from manycore.protocol.again import Resender
 from manycore.quarantine import Quarantine
 from manycore.quarantine.shown import brief, whole
 from manycore.worker.context import worker_context
+from manycore.worker.parent.reruns import rerun
 
 MOST = 100
 """Entries that one answer lists, and one request changes."""
@@ -83,14 +84,13 @@ def quarantine_purge(state: Any, entries: Sequence[str] = (), **_: Any) -> dict[
 
 
 @control_command()
-def rerun_failed(state: Any, batch: str = "", **_: Any) -> dict[str, Any]:
-    """Run the failed items of a named batch again, as a new batch; gives its id."""
+def rerun_failed(state: Any, batch: str = "", request: str = "", **_: Any) -> dict[str, Any]:
+    """Run the failed items of a named batch again, as a new batch; gives its id. The same `request` gets the same."""
 
     def ask() -> dict[str, Any]:
         context = worker_context(state.app)
-        ttl = context.settings.batch_ttl_seconds
-        retried = Resender(context.redis, context.publisher, context.keyring, ttl).rerun_failed(batch)
-        return {"batch": retried.batch, "items": len(retried.indices)}
+        resender = Resender(context.redis, context.publisher, context.keyring, context.settings.batch_ttl_seconds)
+        return rerun(context, batch, request, lambda new: resender.rerun_failed(batch, new))
 
     return _answered(ask)
 

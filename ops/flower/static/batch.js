@@ -183,10 +183,12 @@
         ask();
     }
 
+    const request = Math.random().toString(36).slice(2);  // asked again, a worker sends nothing twice
     async function rerun(button) {
         button.disabled = true;
         try {
-            const said = JSON.parse(await Shown.post(api + "/rerun"));
+            const said = JSON.parse(await Shown.post(api + "/rerun?request=" + request));
+            if (said.items === null) { window.alert(`They are being sent, as the batch ${said.batch}.`); return; }
             window.location = button.ownerDocument.location.pathname.replace(/[^/]*$/, encodeURIComponent(said.batch));
         } catch (error) {
             window.alert(error.message);

@@ -11,7 +11,6 @@ import pickle
 import threading
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any
@@ -26,7 +25,6 @@ from manycore.errors import (
     VersionMismatch,
 )
 from manycore.protocol import keys, signing
-from manycore.protocol.again import Retried
 from manycore.protocol.app import OurAMQP, OurCelery
 from manycore.protocol.archive import open_archive
 from manycore.protocol.broker import connect
@@ -105,7 +103,7 @@ class WorkerContext:
         self._local = threading.local()
         self.counts: Counter[str] = Counter()
         """What the parent has counted since it began, for metrics: its heartbeat tells."""
-        self.reruns: dict[tuple[str, str], tuple[str, Future[Retried]]] = {}
+        self.reruns: dict[tuple[str, str], tuple[str, Any]] = {}
         """The new batch of each request to run again what failed of one, and what comes of it."""
         self.slots = 1
         """Of this worker: how many chunks it runs at a time."""

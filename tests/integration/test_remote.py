@@ -165,7 +165,7 @@ def test_a_client_that_was_closed_leaves_no_key_but_its_accounts(
     def left() -> list[bytes]:
         """Not what is shown of batches, and not what workers have of themselves."""
         found: Any = client.keys("mc:*")
-        shown = b"mc:(account|accounts|told|worker|workers|activity|inventory|bell|logs)(:|$)"
+        shown = b"mc:(account|accounts|told|worker|workers|activity|inventory|tasks|bell|logs)(:|$)"
         return [key for key in found if not re.match(shown, key)]
 
     for number in range(3):

@@ -68,6 +68,7 @@ def test_objects_and_large_arguments_too(cluster: Cluster, tmp_path: Path) -> No
     batch.wait()
     flag.unlink()
     assert batch.rerun_failed().gather() == items
+    batch.delete()  # else it keeps the argument of what has failed in the shared memory of the other tests' cluster
 
 
 def test_where_nothing_failed_nothing_runs(cluster: Cluster) -> None:

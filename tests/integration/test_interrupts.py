@@ -85,6 +85,7 @@ def begun(cluster: Cluster) -> object:
     return cluster.submit(square, 1), cluster.map(square, [1, 2]), cluster.batch(square, [1, 2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cancel", [False, True])
 @pytest.mark.timeout(100)
 def test_a_client_can_be_closed_after_an_interrupt_of_its_end_at_any_moment(

@@ -18,7 +18,8 @@ OLD, NEW = generate_key(), generate_key()
 STEPS = {"old": OLD, "new accepted": f"{OLD},{NEW}", "new signs": f"{NEW},{OLD}", "new": NEW}
 
 
-@pytest.mark.parametrize(("before", "after"), pairwise(STEPS), ids=list(STEPS)[1:])
+@pytest.mark.slow
+@pytest.mark.parametrize(("before", "after"), list(pairwise(STEPS)), ids=list(STEPS)[1:])
 def test_a_step_may_reach_workers_and_clients_one_after_another(
     before: str,
     after: str,

@@ -94,6 +94,7 @@ def test_attempts_are_told_apart(cluster: Cluster, tmp_path: Path) -> None:
     assert [(line.attempt, line.text) for line in outcome.logs] == [(1, "first\n"), (2, "again\n")]
 
 
+@pytest.mark.slow
 def test_many_lines_stay_within_the_bounds_of_items_and_batch(cluster: Cluster) -> None:
     def many(_: int) -> None:
         print(*range(10_000), sep="\n")

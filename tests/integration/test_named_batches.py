@@ -199,6 +199,7 @@ def test_a_batch_is_handed_over_once_its_last_chunk_has_left(
     assert cluster.attach("leaving").gather() == [2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_a_batch_that_was_deleted_brings_its_function_along_again(
     start_worker: StartWorker, connect: Connect, elsewhere: bool

@@ -39,6 +39,7 @@ def test_stock_is_taken_for_clients_that_may_have_other_packages(
 def test_a_beat_that_fails_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """The first is a step of the worker's start: what it raises would end that, with exit code 0."""
     context: Any = SimpleNamespace(
+        is_private=False,
         app=SimpleNamespace(tasks={}),
         keyring=SimpleNamespace(ids=["id"]),
         settings=SimpleNamespace(allow_functions=True),

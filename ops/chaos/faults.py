@@ -18,6 +18,7 @@ import redis
 
 from manycore.protocol.broker import AWAY, QUEUES
 from manycore.protocol.priority import PRIORITY_SUFFIXES
+from ops.chaos.host import Host
 from ops.chaos.malformed import CONTROL, KINDS, Forge, raw
 from ops.chaos.rig import LEASE_SECONDS
 from ops.chaos.stage import LOOK_SECONDS, PATIENCE_SECONDS, Hit, Stage, Steps
@@ -111,13 +112,13 @@ def scale(stage: Stage, hit: Hit) -> Steps:
     rig = stage.rig
     hit.strike()
     if len(rig.hosts) > rig.wanted_hosts or stage.dice.random() < 0.5:
-        stage.dice.choice(rig.hosts).retire()
+        _retire(stage.dice.choice(rig.hosts), hit)
     else:
         rig.hosts.append(rig.add_host())
     yield stage.dice.uniform(1.0, 5.0)
     staying = [host for host in rig.hosts if not host.retired]
     for host in staying[rig.wanted_hosts :]:
-        host.retire()
+        _retire(host, hit)
     rig.hosts += [rig.add_host() for _ in range(rig.wanted_hosts - len(staying))]
 
 
@@ -171,11 +172,18 @@ FAULTS = {
 def _frozen(stage: Stage, hit: Hit, pids: Iterable[int], send: Callable[[signal.Signals], object]) -> Steps:
     """Stop what `send` reaches, for up to one and a half leases."""
     hit.strike()
-    hit.frozen = tuple(pids)
+    hit.frozen = pids = tuple(pids)
     send(SIGSTOP)
     yield stage.dice.uniform(0.2, LONGEST_STOP_SECONDS)
     send(SIGCONT)
+    for pid in pids:
+        _signal(pid, SIGCONT)  # its parent may have been killed meanwhile, and have a successor
     hit.undone()
+
+
+def _retire(host: Host, hit: Hit) -> None:
+    hit.stopping += tuple(host.children())
+    host.retire()
 
 
 def _signal(pid: int, signum: signal.Signals) -> None:

@@ -155,7 +155,8 @@ def conclude(rig: Rig, load: Load, result: Result) -> None:
     for order in load.hung:
         verdict.door(order.door).hung += 1
     frozen = [Freeze(pid, hit.at, hit.until) for hit in result.hits for pid in hit.frozen]
-    history = rig.history({pid for hit in result.hits for pid in hit.dead}, frozen)
+    stopping = {pid for hit in result.hits for pid in hit.stopping}
+    history = rig.history({pid for hit in result.hits for pid in hit.dead}, frozen, stopping)
     verdict.count_runs(history)
     for hit in result.hits:
         times = [history.rerun_after(pid, hit.at) for pid in hit.killed] or [history.arrival_after(hit.until)]

@@ -159,6 +159,8 @@ class Rig:
         busy = [host for host in self.all_hosts() if not host.retired and self.busy_children(host)]
         return dice.choice(busy) if busy else None
 
-    def history(self, killed: Collection[int] = (), frozen: Collection[Freeze] = ()) -> History:
-        """What ran and what arrived so far; `killed` are the processes that the storm put to death."""
-        return History(Tail(self.folder / RUNS).read(), Tail(self.folder / ARRIVALS).read(), killed, frozen)
+    def history(
+        self, killed: Collection[int] = (), frozen: Collection[Freeze] = (), stopping: Collection[int] = ()
+    ) -> History:
+        """What ran and what arrived so far, and what the storm did to which processes: see `History`."""
+        return History(Tail(self.folder / RUNS).read(), Tail(self.folder / ARRIVALS).read(), killed, frozen, stopping)

@@ -13,7 +13,7 @@ from ops.chaos.items import CAME, DEADLY, END, START
 Item = tuple[str, int]
 """Batch and index."""
 SOON_SECONDS = 3.0
-"""Above the time limits of the doors."""
+"""Above the time limits of the doors, and below the storm's leases by less than the time between two renewals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,9 @@ class Freeze:
 class History:
     """All executions and all first arrivals of a run.
 
-    `killed` are the processes that the storm put to death, `frozen` those that it held still for a while. An execution
-    of `poison` counts unless it came to an end: then something interrupted it, and it took no process along.
+    `killed` are the processes that the storm put to death, `frozen` those that it held still for a while, `stopping`
+    those of workers that it told to end, where no death is blamed on anybody. An execution of `poison` counts unless
+    it was in one of these, or came to an end: then something interrupted it, and it took no process along.
     """
 
     def __init__(
@@ -70,20 +71,23 @@ class History:
         arrivals: Iterable[Note],
         killed: Collection[int] = (),
         frozen: Collection[Freeze] = (),
+        stopping: Collection[int] = (),
     ) -> None:
+        self._killed = set(killed)
         self._frozen = frozen
         notes = sorted(runs, key=lambda note: note.at)
         starts = [note for note in notes if note.event != END]
         self.runs = Counter(note.item for note in starts)
         self.poison = {note.item for note in starts if note.event == DEADLY}
         self.runs.subtract(note.item for note in notes if note.event == END and note.item in self.poison)
+        self.runs.subtract(note.item for note in starts if note.event == DEADLY and note.pid in stopping)
         self._starts: dict[Item, list[float]] = defaultdict(list)
         self._by_pid: dict[int, list[Note]] = defaultdict(list)
         for note in starts:
             self._starts[note.item].append(note.at)
             self._by_pid[note.pid].append(note)
-        deadly = {note.pid for note in starts if note.event == DEADLY} - set(killed)
-        self._deaths = _deaths(notes, set(killed))
+        deadly = {note.pid for note in starts if note.event == DEADLY} - self._killed
+        self._deaths = _deaths(notes, self._killed)
         self._beside = _deaths(notes, deadly)
         first: dict[Item, float] = {}
         for note in arrivals:
@@ -100,12 +104,22 @@ class History:
 
     def stood_still(self, item: Item) -> bool:
         """Whether the storm froze a process soon after this item had begun there: its time limit may end it then."""
+        return bool(self._freezes(item))
+
+    def taken_for_dead(self, item: Item) -> int:
+        """In how many processes that lived on the storm froze this item for as long as a lease: it began elsewhere
+        then, and all that is known of the first execution is that nobody hears of it."""
+        long = {freeze.pid for freeze in self._freezes(item) if freeze.until - freeze.at > SOON_SECONDS}
+        return len(long - self._killed)
+
+    def _freezes(self, item: Item) -> list[Freeze]:
         begun = [(pid, note.at) for pid, notes in self._by_pid.items() for note in notes if note.item == item]
-        return any(
-            freeze.pid == pid and freeze.at - SOON_SECONDS < start < freeze.until
-            for pid, start in begun
+        return [
+            freeze
             for freeze in self._frozen
-        )
+            for pid, start in begun
+            if freeze.pid == pid and freeze.at - SOON_SECONDS < start < freeze.until
+        ]
 
     def rerun_after(self, pid: int, death: float) -> float | None:
         """Seconds from the death of a process to the next start of the item it ran; None if nobody had to.

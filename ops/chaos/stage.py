@@ -23,7 +23,8 @@ PATIENCE_SECONDS = 5.0
 class Hit:
     """One injection: when it struck, when it was undone (or whom it killed), on the monotonic clock.
 
-    `killed` ran an item; `dead` are all processes that died of it; `frozen` are those that stood still meanwhile.
+    `killed` ran an item; `dead` are all processes that died of it; `frozen` are those that stood still meanwhile,
+    `stopping` those of a worker that was told to end.
     """
 
     fault: str
@@ -32,6 +33,7 @@ class Hit:
     killed: tuple[int, ...] = ()
     dead: tuple[int, ...] = ()
     frozen: tuple[int, ...] = ()
+    stopping: tuple[int, ...] = ()
 
     def strike(self, killed: Iterable[int] = (), dead: Iterable[int] = ()) -> None:
         self.at = self.until = monotonic()

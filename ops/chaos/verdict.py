@@ -17,8 +17,8 @@ class Tally:
     """What became of the items of one door.
 
     `blamed` are innocent items that ended as if they had killed their process, or run too long. `killed` are not
-    counted there: the storm itself did kill them as often as poison may run, or held their process still beyond their
-    time limit. Nothing tells such an item from a guilty one, and it must end.
+    counted there: the storm itself did kill them as often as poison may run, or held their process still beyond its
+    lease, or their time limit. Nothing tells such an item from a guilty one, and it must end.
     """
 
     orders: int = 0
@@ -90,13 +90,13 @@ class Verdict:
     def count_runs(self, history: History) -> None:
         """Count the executions, and tell who was blamed although the storm did not kill it often enough."""
         for door, item, got in self.suspects:
-            deaths = history.deaths(item)
+            deaths = history.deaths(item) + history.taken_for_dead(item)
             if deaths >= MAX_EXECUTIONS if got == CRASHED else history.stood_still(item):
                 self.door(door).killed += 1
                 continue
             self.door(door).blamed += 1
             runs = history.runs[item]
-            self._show(f"{item[0]}[{item[1]}] is {got}: the storm killed it {deaths} times, in {runs} executions")
+            self._show(f"{item[0]}[{item[1]}] is {got}: the storm ended it {deaths} times, in {runs} executions")
         for item, count in history.runs.items():
             if item in history.poison:
                 self.max_poison_runs = max(self.max_poison_runs, count)

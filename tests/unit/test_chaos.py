@@ -96,6 +96,30 @@ def test_a_good_item_may_run_too_long_only_where_the_storm_held_its_process(at: 
     assert verdict.broken == (["1 blamed as poison without a reason"] if broken else [])
 
 
+@pytest.mark.parametrize(("at", "seconds", "broken"), [(3.5, 5.0, False), (3.5, 0.4, True), (9.0, 5.0, True)])
+def test_a_process_that_outlives_its_lease_in_a_freeze_counts_as_killed(
+    at: float, seconds: float, broken: bool
+) -> None:
+    changed = [(index, "WorkerCrashed" if index == INNOCENT else right) for index, right in RIGHT]
+    verdict = judged(changed, [right for _, right in changed])
+    runs = [Note(("b", INNOCENT), pid, float(pid)) for pid in (1, 2, 3)]
+    verdict.count_runs(History(runs, [], killed=[1, 2], frozen=[Freeze(3, at, at + seconds)]))
+    assert verdict.broken == (["1 blamed as poison without a reason"] if broken else [])
+
+
+def test_poison_may_run_once_more_where_its_worker_is_told_to_stop() -> None:
+    runs = [Note(("b", 1), pid, float(pid), DEADLY) for pid in (1, 2, 3, 4)]
+    for stopping, broken in ([], ["a poison item ran 4 times"]), ([2], []):
+        verdict = Verdict()
+        verdict.count_runs(History(runs, [], stopping=stopping))
+        assert verdict.broken == broken
+
+
+def test_a_process_that_was_frozen_and_then_killed_died_once() -> None:
+    history = History([Note(("b", 1), 10, 1.0)], [], killed=[10], frozen=[Freeze(10, 1.5, 9.0)])
+    assert history.deaths(("b", 1)) + history.taken_for_dead(("b", 1)) == 1
+
+
 def test_a_death_is_an_execution_that_a_killed_process_did_not_end() -> None:
     item, other = ("b", 1), ("b", 2)
     ended = [Note(item, 10, 1.0), Note(item, 10, 2.0, END), Note(other, 10, 3.0)]

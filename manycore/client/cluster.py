@@ -150,7 +150,8 @@ class Cluster(Executor):
 
         `star` unpacks each item into arguments, `kwargs` go with every call. A failed item is tried `retries` times
         more, each after its `backoff` (a `Backoff`, or its first wait in seconds). `timeout` bounds each item's run,
-        in seconds (of threads, in C code once that returns). `fleet` names its workers; a local cluster has but one.
+        in seconds, without the fetching of large objects (of threads, in C code once that returns). `fleet` names its
+        workers; a local cluster has but one.
         `halt` ends it early: `"now,fail=3"` with what runs, `"soon,fail=10%"` after it. `priority="low"`: others first.
         `initializer` and `initargs` take the place of the cluster's. `packages` (`["polars==1.*"]`) are installed for
         it once a host, if workers allow it (MANYCORE_ALLOW_PACKAGES=1); if they cannot be, it fails with

@@ -26,6 +26,7 @@ from manycore.protocol.pickling import reason_of
 from manycore.protocol.settings import Settings, load_settings
 from manycore.task import TaskInfo, task_info
 from manycore.worker.child import along
+from manycore.worker.child.limits import uncounted
 from manycore.worker.child.world import allow_children
 from manycore.worker.context import WorkerApp, WorkerContext, worker_context
 from manycore.worker.packages import have_extra
@@ -74,6 +75,7 @@ def create_worker_app(settings: Settings | None = None) -> WorkerApp:
         worker_send_task_events=True,
     )
     app.context = WorkerContext(app, settings, keyring)
+    app.context.objects.waiting = uncounted
     app.steps["worker"].add(DrainStep)
     app.steps["consumer"] |= {EventsStep, HeartbeatStep, HeldStep, LeaseStep, ReaperStep, ReconnectStep}
     app.steps["consumer"] |= {FollowersStep, TerminateStep, WatchStep}

@@ -10,7 +10,7 @@ import pickle
 import secrets
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from time import sleep
 from typing import Any
 
@@ -49,6 +49,8 @@ class WorkerObjects:
         self._lock = threading.Lock()
         self._views: dict[str, memoryview] = {}
         self._last: tuple[str, Any] = "", None
+        self.waiting: Callable[[], AbstractContextManager[None]] = nullcontext
+        """Around what an item waits for here: its time limit does not count that."""
 
     def begin(self) -> None:
         """Give the objects of this process's items."""
@@ -91,7 +93,8 @@ class WorkerObjects:
             sink.check(WHAT)
             flat = Flat(sink)
             seconds = ROOM_SECONDS if sink.size > max_bytes else 0.0
-            await_room(lambda: self.home.write(name, flat), seconds, lambda: _pause(LOOK_SECONDS))
+            with self.waiting():
+                await_room(lambda: self.home.write(name, flat), seconds, lambda: _pause(LOOK_SECONDS))
         except (ObjectStoreFull, PayloadTooLarge, OSError) as exc:  # then as everything else
             if isinstance(exc, ObjectStoreFull) and sink.size > max_bytes:
                 raise
@@ -142,7 +145,8 @@ class WorkerObjects:
         """In this process's own memory, until the end of the chunk."""
         view = self._views.get(name)
         if view is None:
-            view = memoryview(self._patience.ride_out(lambda: b"".join(self._fetch(name, size))))
+            with self.waiting():
+                view = memoryview(self._patience.ride_out(lambda: b"".join(self._fetch(name, size))))
             with self._lock:
                 self._views[name] = view
         return view
@@ -152,7 +156,7 @@ class WorkerObjects:
         if self.home.has(name):
             with suppress(ObjectGone):  # another process has just made room for what it brings
                 return self._view(name, size, private=private)
-        with self.home.alone():  # until it is mapped: nobody makes room meanwhile
+        with self.waiting(), self.home.alone():  # until it is mapped: nobody makes room meanwhile
             if not self.home.has(name):
                 self.home.drop_least_used(size)
                 self._patience.ride_out(lambda: self.home.write(name, _Fetched(self._fetch(name, size), size)))

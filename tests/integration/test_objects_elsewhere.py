@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import shutil
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ from manycore.protocol.flat import flatten
 from manycore.protocol.settings import Settings
 from manycore.protocol.signing import Keyring
 from manycore.worker.objects import WorkerObjects
+from manycore.worker.strikes import HARD_GRACE_SECONDS
 from tests.integration.conftest import Server
 from tests.waiting import wait_until
 
@@ -72,6 +75,29 @@ def test_one_process_of_a_host_fetches_what_all_use(
     assert big.nbytes < sent_by(server.client()) - before < 1.5 * big.nbytes
     assert len(list(tmp_path.glob("manycore-*-worker-*/[0-9a-f]*"))) == 1
     assert (ref.get() == big).all()
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_time_limit_does_not_count_the_fetching_of_an_argument(
+    pool: str, start_worker: Callable[..., object], connect: Callable[..., Cluster], big: Any, tmp_path: Path
+) -> None:
+    """Which may take as long as it likes: another process of the host fetches something, too, or the server is away."""
+    start_worker("--pool", pool, slots=1)
+    cluster = connect()
+    ref = cluster.put(big)
+    (home,) = tmp_path.glob("manycore-*-worker-*/.alive")
+    with (turn := home.with_name(".turn")).open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        batch = cluster.batch(sum_and_process, [(ref, 1)], star=True, timeout=0.5)
+        wait_until(lambda: f":{turn.stat().st_ino} " in waiters(), "its process waits for its turn")
+        began = monotonic()
+        wait_until(lambda: monotonic() - began > 0.5 + HARD_GRACE_SECONDS + 0.2, "its limit and the grace are over")
+    assert [row[0] for row in batch.gather()] == [big.sum()]
+
+
+def waiters() -> str:
+    """Who waits for a lock, with the inode of its file."""
+    return "\n".join(line for line in Path("/proc/locks").read_text().splitlines() if "->" in line)
 
 
 def test_items_that_share_a_value_have_it_sent_once(

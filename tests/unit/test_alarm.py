@@ -14,7 +14,7 @@ import pytest
 
 from manycore.errors import ItemTimeout
 from manycore.worker.child.alarm import watchdog
-from manycore.worker.child.limits import time_limit
+from manycore.worker.child.limits import time_limit, uncounted
 from tests.programs import run
 
 
@@ -82,6 +82,30 @@ def test_a_shorter_limit_is_not_held_up_by_a_longer_one() -> None:
             pool.submit(limited, 0.05, spin).result(timeout=30)
         waiting.set()
         long.result(timeout=30)
+
+
+def test_what_is_not_counted_comes_on_top() -> None:
+    def work() -> None:
+        with uncounted():
+            spin(0.3)
+        reached.append(True)
+        spin()
+
+    reached: list[bool] = []
+    with pytest.raises(ItemTimeout):
+        on_a_thread(lambda: limited(0.1, work))
+    assert reached == [True]
+
+
+def test_of_a_limit_that_is_over_nothing_is_held() -> None:
+    """The alarm of the item before is still there, called off."""
+
+    def work() -> str:
+        limited(3600, lambda: None)
+        with uncounted():
+            return spin(0.01)
+
+    assert on_a_thread(work) == "done"
 
 
 def test_nothing_is_kept_of_items_in_time() -> None:

@@ -103,6 +103,30 @@ def test_a_limit_that_is_over_as_an_item_ends_does_not_strike_at_the_next_one(
     assert (hard_limit._strikes_at > 0) is stays
 
 
+def test_what_is_not_counted_comes_on_top(trace: BinaryIO) -> None:
+    with time_limit(60, trace):
+        with limits.uncounted():
+            assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+            assert hard_limit._strikes_at < 0
+        assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 60
+        assert 0 < hard_limit._strikes_at - monotonic() <= 60 + limits.HARD_GRACE_SECONDS
+
+
+def test_the_limit_goes_on_where_waiting_fails(trace: BinaryIO) -> None:
+    with time_limit(60, trace):
+        with pytest.raises(KeyError), limits.uncounted():
+            raise KeyError
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > 0
+        assert hard_limit._strikes_at > 0
+
+
+def test_an_alarm_of_the_items_own_goes_on() -> None:
+    signal.setitimer(signal.ITIMER_REAL, 60)
+    with limits.uncounted():
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > 0
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 STUBBORN = """
 import sys
 from manycore.errors import ItemTimeout

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import monotonic
 
 from manycore.errors import ItemTimeout
@@ -52,6 +54,13 @@ class Alarm:
             except Overdue:
                 return
 
+    def hold(self) -> bool:
+        """Let nothing be raised until `let_go`; False if it has been, or the item has ended."""
+        return self._claim()
+
+    def let_go(self) -> None:
+        self._unclaimed.append(True)
+
     def _claim(self) -> bool:
         try:
             return self._unclaimed.pop()  # one atomic step: no lock that an exception could leave held
@@ -82,6 +91,24 @@ class Watchdog:
             elif alarm.due < self._looks_at:
                 self._changed.notify()
         return alarm
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let the limit of the calling thread's item stand still meanwhile."""
+        alarm = self._alarms.get(threading.get_ident())
+        if alarm is None or not alarm.hold():
+            yield
+            return
+        with self._changed:  # nothing can be raised in here any more, nor again before the lock is free
+            left, alarm.due = alarm.due - monotonic(), float("inf")
+        try:
+            yield
+        finally:
+            with self._changed:
+                alarm.due = monotonic() + left
+                self._alarms[alarm.thread] = alarm
+                self._changed.notify()
+                alarm.let_go()
 
     def _loop(self) -> None:
         while True:

@@ -37,13 +37,14 @@ class HardLimit:
 
     def __init__(self) -> None:
         self._strikes_at = float("-inf")
+        self._trace: BinaryIO | None = None
 
     def arm(self, seconds: float, trace: BinaryIO) -> None:
         """Let it strike in `seconds` and the grace, at most `SLACK_SECONDS` sooner."""
         latest = seconds + HARD_GRACE_SECONDS
         if not latest - SLACK_SECONDS <= self._strikes_at - monotonic() <= latest:
-            faulthandler.dump_traceback_later(latest, exit=True, file=trace)
-            self._strikes_at = monotonic() + latest
+            self._trace = trace
+            self._strike_in(latest)
 
     def settle(self) -> None:
         """An item has ended. If its limit is over, that strikes now, under the item's note, or never: a process that
@@ -56,6 +57,21 @@ class HardLimit:
         if self._strikes_at > 0:
             faulthandler.cancel_dump_traceback_later()
             self._strikes_at = float("-inf")
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let it not strike meanwhile, and as much later."""
+        left = self._strikes_at - monotonic()
+        self.disarm()
+        try:
+            yield
+        finally:
+            if left > float("-inf"):
+                self._strike_in(max(left, SLACK_SECONDS))
+
+    def _strike_in(self, seconds: float) -> None:
+        faulthandler.dump_traceback_later(seconds, exit=True, file=self._trace)
+        self._strikes_at = monotonic() + seconds
 
 
 hard_limit = HardLimit()
@@ -89,12 +105,37 @@ def time_limit(seconds: float, trace: BinaryIO) -> Iterator[None]:
 
 
 @contextmanager
-def _bound_process(seconds: float, trace: BinaryIO) -> Iterator[None]:
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        raise ItemTimeout(seconds, "")
+def uncounted() -> Iterator[None]:
+    """Let the limit of this thread's item, if it has one, stand still meanwhile: the item waits, for no fault of its
+    own. An alarm that the item has set itself goes on."""
+    if threading.current_thread() is not threading.main_thread():
+        with watchdog.held():
+            yield
+    elif isinstance(signal.getsignal(signal.SIGALRM), _Interrupt):
+        left, _ = signal.setitimer(signal.ITIMER_REAL, 0)
+        try:
+            with hard_limit.held():
+                yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, left)
+    else:
+        yield
 
+
+class _Interrupt:
+    """Our handler of the alarm."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def __call__(self, _signal: int, _frame: FrameType | None) -> None:
+        raise ItemTimeout(self._seconds, "")
+
+
+@contextmanager
+def _bound_process(seconds: float, trace: BinaryIO) -> Iterator[None]:
     hard_limit.arm(seconds, trace)
-    previous = signal.signal(signal.SIGALRM, interrupt)
+    previous = signal.signal(signal.SIGALRM, _Interrupt(seconds))
     try:
         try:
             signal.setitimer(signal.ITIMER_REAL, seconds)

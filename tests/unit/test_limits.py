@@ -17,6 +17,7 @@ import pytest
 from manycore.errors import ItemTimeout
 from manycore.worker.child import limits
 from manycore.worker.child.limits import hard_limit, time_limit
+from manycore.worker.strikes import HARD_GRACE_SECONDS
 
 
 @pytest.fixture
@@ -109,7 +110,7 @@ def test_what_is_not_counted_comes_on_top(trace: BinaryIO) -> None:
             assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
             assert hard_limit._strikes_at < 0
         assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 60
-        assert 0 < hard_limit._strikes_at - monotonic() <= 60 + limits.HARD_GRACE_SECONDS
+        assert 0 < hard_limit._strikes_at - monotonic() <= 60 + HARD_GRACE_SECONDS
 
 
 def test_the_limit_goes_on_where_waiting_fails(trace: BinaryIO) -> None:

@@ -37,14 +37,12 @@ class HardLimit:
 
     def __init__(self) -> None:
         self._strikes_at = float("-inf")
-        self._trace: BinaryIO | None = None
 
     def arm(self, seconds: float, trace: BinaryIO) -> None:
         """Let it strike in `seconds` and the grace, at most `SLACK_SECONDS` sooner."""
         latest = seconds + HARD_GRACE_SECONDS
         if not latest - SLACK_SECONDS <= self._strikes_at - monotonic() <= latest:
-            self._trace = trace
-            self._strike_in(latest)
+            self._strike_in(latest, trace)
 
     def settle(self) -> None:
         """An item has ended. If its limit is over, that strikes now, under the item's note, or never: a process that
@@ -67,10 +65,11 @@ class HardLimit:
             yield
         finally:
             if left > float("-inf"):
-                self._strike_in(max(left, SLACK_SECONDS))
+                self._strike_in(max(left, SLACK_SECONDS), self._trace)
 
-    def _strike_in(self, seconds: float) -> None:
-        faulthandler.dump_traceback_later(seconds, exit=True, file=self._trace)
+    def _strike_in(self, seconds: float, trace: BinaryIO) -> None:
+        faulthandler.dump_traceback_later(seconds, exit=True, file=trace)
+        self._trace = trace
         self._strikes_at = monotonic() + seconds
 
 

@@ -13,6 +13,7 @@ import pytest
 from manycore import Cluster, task
 from manycore.errors import InitializerFailed, WorkerCrashed
 from manycore.plain import celery_app
+from manycore.protocol.broker import UNACKED, UNACKED_INDEX
 from tests.functions import note_run, square
 from tests.integration.conftest import Server
 from tests.waiting import wait_until
@@ -72,6 +73,24 @@ def test_what_a_worker_ran_as_it_was_stopped_is_run_again_and_not_blamed(
     (folder / "go").touch()
     start_worker(slots=2, tasks=tasks)
     assert (item.result(timeout=30), call.get(timeout=30)) == (1, 2)
+
+
+def test_what_outlasts_a_stop_is_back_in_its_queue_as_the_worker_ends(
+    server: Server, start_worker: Callable[..., Any], connect: Callable[..., Cluster], tmp_path: Path
+) -> None:
+    """No sweep finds a lease that is over, as of a worker that was silent: that rings an alarm."""
+    folder, tasks, client = tmp_path / "runs", "tests.integration.test_stopped_workers", server.client()
+    folder.mkdir()
+    worker = start_worker(tasks=tasks, stop_seconds="0.1")
+    item = connect(url=server.url).submit(hold, 1, folder=str(folder))
+    wait_until(lambda: runs(folder, 1) == 1, "it runs")
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(timeout=30) == 1
+    assert not client.exists(UNACKED, UNACKED_INDEX)
+    assert client.llen("cpu") == 1
+    (folder / "go").touch()
+    start_worker(tasks=tasks)
+    assert item.result(timeout=30) == 1
 
 
 def test_a_hangup_is_told_to_stop(

@@ -105,6 +105,10 @@ class WorkerContext:
         """What the parent has counted since it began, for metrics: its heartbeat tells."""
         self.reruns: dict[tuple[str, str], tuple[str, Any]] = {}
         """The new batch of each request to run again what failed of one, and what comes of it."""
+        self.swept_at: float | None = None
+        """When the parent last looked for leases that are over, by the server's clock."""
+        self.sweeps_from = 0.0
+        """Until then it does not look."""
         self.slots = 1
         """Of this worker: how many chunks it runs at a time."""
         self.is_private = False

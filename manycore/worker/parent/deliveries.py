@@ -10,18 +10,28 @@ from collections.abc import Callable
 from typing import Any
 
 import redis
+from celery.worker import state
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 from kombu.utils.json import dumps
 
 from manycore.errors import MessageRefused
-from manycore.protocol import channel, keys
+from manycore.protocol import keys
+from manycore.protocol.broker import SWEEP_SECONDS
 from manycore.protocol.junk import UNREADABLE
 from manycore.protocol.message import batch_of
 from manycore.protocol.script import Script
+from manycore.worker.context import WorkerContext
 
 logger = logging.getLogger(__name__)
 ACKNOWLEDGE, RETURN = Script(__package__, "acknowledge"), Script(__package__, "return")
+LONG_SHARE = 0.8
+"""Of a lease: who could not renew one for so long may lose it (`leases`)."""
+
+
+def running() -> set[str]:
+    """The tags of the deliveries that run, whichever connection they came by."""
+    return {request.message.delivery_tag for request in list(state.active_requests)}
 
 
 class QoS(kombu_redis.QoS):
@@ -30,10 +40,13 @@ class QoS(kombu_redis.QoS):
     So one that comes again, since its acknowledgement got lost, runs nothing.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
+    def __init__(self, channel: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(channel, *args, **kwargs)  # type: ignore[no-untyped-call]
         self._owed: dict[str, Callable[[], None]] = {}
         self._done: set[str] = set()
+        self._kept: dict[str, Any] = {}
+        """What still ran as the connection was lost that it came by, by its tag."""
+        self._context = channel.context  # which it does not find any more once it is closed
 
     def can_consume(self) -> bool:
         """Also until what was asked for is answered: kombu would not read it, and a message in it would be nobody's
@@ -65,7 +78,7 @@ class QoS(kombu_redis.QoS):
             self._done.discard(delivery_tag)
             virtual.QoS.ack(self, delivery_tag)
             return
-        message = self._delivered.get(delivery_tag)
+        message = self._delivered.get(delivery_tag) or self._kept.get(delivery_tag)
         identity = str(message.headers.get("id") or "") if message is not None else ""
         batch = batch_of(identity)
         kept = [keys.resume(batch)] if batch else []
@@ -76,7 +89,7 @@ class QoS(kombu_redis.QoS):
     def put_back(self, delivery_tag: str, queue: str, place: str) -> None:
         """Leave a delivery to others, in the list `place` of its queue. Raises redis-py's errors: then it is kept, and
         may be there all the same."""
-        self.leave(self.channel.context.redis, delivery_tag, queue, place)
+        self.leave(self._context.redis, delivery_tag, queue, place)
         virtual.QoS.ack(self, delivery_tag)
 
     def leave(self, client: Any, delivery_tag: str, queue: str, place: str | bytes) -> None:
@@ -90,7 +103,7 @@ class QoS(kombu_redis.QoS):
     @property
     def visibility_timeout(self) -> float:
         """kombu takes it from this host's time, to find what was delivered before: so it holds what that one is off."""
-        return float(self.channel.visibility_timeout - self.channel.context.clock.ahead_of_host())
+        return float(self.channel.visibility_timeout - self._context.clock.ahead_of_host())
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """It is in Redis already, since it was taken."""
@@ -103,26 +116,49 @@ class QoS(kombu_redis.QoS):
     def restore_visible(self, start: int = 0, num: int = 10, interval: int = 10) -> None:
         for tag, step in list(self._owed.items()):
             self._or_owe(tag, step)
+        now = self._context.clock.now()
+        try:
+            if self._must_wait(now):
+                self._context.redis.zrem(self.unacked_index_key, "")  # changes nothing, and is refused as any write is
+            else:
+                self._sweep(start, num, interval)
+            self._context.swept_at = now
+        except redis.ResponseError as exc:
+            self._context.sweeps_from = now + self.channel.visibility_timeout
+            logger.warning("Lost deliveries cannot be restored now: %s", exc)  # a later sweep tries again
+
+    def _must_wait(self, now: float) -> bool:
+        """Whether leases may be over that others are about to renew: for as long as a lease after a time in which
+        nobody could, since the server was away, or took no writes, or stood still as this machine did."""
+        context: WorkerContext = self._context
+        lease = float(self.channel.visibility_timeout)
+        if context.swept_at is not None and now - context.swept_at > max(LONG_SHARE * lease, 2 * SWEEP_SECONDS):
+            context.sweeps_from = now + lease
+        return now < context.sweeps_from
+
+    def _sweep(self, start: int, num: int, interval: int) -> None:
         self._sweeping = True
         try:
             super().restore_visible(start, num, interval)  # type: ignore[no-untyped-call]
-        except redis.ResponseError as exc:
-            logger.warning("Lost deliveries cannot be restored now: %s", exc)  # the next sweep tries again
         finally:
             self._sweeping = False
 
     def restore_unacked(self, client: Any = None) -> None:
-        """On a connection that is gone there is nothing to restore with, and kombu's error would end the worker."""
+        """Leave to others what does not run, as the connection is lost. What runs goes on here: the next connection
+        renews its lease (`leases`). Where the server is gone, too, leases end."""
+        if state.should_terminate is None:
+            for tag in running() & self._delivered.keys():
+                self._kept[tag] = self._delivered.pop(tag)
         try:
             super().restore_unacked(client)  # type: ignore[no-untyped-call]
-        except (AttributeError, channel.ChannelGone):  # no traceback: how kombu fails says nothing of why
+        except (AttributeError, redis.RedisError):  # no traceback: how kombu fails says nothing of why
             text = "The connection is gone. Deliveries that are restored when their leases end: %d"
             logger.warning(text, len(self._delivered))
 
     def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
         try:
             super().restore_by_tag(tag, client, leftmost)  # type: ignore[no-untyped-call]
-            self.channel.context.counts["leases_expired"] += self._sweeping
+            self._context.counts["leases_expired"] += self._sweeping
         except UNREADABLE as exc:
             self._put_aside(tag, client, exc)
 

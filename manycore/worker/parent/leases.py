@@ -15,6 +15,7 @@ from redis import RedisError
 
 from manycore.protocol.script import Script
 from manycore.worker.context import worker_context
+from manycore.worker.parent.deliveries import running
 from manycore.worker.parent.periodic import PeriodicStep
 
 logger = logging.getLogger(__name__)
@@ -31,12 +32,13 @@ class Leases:
         self._qos = consumer.task_consumer.channel.qos
 
     def held(self) -> list[str]:
-        """The tags of the deliveries that this worker holds.
+        """The tags of the deliveries that this worker holds, and of what runs since before a connection was lost.
 
         `QoS._delivered` is kombu's own record of them, which those that are done with (`_dirty`) leave at the next
         delivery. Neither has a public name; a test holds their shape.
         """
-        return [tag for tag in list(self._qos._delivered) if tag not in self._qos._dirty]
+        delivered = list(self._qos._delivered)
+        return [tag for tag in delivered if tag not in self._qos._dirty] + list(running().difference(delivered))
 
     def renew(self) -> None:
         """Move the leases to now. One that was restored meanwhile is left alone (`XX`)."""
@@ -49,6 +51,7 @@ class Leases:
     def let_go(self) -> None:
         """Put the messages back now, as a sweep would that finds their leases over: but that counts those, and an alarm
         rings for them. Raises redis-py's errors."""
+        self._score(0.0)  # all at once, first: to put them back takes a step for each
         for tag in self.held():
             self._qos.restore_by_tag(tag, self._context.redis)
 
@@ -63,4 +66,6 @@ class LeaseStep(PeriodicStep):
 
     def begin(self, consumer: Any) -> tuple[float, Callable[[], object]]:
         interval = worker_context(consumer.app).settings.lease_seconds / RENEWALS_PER_LEASE
-        return interval, Leases(consumer).renew
+        leases = Leases(consumer)
+        leases.renew()  # nobody could while there was no connection
+        return interval, leases.renew

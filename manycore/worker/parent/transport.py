@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import logging
 from binascii import Error as Base64Error
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from math import inf
 from queue import Empty
@@ -89,6 +89,13 @@ class Channel(channel.Channel):
     @cached_property
     def elsewhere(self) -> Elsewhere:
         return Elsewhere(self.context)
+
+    @contextmanager
+    def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
+        """What was delivered by a connection that is gone may be running still: then it ends by the worker's own."""
+        is_gone = client is None and (self.connection is None or self.connection.client is None)
+        with super().conn_or_acquire(self.context.redis if is_gone else client) as found:
+            yield found
 
     def refuse(self, queue: str, raw: bytes, error: MessageRefused) -> None:
         refuse_raw(self.context, queue, raw, error)

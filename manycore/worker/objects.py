@@ -75,8 +75,8 @@ class WorkerObjects:
         """As `value`: results are their client's to take."""
         return self.value(home, name, size, private=True)
 
-    def end_chunk(self) -> None:
-        """Let go of what was mapped for the items of a chunk: it may have been freed."""
+    def let_go(self) -> None:
+        """Of what was mapped for a chunk or a plain call, as it ends: it may have been freed."""
         with self._lock:
             self._views = {}
 
@@ -146,7 +146,7 @@ class WorkerObjects:
         return restored(view)
 
     def _held(self, name: str, size: int) -> memoryview:
-        """In this process's own memory, until the end of the chunk."""
+        """In this process's own memory, until the end of the chunk or call."""
         view = self._views.get(name)
         if view is None:
             with self.waiting():

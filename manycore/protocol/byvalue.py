@@ -95,14 +95,19 @@ def _cached(cached: Any) -> Any:
 
 
 def _view(view: memoryview) -> Any:
-    """A view's bytes, which need not be copied. Raises for a view that is not in one piece, or of foreign types."""
+    """A view's bytes in the order of its indices, not copied if they lie so. Raises for what cannot be made again: a
+    view of foreign types, or one that is empty in more than one dimension."""
     memoryview(bytes(view.itemsize)).cast(view.format)  # type: ignore[call-overload]
-    return view_again, (pickle.PickleBuffer(view), view.format, view.shape)
+    if view.ndim > 1 and not view.nbytes:
+        raise BufferError(f"a memoryview of shape {view.shape} cannot be made again")
+    held = pickle.PickleBuffer(view) if view.c_contiguous else view.tobytes()
+    return view_again, (held, view.format, view.shape)
 
 
 def view_again(held: Any, form: str, shape: tuple[int, ...]) -> memoryview:
     found = memoryview(held).cast("B")
-    return found if form == "B" and len(shape) == 1 else found.cast(form, shape)  # type: ignore[call-overload]
+    # With no zero in a shape, says `cast`: what is empty has one dimension.
+    return found.cast(form, shape) if all(shape) else found.cast(form)  # type: ignore[call-overload, no-any-return]
 
 
 def _new_type(kind: Any) -> Any:

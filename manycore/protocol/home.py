@@ -26,6 +26,7 @@ from typing import NamedTuple, Protocol
 from manycore.errors import MessageRefused, ObjectGone, ObjectStoreFull, SettingsError
 from manycore.protocol.mapping import bytes_of
 from manycore.protocol.room import default_bytes
+from manycore.protocol.unlocking import unlocking
 
 SHARED_MEMORY = Path("/dev/shm")
 LOCK = ".alive"
@@ -161,8 +162,9 @@ class Home:
         """One process at a time; the kernel takes the lock from one that dies."""
         descriptor = os.open(".turn", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=self._folder)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
+            with unlocking(descriptor):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                yield
         finally:
             os.close(descriptor)
 
@@ -256,8 +258,9 @@ def _locked_file(name: str, folder: int) -> Iterator[None]:
     """Hold a file's lock that nobody else holds. Raises `OSError` if somebody does."""
     descriptor = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
+        with unlocking(descriptor):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
     finally:
         os.close(descriptor)
 

@@ -42,6 +42,8 @@ class WorkerObjects:
 
     def __init__(self, settings: Settings, keyring: Keyring, connect: Callable[[], redis.Redis]) -> None:
         self.home = _home_of(settings, keyring)
+        self._is_a_client_s = self.home.path == settings.objects_folder
+        """Then what lies there is the only copy, and has an owner: nothing makes way for what others have."""
         self._settings = settings
         self._keyring = keyring
         self._connect = connect
@@ -73,8 +75,8 @@ class WorkerObjects:
         """As `value`: results are their client's to take."""
         return self.value(home, name, size, private=True)
 
-    def end_chunk(self) -> None:
-        """Let go of what was mapped for the items of a chunk: it may have been freed."""
+    def let_go(self) -> None:
+        """Of what was mapped for a chunk or a plain call, as it ends: it may have been freed."""
         with self._lock:
             self._views = {}
 
@@ -130,6 +132,8 @@ class WorkerObjects:
         return view
 
     def _brought(self, name: str, size: int, *, private: bool) -> Any:
+        if self._is_a_client_s:
+            return restored(self._held(name, size), copied=private)
         try:
             view = self._bring(name, size, private=private)
         except FileNotFoundError:  # a cleaner has taken the home: systemd does, when its user logs out
@@ -142,7 +146,7 @@ class WorkerObjects:
         return restored(view)
 
     def _held(self, name: str, size: int) -> memoryview:
-        """In this process's own memory, until the end of the chunk."""
+        """In this process's own memory, until the end of the chunk or call."""
         view = self._views.get(name)
         if view is None:
             with self.waiting():
@@ -158,6 +162,8 @@ class WorkerObjects:
                 return self._view(name, size, private=private)
         with self.waiting(), self.home.alone():  # until it is mapped: nobody makes room meanwhile
             if not self.home.has(name):
+                if not self._patience.ride_out(lambda: pieces.are_there(self._connect(), name)):
+                    raise ObjectGone(name)  # before anything makes room for it
                 self.home.drop_least_used(size)
                 self._patience.ride_out(lambda: self.home.write(name, _Fetched(self._fetch(name, size), size)))
             return self._view(name, size, private=private)

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from manycore.protocol.unlocking import unlocking
+
 DRAFT = "draft-"
 
 
@@ -48,7 +50,7 @@ class Store(ABC):
     def _locked(self) -> Iterator[None]:
         """One process at a time: who comes second finds what the first one made."""
         self._folder.mkdir(mode=0o700, exist_ok=True, parents=True)
-        with (self._folder / "lock").open("w") as file:
+        with (self._folder / "lock").open("w") as file, unlocking(file.fileno()):
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
@@ -137,7 +139,8 @@ def _unused(place: Path) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with unlocking(descriptor):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
     finally:

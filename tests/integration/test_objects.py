@@ -291,10 +291,3 @@ def test_who_waits_for_room_in_vain_is_told_so_and_others_do_not_wait(monkeypatc
         assert [type(error) for error in batch.gather(return_exceptions=True)] == [ObjectStoreFull] * 2
         refs.clear()
         assert cluster.submit(lambda row: float(row[0]), wide(6)).result(timeout=30) == 6.0
-
-
-def test_a_ref_of_another_cluster_says_so(cluster: Cluster, big: Any) -> None:
-    with Cluster(workers=1) as other:
-        ref = other.put(big)
-        with pytest.raises(ObjectGone, match="its cluster, only there"):
-            cluster.submit(seen, ref).result(timeout=20)

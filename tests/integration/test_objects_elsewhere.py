@@ -208,7 +208,7 @@ def test_who_makes_room_takes_an_object_from_nobody(
     for name, step in (("alone", alone_until_then), ("alone", alone), ("has", has_still)):
         monkeypatch.setattr(home, name, step)
         assert objects.value("another", "a" * 32, flat.size, private=False).nbytes == 8 * MIB
-        objects.end_chunk()
+        objects.let_go()
     home.remove()
 
 

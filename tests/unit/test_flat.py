@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -83,3 +84,18 @@ def test_what_cannot_be_pickled_says_so() -> None:
         flatten(threading.Lock(), "It", 1)
     with pytest.raises(PayloadTooLarge):
         flatten(np.zeros(1000), "It", 64, max_bytes=7000)
+
+
+@pytest.mark.parametrize(
+    ("value", "same"),
+    [
+        (random.Random(1).randbytes(100_000), True),
+        ({"weights": np.zeros(100_000), "names": ["a", "b"]}, True),
+        ({"tags": {"a", "b"}}, False),
+        ({"tags": frozenset("ab")}, False),
+        (lambda: 1, False),
+        (["a"] * 100_000, False),
+    ],
+)
+def test_a_glance_says_whether_every_run_makes_the_same_bytes(value: Any, same: bool) -> None:
+    assert flatten(value, "It", 4096).is_the_same_in_every_run(value) == same

@@ -105,8 +105,11 @@ class PlainTurn:
         raise WorkerCrashed(strike.count, strike.cause)
 
     def _within_limits(self) -> Any:
-        with self._limit():
-            return copies.alone(self._outcome)
+        try:
+            with self._limit():
+                return copies.alone(self._outcome)
+        finally:
+            self._context.objects.let_go()
 
     def _limit(self) -> AbstractContextManager[None]:
         """On a thread, the call's own: of Celery's pools only that of processes has any, a signal."""

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 
+from manycore.protocol.unlocking import unlocking
+
 WAIT_SECONDS = 5.0
 POLL_SECONDS = 0.005
 MAX_WAITS = 20
@@ -24,7 +26,7 @@ without an end must not hold up the others for ever."""
 @contextmanager
 def alone(folder: Path, wait_seconds: float = WAIT_SECONDS) -> Iterator[bool]:
     """Whether no other suspect of the worker with this folder runs meanwhile. The kernel lets go of it at a death."""
-    with (folder / "suspect").open("a") as file:
+    with (folder / "suspect").open("a") as file, unlocking(file.fileno()):
         yield _taken(file.fileno(), wait_seconds)
 
 

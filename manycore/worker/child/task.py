@@ -116,7 +116,7 @@ class ManycoreTask(Task):
             run.capture = capture
             run.stay = stay if stay.tag else None
             run.repeated = repeated
-            world.callback(context.objects.end_chunk)
+            world.callback(context.objects.let_go)
             self._execute(context, courier, run, turn)
         _raise_recursion_limit()
         return run.summary(), run.fate

@@ -1,0 +1,64 @@
+"""A lock that is held around a block ends with it, also where a process that was forked in it lives on."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from manycore.protocol.home import Home
+from manycore.worker.child import suspects
+from manycore.worker.code import CodeStore
+
+FORK = get_context("fork")
+
+
+def in_a_home(folder: Path) -> AbstractContextManager[None]:
+    return Home(folder).alone()
+
+
+def in_a_store(folder: Path) -> AbstractContextManager[None]:
+    return CodeStore(folder)._locked()
+
+
+@contextmanager
+def that_outlives() -> Iterator[Callable[[], None]]:
+    """Gives what forks a process that lives until the end."""
+    ours, theirs = FORK.Pipe()
+    forked: Any = FORK.Process(target=ours.recv)
+    try:
+        yield forked.start
+    finally:
+        theirs.send(None)
+        forked.join()
+
+
+@pytest.mark.parametrize(("enter", "lock"), [(in_a_home, ".turn"), (suspects.alone, "suspect"), (in_a_store, "lock")])
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_it_ends_though_a_forked_process_lives_on(
+    enter: Callable[[Path], AbstractContextManager[object]], lock: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "own"
+    folder.mkdir(mode=0o700)
+    with that_outlives() as fork:
+        with enter(folder):
+            fork()
+            assert not is_free(folder / lock)
+        assert is_free(folder / lock)
+
+
+def is_free(lock: Path) -> bool:
+    descriptor = os.open(lock, os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True

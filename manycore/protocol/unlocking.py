@@ -7,14 +7,17 @@ one, for as long as it lives. What a process holds for its whole life is no conc
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 @contextmanager
 def unlocking(descriptor: int) -> Iterator[None]:
-    """Let go of whatever lock of this open file is taken meanwhile."""
+    """Let go of whatever lock of this open file is taken meanwhile; not where a forked process leaves the block."""
+    owner = os.getpid()
     try:
         yield
     finally:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        if os.getpid() == owner:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)

@@ -53,6 +53,19 @@ def test_it_ends_though_a_forked_process_lives_on(
         assert is_free(folder / lock)
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_that_leaves_the_block_ends_nothing(tmp_path: Path) -> None:
+    """A copy of an item that comes to the end of its turn."""
+    block = suspects.alone(tmp_path)
+    block.__enter__()
+    copied = FORK.Process(target=block.__exit__, args=(None, None, None))
+    copied.start()
+    copied.join()
+    assert not is_free(tmp_path / "suspect")
+    block.__exit__(None, None, None)
+    assert is_free(tmp_path / "suspect")
+
+
 def is_free(lock: Path) -> bool:
     descriptor = os.open(lock, os.O_RDWR)
     try:

@@ -46,7 +46,7 @@ bench-all: $(VENV)/.installed ## Install every peer in an environment of its own
 	@$(BIN)/python -m benchmarks.environments
 	@$(BIN)/python -m benchmarks --json .peers/last.json --plot docs/benchmarks.png $(BENCH)
 
-bench-growth: $(VENV)/.installed ## Measure how costs grow, and write docs/growth.md; GROWTH="--only slots" for more options
+bench-growth: $(VENV)/.installed ## Measure how costs grow, and write docs/growth.md; GROWTH="--check" for more options
 	@$(BIN)/python -m benchmarks.growth --write docs/growth.md $(GROWTH)
 
 chaos: $(VENV)/.installed ## Break everything for 10 minutes, and plain Celery beside it; CHAOS="--seed 7" for more options

@@ -191,6 +191,7 @@ def _facts(entry: Entry, now: float) -> Iterator[tuple[str, str]]:
     else:
         yield "Reason", entry.reason
     if isinstance(entry, Refused):
+        yield "Which is", entry.reason_kind
         yield "Claims id", entry.claimed_id
         yield "Begins", f"{entry.sample!r}"
         yield "Size", f"{entry.size:,} bytes"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -104,6 +105,7 @@ def test_an_entry_is_shown_with_all_that_is_known(run: Callable[..., Result], fi
     assert r"it was \x1b[31mred" in item.output
     assert f"Retry       manycore quarantine retry {filled[0]}" in item.output
     assert r"claims\x9b" in message.output
+    assert re.search(r"^Which is    \w", message.output, re.MULTILINE)
     assert "Retry       no: it is a refused message" in message.output
     for shown in (item.output, message.output):
         assert all(line.isprintable() and len(line) <= 80 for line in shown.splitlines())

@@ -115,6 +115,8 @@ def test_the_container_that_is_shown_joins(connected: Cluster, token: Path) -> N
     docker("run", "--name", name, *command[2:], "--fleet", name, "--slots", "1")
     try:
         assert connected.batch(abs, [-1, 2], fleet=name).gather() == [1, 2]
+        large = connected.put(bytes(48 << 20))  # more than half of Docker's own 64 MiB of shared memory
+        assert connected.batch(len, [large], fleet=name).gather() == [48 << 20]
         docker("stop", name)
         assert docker("inspect", "-f", "{{.State.ExitCode}}", name).strip() == "0"
     finally:

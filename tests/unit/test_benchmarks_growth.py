@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+from click.testing import CliRunner
+
 from benchmarks.growth import page
+from benchmarks.growth.__main__ import main
 from benchmarks.growth.roster import BARS, STUDIES
 from benchmarks.growth.study import Figure, Study
 
@@ -50,3 +54,10 @@ def test_the_page_that_is_there_is_of_a_named_machine_and_has_its_picture() -> N
     assert re.search(r"Measured \d{4}-\d\d-\d\d on .+ granted of \d+", text)
     assert set(re.findall(r"^## (\w+)$", text, re.MULTILINE)) <= {name.capitalize() for name in STUDIES}
     assert (ROOT / "docs" / "growth.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("part", [["--only", "slots"], ["--small"]])
+def test_a_part_of_the_studies_never_takes_the_place_of_the_page(part: list[str], tmp_path: Path) -> None:
+    written = CliRunner().invoke(main, [*part, "--write", str(tmp_path / "growth.md")])
+    assert (written.exit_code, list(tmp_path.iterdir())) == (2, [])
+    assert "--write writes the whole page" in written.output

@@ -15,6 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 from typing import Any
 from weakref import WeakValueDictionary, finalize
@@ -91,7 +92,8 @@ class Objects:
             ) from exc
         if known is not None:
             return known  # it was lost, as with a server that began anew: all refs to it have it again
-        ref = self._by_content[digest] = self._owned(name, flat.size, digest)
+        told = digest if flat.is_the_same_in_every_run(value) else ""
+        ref = self._by_content[digest] = self._owned(name, flat.size, told)
         ref.inside = tuple(inside)
         return ref
 
@@ -216,10 +218,11 @@ class Objects:
             self.home.close()
 
     def value(self, _home: str, name: str, size: int, *, private: bool) -> Any:
-        """The object of this name. Raises `ObjectGone`, `MessageRefused`, or redis-py's errors."""
+        """The object of this name. Raises `ObjectGone`, `MessageRefused`, or `ConnectionFailed`."""
         if self.home is not None:
             return restored(self.home.mapped(name, size, private=private))
-        content = b"".join(pieces.fetch(self._redis, self._keyring, name, size))
+        fetch = partial(pieces.fetch, self._redis, self._keyring, name, size)
+        content = self._patience.ride_out(lambda: b"".join(fetch()))
         return restored(memoryview(content), copied=private)
 
     def taken(self, home: str, name: str, size: int) -> Any:

@@ -3,8 +3,8 @@
 Pickles will not do: they tell equal objects from one that is used twice, hold sets in the order of this process's
 hash seed, and for a class of `__main__` a random id. So a value is walked by what it is made of: built-in values and
 containers (a dict in its order, a set in none), functions by their code with what it refers to (`bytecode`), any other
-object by what it pickles itself from. Not told apart are objects of one type that have no such form (locks, open
-files), and what lies deeper than `DEEPEST` levels.
+object by what it pickles itself from; so is what was put, if the bytes that lie there do not tell. Not told apart are
+objects of one type that have no such form (locks, open files), and what lies deeper than `DEEPEST` levels.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from types import (
 )
 from typing import Any
 
+from manycore.errors import ConnectionFailed, ObjectGone
 from manycore.protocol import bytecode
 from manycore.protocol.refs import Ref
 
@@ -54,8 +55,10 @@ def digest_of_items(items: Iterable[Any], own: Iterable[str] = ()) -> str:
 class _Walker:
     """Makes tokens: short, of a known end, equal for what is alike."""
 
-    def __init__(self, own: Iterable[str]) -> None:
+    def __init__(self, own: Iterable[str], put: dict[Ref[Any], bytes] | None = None) -> None:
         self._own = {"__main__", *own}
+        self._put = {} if put is None else put
+        """The tokens of objects that were put: those are large, and not to be kept in memory."""
         self._known: dict[int, tuple[Any, bytes]] = {}
         """By id, with the object, so that the id stays its own."""
         self._path: dict[int, int] = {}
@@ -80,7 +83,7 @@ class _Walker:
             CodeType: lambda held: map(self.token, bytecode.parts(held)),
             CellType: lambda cell: [self.token(cell.cell_contents)],
             ModuleType: lambda module: [_plain(module.__name__)],
-            Ref: lambda ref: [_plain(ref.digest)],
+            Ref: self._object_of,
         }
 
     def piece(self, items: list[Any]) -> bytes:
@@ -103,6 +106,8 @@ class _Walker:
         self._path[place] = len(self._path)
         try:
             found = _hash(chain([_name(kind)], self._parts(value, kind)))
+        except ConnectionFailed:
+            raise
         except Exception:  # an object may raise anything while it is looked at: then its type has to do
             found = _hash([_name(kind), b"?;"])
         finally:
@@ -135,6 +140,15 @@ class _Walker:
         for key, value in held.items():
             yield self.token(key)
             yield self.token(value)
+
+    def _object_of(self, ref: Ref[Any]) -> list[bytes]:
+        if ref not in self._put:
+            try:
+                token = _plain(ref.digest) if ref.digest else _Walker(self._own, self._put).token(ref.get())
+            except ObjectGone:  # as one of another program's, of which this one has the `Ref` only
+                token = _plain(ref.name)
+            self._put[ref] = token
+        return [self._put[ref]]
 
     def _object(self, value: Any, kind: type) -> Iterator[bytes]:
         """By what pickle would rebuild it from."""

@@ -14,6 +14,7 @@ from struct import Struct
 from typing import Any
 
 from manycore.errors import MessageRefused
+from manycore.protocol import refs
 from manycore.protocol.pickling import Sink, dump_into
 from manycore.protocol.python import Python
 
@@ -21,6 +22,12 @@ MAGIC = b"mco1"
 BOUNDARY = 64
 """Of a cache line, and of what vector instructions want."""
 WRITE_TOGETHER = 64 * 1024
+GLANCE_BYTES = 64 * 1024
+"""Of a longer pickle nobody looks through all."""
+_TEXTS = (bytes, str, bytearray)
+_VARYING = (b"\x8f", b"\x91", b"cloudpickle", refs.__name__.encode())
+"""What stands in the pickle of a set, a frozen one (in the order of a hash seed), what is pickled by value (with random
+ids) and a `Ref` (a random name)."""
 _HEAD = Struct("<4sIQ")
 _LENGTH = Struct("<Q")
 
@@ -68,6 +75,13 @@ class Flat:
             view = memoryview(piece).cast("B")
             while view:
                 view = view[os.write(descriptor, view) :]
+
+    def is_the_same_in_every_run(self, value: Any) -> bool:
+        """Whether every run makes the same bytes of this value, as far as a glance at its pickle says. A long one is
+        taken for one that varies; so is a short one that holds such a byte by chance."""
+        if type(value) in _TEXTS:
+            return True
+        return self._pickled <= GLANCE_BYTES and not any(mark in b"".join(self._pickle) for mark in _VARYING)
 
     def digest(self) -> str:
         """What tells this content from any other."""

@@ -46,6 +46,7 @@ class Ref(Generic[T]):
         self.name = name
         self.size = size
         self.digest = digest
+        """Of its bytes; empty if another run would make others of the same object."""
         self.private = private
         self.inside: tuple[Ref[Any], ...] = ()
         """Those that stand in the object, which needs theirs for as long."""

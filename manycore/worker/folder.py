@@ -1,4 +1,5 @@
-"""A worker's own folder: its black boxes, its drain flag, and a lock that its parent holds for as long as it lives.
+"""A worker's own folder: its black boxes, a lock that its parent holds for as long as it lives, and a mark that it was
+told to stop.
 
 The kernel takes the lock from the dead. So a worker finds the folders of those of its cluster that died whole on this
 machine, and what their boxes say of whom the death took along (`parent.predecessors`).
@@ -19,6 +20,7 @@ from manycore.worker import blackbox
 PREFIX = "manycore-worker-"
 LOCK = ".alive"
 """It holds the id of the key with which the worker signs: whoever has that key is of the same cluster."""
+STOPS = ".stops"
 
 
 class RunFolder:
@@ -47,6 +49,11 @@ class RunFolder:
         with suppress(OSError):
             os.close(self._lock)
 
+    def say_stops(self) -> None:
+        """It was told to stop: what dies with it from now on is not to blame, whether it comes to say so or not."""
+        with suppress(OSError):  # the disk is full: its last words may still be heard
+            (self.path / STOPS).touch()
+
     def of_the_dead(self, keys: list[str]) -> list[Path]:
         """The folders beside this one of workers that are gone, and signed with one of these keys.
 
@@ -66,6 +73,11 @@ class RunFolder:
         except OSError:
             return []
         return self._others
+
+
+def was_stopping(folder: Path) -> bool:
+    """Whether the worker with this folder had been told to stop."""
+    return (folder / STOPS).exists()
 
 
 def _key_of_the_dead(path: Path) -> str | None:

@@ -59,6 +59,14 @@ def absolve(redis: Redis, reading: Reading, ttl: int) -> None:
     pipe.execute()
 
 
+def known_of(redis: Redis, readings: list[Reading]) -> Reading | None:
+    """Of executions of one subject that ended together the one that is claimed, or has been counted for all."""
+    names = [f"{kind} {readings[0].field}" for kind in ("deaths", "claims")]
+    found: Any = redis.hmget(keys.strikes(readings[0].batch), names)
+    runs = b" ".join(filter(None, found)).decode(errors="replace").split()
+    return next((reading for reading in readings if reading.run in runs), None)
+
+
 def parse(fields: dict[bytes, bytes]) -> dict[int, Strike]:
     """The strikes of a batch by item index, from its hash."""
     items = (name for name in fields if len(name) < MAX_DIGITS and name.isdigit())

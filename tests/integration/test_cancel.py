@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from manycore import Cluster
 from manycore.errors import BatchCancelled
 from manycore.protocol import keys
 from manycore.protocol.account import Accounts
-from tests.functions import busy, hold_the_gil, note_and_wait, square
+from tests.functions import busy, hold_the_gil, note_and_wait, note_run, square
 from tests.integration.conftest import Server
 from tests.probe import Probe
 from tests.waiting import wait_until
@@ -45,6 +46,30 @@ def test_what_was_cancelled_can_be_terminated_later(start_worker: StartWorker, c
     assert batch.wait(5)
     batch.cancel(terminate=True)
     assert cluster.submit(square, 3).result(timeout=20) == 9
+
+
+def held(number: int, *, folder: str) -> int:
+    """Note the run, and wait until there is a file that lets it go on."""
+    note_run(number, folder=folder)
+    while not (Path(folder) / "go").exists():
+        sleep(0.01)
+    return number
+
+
+def test_what_was_terminated_is_not_blamed_when_its_batch_is_run_again(
+    start_worker: StartWorker, connect: Connect, tmp_path: Path
+) -> None:
+    """As often as would condemn it."""
+    start_worker()
+    cluster = connect()
+    for count in (1, 2, 3):
+        batch = cluster.batch(held, [7], id="again", kwargs={"folder": str(tmp_path)})
+        ran = tmp_path / "7"
+        wait_until(lambda ran=ran, count=count: ran.exists() and len(ran.read_text()) == count, "it runs")  # type: ignore[misc]
+        batch.cancel(terminate=True)
+        assert cluster.submit(square, 3).result(timeout=20) == 9, "it was killed: there is one slot"
+    (tmp_path / "go").touch()
+    assert cluster.batch(held, [7], id="again", kwargs={"folder": str(tmp_path)}).gather() == [7]
 
 
 def test_terminate_kills_nobody_else(start_worker: StartWorker, connect: Connect, tmp_path: Path) -> None:

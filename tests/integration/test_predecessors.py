@@ -13,6 +13,7 @@ import pytest
 
 from manycore import Cluster
 from manycore.protocol import keys
+from manycore.worker.folder import STOPS
 from ops.chaos.items import hang_in_c
 from tests.functions import note_run
 from tests.integration.conftest import Server
@@ -61,6 +62,24 @@ def test_a_worker_beside_it_blames_what_ran_and_removes_the_folder(
     struck: list[bytes] = client.hkeys(keys.strikes("b"))  # type: ignore[assignment]
     assert [field for field in struck if field.startswith(b"deaths")] == [b"deaths 1"]
     wait_until(lambda: len(list(tmp_path.glob("manycore-worker-*"))) == 1, "the folder of the dead is gone")
+
+
+def test_what_dies_with_a_worker_that_was_told_to_stop_is_not_to_blame(
+    server: Server, start_worker: StartWorker, connect: Connect, marks: Path, tmp_path: Path
+) -> None:
+    """It was killed before it could say so, as `docker stop` does after ten seconds, or a host that is shut down."""
+    stopped = start_worker(lease_seconds="2")
+    batch = connect().batch(waits, [1], id="b", kwargs={"folder": str(marks)})
+    wait_until(lambda: runs(marks, 1) == 1, "it runs")
+    stopped.send_signal(signal.SIGTERM)
+    wait_until(lambda: list(tmp_path.glob(f"manycore-worker-*/{STOPS}")), "the stop is marked")
+    kill_whole(stopped)
+    start_worker(lease_seconds="2")
+    wait_until(lambda: runs(marks, 1) == 2, "it runs again")
+    struck: list[bytes] = server.client().hkeys(keys.strikes("b"))  # type: ignore[assignment]
+    assert not [field for field in struck if field.startswith(b"deaths")]
+    (marks / "go-1").touch()
+    assert batch.gather() == [1]
 
 
 def waits_or_hangs(number: int, *, folder: str) -> int:

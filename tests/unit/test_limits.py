@@ -190,3 +190,32 @@ def test_an_alarm_at_the_very_end_leaves_nothing_armed(tmp_path: Path) -> None:
     command = [sys.executable, "-c", LATE, str(tmp_path / "trace")]
     ended = subprocess.run(command, timeout=30, check=False, capture_output=True, text=True)
     assert (ended.stdout, ended.stderr, ended.returncode) == ("1 True\n", "", 0)
+
+
+COPY = """
+import os, select, signal, sys
+from manycore.worker.child import limits
+
+LIMIT = 30
+with open(sys.argv[1], "wb") as trace, limits.time_limit(LIMIT, trace):
+    copy = os.fork()
+    if not copy and sys.argv[2] == "waits":
+        with limits.uncounted():
+            os._exit(0)
+    if not copy:
+        now = limits.monotonic() + LIMIT + 1
+        limits.monotonic = lambda: now
+if not copy:
+    os._exit(0)
+if not select.select([os.pidfd_open(copy)], [], [], 10)[0]:
+    os.kill(copy, signal.SIGKILL)
+print(os.waitpid(copy, 0)[1], limits.hard_limit._strikes_at > 0)
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("does", ["waits", "outlasts it"])
+def test_a_copy_that_an_item_forks_does_not_wait_for_the_watchdog_of_its_original(does: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-uc", COPY, str(tmp_path / "trace"), does]
+    ended = subprocess.run(command, timeout=30, check=False, capture_output=True, text=True)
+    assert (ended.stdout, ended.stderr, ended.returncode) == ("0 True\n", "", 0)

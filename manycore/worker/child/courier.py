@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from time import monotonic, sleep
 from typing import TypeVar
@@ -32,7 +33,7 @@ from manycore.worker.writer import OutcomeWriter
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 REST_SECONDS = 0.5
-"""How long it rests where one item is all there is that runs: before the end nothing leaves but what it prints."""
+"""How long it rests after an error, and where one item is all there is that runs: nothing leaves but what it prints."""
 HOVER_SECONDS = 0.02
 """How long the thread looks by itself for a next run: to wake it costs calls that come one after the other a fight for
 the GIL each."""
@@ -56,12 +57,14 @@ class Courier:
         """Written by the items' thread, under the lock."""
         self._sleeping = False
         """Whether the thread waits to be told of a run; written by it, under the lock."""
+        self._last: ChunkRun | None = None
+        self._tick = FIRST_TICK_SECONDS
         self._thread: threading.Thread | None = None
         self._rhythm = Rhythm(context.noticeboard, context.slots)
 
     def care_for(self, run: ChunkRun) -> None:
         """Care for `run`; new chunks split off it go to its queue."""
-        if self._thread is None:
+        if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._loop, name="manycore-courier", daemon=True)
             self._thread.start()
         run.claim = lambda position: self._claim(run, position)
@@ -133,24 +136,29 @@ class Courier:
         self.riding_out(lambda: self._reporter.fail(chunk, error, log))
 
     def _loop(self) -> None:
-        tick, cared_for, batch = FIRST_TICK_SECONDS, None, ""
         while True:
-            run, woken = self._awaited(), False
-            if run is not cared_for:
-                tick = self._rhythm.begin(run, follows=run.chunk.batch == batch)
-                cared_for, batch = run, run.chunk.batch
-                woken = self._rhythm.pause(run, max(0.0, tick - run.elapsed))
-            elif run.has_news or tick < TICK_SECONDS:
-                tick = min(tick * 2, TICK_SECONDS)
-                woken = self._rhythm.pause(run, tick)
-            else:
-                self._rest(run)
-            shared = False
             try:
-                shared = self._tend(run, tick, asked=woken)
+                self._turn_to(self._awaited())
             except BaseException:  # the boundary of the thread: `finish` meets it too, and there it is an outcome
-                logger.exception("The outcomes of a running chunk could not be carried away")
-            if woken and not shared and self._context.noticeboard.any_idle:
+                with suppress(BaseException):  # an item at its limit of memory leaves none to say so
+                    logger.exception("The outcomes of a running chunk could not be carried away")
+                sleep(REST_SECONDS)
+
+    def _turn_to(self, run: ChunkRun) -> None:
+        """Wait for the next moment to tend it."""
+        woken, last, self._last = False, self._last, run
+        if run is not last:
+            self._tick = self._rhythm.begin(run, follows=last is not None and run.chunk.batch == last.chunk.batch)
+            woken = self._rhythm.pause(run, max(0.0, self._tick - run.elapsed))
+        elif run.has_news or self._tick < TICK_SECONDS:
+            self._tick = min(self._tick * 2, TICK_SECONDS)
+            woken = self._rhythm.pause(run, self._tick)
+        else:
+            self._rest(run)
+        try:
+            woken &= not self._tend(run, self._tick, asked=woken)
+        finally:  # who was woken to share, and has nothing, leaves that to another one
+            if woken and self._context.noticeboard.any_idle:
                 self._context.noticeboard.wake_one()
 
     def _rest(self, run: ChunkRun) -> None:

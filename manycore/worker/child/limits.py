@@ -9,6 +9,7 @@ process runs the items of others too.
 from __future__ import annotations
 
 import faulthandler
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -67,6 +68,10 @@ class HardLimit:
             if left > float("-inf"):
                 self._strike_in(max(left, SLACK_SECONDS), self._trace)
 
+    def forget(self) -> None:
+        """This process is a copy, without the watchdog's thread: to call that off would wait for it for ever."""
+        self._strikes_at = float("-inf")
+
     def _strike_in(self, seconds: float, trace: BinaryIO) -> None:
         faulthandler.dump_traceback_later(seconds, exit=True, file=trace)
         self._trace = trace
@@ -75,6 +80,7 @@ class HardLimit:
 
 hard_limit = HardLimit()
 """The one of this process, as `faulthandler` has one."""
+os.register_at_fork(after_in_child=hard_limit.forget)
 
 
 def rest() -> None:

@@ -68,7 +68,8 @@ class Tally:
         return self.reported + len(self.values)
 
     def take_report(self) -> Report | None:
-        """Take what has finished since the last report; None if nothing has."""
+        """Take what has finished since the last report; None if nothing has. If an item has left no memory for that, it
+        all stays."""
         count = len(self.seconds)  # appended last: so many values are complete
         if not count:
             return None
@@ -77,11 +78,15 @@ class Tally:
             start,
             self.values[:count],
             self.seconds[:count],
-            {p: self.errors.pop(p) for p in list(self.errors) if p < stop},
+            {p: self.errors[p] for p in list(self.errors) if p < stop},
             [p for p in list(self.retry) if p < stop],
-            {p: self.names.pop(p) for p in list(self.names) if p < stop},
+            {p: self.names[p] for p in list(self.names) if p < stop},
         )
         del self.values[:count], self.seconds[:count], self.retry[: len(report.retry)]
+        for position in report.errors:
+            del self.errors[position]
+        for position in report.names:
+            del self.names[position]
         self.reported = stop
         self.failed += len(report.errors)
         self.ok += count - len(report.errors) - len(report.retry)

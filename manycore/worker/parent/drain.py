@@ -4,7 +4,7 @@ On SIGTERM Celery takes no more messages and waits for what runs (a warm shutdow
 1. A notice tells the couriers to give back what their chunks have not started: only running items are waited for.
 2. A thread renews the leases of those; the event loop, which does it otherwise, has ended.
 3. After `stop_seconds` it puts back what it holds, so that others start over with the unfinished items at once, and
-   ends the process. Nobody is blamed for that.
+   ends the process. Nobody is blamed for that, nor if it is killed before: a mark in its folder says that it stops.
 It begins with the signal itself, and no answer of the server is waited for: where that is away, Celery's consumer has
 been stopped long before, and neither it nor what runs may ever come to an end.
 Celery's own soft shutdown (5.7) sleeps through its time in the signal handler, however soon all is done, and runs
@@ -62,6 +62,7 @@ class Drain:
 
     def _watch(self) -> None:
         self._asked.get()
+        self._context.run_folder.say_stops()
         deadline = monotonic() + self._stop_seconds
         _on_thread("manycore-drain-leases", self._keep_leases, deadline)
         sleep(self._stop_seconds)

@@ -12,8 +12,11 @@ from pathlib import Path
 
 from redis import RedisError
 
-from manycore.worker import blackbox
+from manycore.worker import blackbox, strikes
+from manycore.worker.blackbox import Reading
 from manycore.worker.context import WorkerContext
+from manycore.worker.executions import HARMLESS
+from manycore.worker.folder import was_stopping
 from manycore.worker.parent import deaths
 from manycore.worker.strikes import UNSEEN
 
@@ -37,7 +40,21 @@ class Predecessors:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _report(self, folder: Path) -> None:
-        for owner in blackbox.threads(folder):
-            reading = blackbox.read_any(folder, owner)
-            if reading is not None:
-                deaths.note(self._context, reading, UNSEEN)
+        cause = HARMLESS if was_stopping(folder) else UNSEEN
+        readings = [blackbox.read_any(folder, owner) for owner in sorted(blackbox.threads(folder))]
+        steps: dict[tuple[str, str], list[Reading]] = {}
+        for reading in readings:
+            if reading is not None and reading.function:
+                steps.setdefault((reading.batch, reading.field), []).append(reading)
+            elif reading is not None:
+                deaths.note(self._context, reading, cause)
+        for together in steps.values():
+            self._report_step(together, cause)
+
+    def _report_step(self, together: list[Reading], cause: str) -> None:
+        """All slots take a step before the items at once, as its batch begins: they died of it once."""
+        blamed = strikes.known_of(self._context.redis, together) or together[0]
+        deaths.note(self._context, blamed, cause)
+        for reading in together:
+            if reading is not blamed:
+                deaths.note(self._context, reading, HARMLESS)

@@ -1,8 +1,8 @@
 """Kills the children that run items of a batch that was cancelled with `terminate=True`.
 
 The batch's flag says so, as it does for a plain cancel; so it holds across restarts, and no broadcast can be missed. A
-killed child looks like any other death: its chunk comes again, sees the flag, and ends. The black box tells what a
-child runs now, so that none is killed for a batch that it has just left.
+killed child looks like any other death, but for that it is no item's: its chunk comes again, sees the flag, and ends.
+The black box tells what a child runs now, so that none is killed for a batch that it has just left.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ import logging
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from celery.worker import state
 from redis import RedisError
 
 from manycore.protocol import keys
-from manycore.worker import blackbox
+from manycore.worker import blackbox, strikes
+from manycore.worker.blackbox import Reading
 from manycore.worker.context import WorkerContext, worker_context
 from manycore.worker.parent.periodic import PeriodicStep
 
@@ -33,8 +35,23 @@ def terminate(context: WorkerContext) -> None:
     for chunk, pid in running:
         reading = blackbox.read(context.folder, pid) if chunk.batch in doomed and pid else None
         if reading is not None and reading.batch == chunk.batch:
-            logger.warning("Process %d runs batch %s, which is cancelled: killed", pid, chunk.batch)
-            os.kill(pid, signal.SIGKILL)
+            _kill(context, pid, reading)
+
+
+def _kill(context: WorkerContext, pid: int, doomed: Reading) -> None:
+    """Kill this child, and blame nobody: its batch may run again. If that cannot be noted, the next look tries."""
+    try:
+        strikes.absolve(context.redis, doomed, context.settings.batch_ttl_seconds)
+    except RedisError as exc:
+        logger.warning("Process %d runs batch %s, which is cancelled, and is killed later: %s", pid, doomed.batch, exc)
+        return
+    now = blackbox.read(context.folder, pid)
+    if now is None or now.run != doomed.run:
+        return  # it has gone on meanwhile
+    logger.warning("Process %d runs batch %s, which is cancelled: killed", pid, doomed.batch)
+    blackbox.remove(context.folder, pid)  # first: who is told of the death looks there for whom to blame
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def _doomed(context: WorkerContext, batches: set[str]) -> set[str]:

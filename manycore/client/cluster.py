@@ -230,7 +230,7 @@ class Cluster(Executor):
     def put(self, obj: T) -> Ref[T]:
         """Send an object once: the `Ref` may be an argument of any number of items. Waits for room.
 
-        Raises `ObjectStoreFull` or `ServerFull`, `NotPicklable`, `RuntimeError` after `shutdown`."""
+        Raises `ObjectStoreFull`, `ServerFull`, `NotPicklable`, `VersionMismatch`, `RuntimeError` after `shutdown`."""
         return self._session.put(obj)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

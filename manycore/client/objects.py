@@ -216,10 +216,10 @@ class Objects:
             self.home.close()
 
     def value(self, _home: str, name: str, size: int, *, private: bool) -> Any:
-        """The object of this name. Raises `ObjectGone`, `MessageRefused`, or redis-py's errors."""
+        """The object of this name. Raises `ObjectGone`, `MessageRefused`, or `ConnectionFailed`."""
         if self.home is not None:
             return restored(self.home.mapped(name, size, private=private))
-        content = b"".join(pieces.fetch(self._redis, self._keyring, name, size))
+        content = self._patience.ride_out(lambda: b"".join(pieces.fetch(self._redis, self._keyring, name, size)))
         return restored(memoryview(content), copied=private)
 
     def taken(self, home: str, name: str, size: int) -> Any:

@@ -18,6 +18,7 @@ import click
 
 from manycore.cli import lines
 from manycore.cli.terminal import count, cut, example, in_words, printable
+from manycore.client.progress import is_terminal
 from manycore.protocol.priority import PRIORITIES
 
 if TYPE_CHECKING:
@@ -77,9 +78,11 @@ def run(
     no form for is written as its repr. An item that failed is `null`, is told on standard error, and makes the exit
     code 1; the others are run all the same.
     """
+    if sys.stdout is None:
+        raise click.UsageError("there is no standard output (it was closed): results have nowhere to go.")
     function, given = _function(task), _keywords(kwargs)
     items: Any = lines.read(_unlocked(file), text=text, star=star)
-    with_bar = sys.stderr.isatty() and not sys.stdout.isatty()
+    with_bar = is_terminal(sys.stderr) and not is_terminal(sys.stdout)
     failures = _Failures(at_once=not with_bar)
     with in_words():
         from manycore import Cluster

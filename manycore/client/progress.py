@@ -43,7 +43,7 @@ class ProgressBar:
     """A bar with rate and ETA on stderr, while it is entered. Quiet when that is not a terminal."""
 
     def __init__(self, name: str, look: Callable[[], Progress], *, enabled: bool) -> None:
-        self.enabled = enabled and _is_terminal(sys.stderr)
+        self.enabled = enabled and is_terminal(sys.stderr)
         self._name = name
         self._look = look
         self._bar: Any = None
@@ -88,8 +88,9 @@ class ProgressBar:
         self._bar.start()
 
 
-def _is_terminal(stream: Any) -> bool:
-    """None where a program has no console; it may also be closed, or be anything that somebody has put there."""
+def is_terminal(stream: Any) -> bool:
+    """Whether somebody looks at what is written there. It may be None, as where a program has no console, or closed, or
+    be anything that somebody has put there."""
     try:
         return bool(stream.isatty())
     except Exception:

@@ -53,7 +53,9 @@ class _Input(click.File):
 )
 @click.option("--retries", type=click.IntRange(min=0), default=0, help="Further attempts at an item that fails.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="Of each item's run.")
-@click.option("--halt", metavar="WHEN", default="never", help="`now,fail=3` ends what runs; `soon,fail=10%` does not.")
+@click.option(
+    "--halt", metavar="WHEN", default="never", help="`now,fail=3` waits for nothing that runs; `soon,fail=10%` does."
+)
 @click.option("--priority", type=click.Choice(PRIORITIES), default="normal", help="`low` lets all others go first.")
 @click.option("--fleet", metavar="NAME", help="The workers that run it.  [default: the function's own]")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes of a local cluster.  [default: one per CPU]")

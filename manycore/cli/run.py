@@ -77,8 +77,8 @@ def run(
 
     TASK is `module:function`, `path/script.py:function`, or the name of a task that the workers know. Results are
     written as JSON, a line each, in the order of the input, each as soon as those before it are there. What JSON has
-    no form for is written as its repr. An item that failed is `null`, is told on standard error, and makes the exit
-    code 1; the others are run all the same.
+    no form for is written as its repr, NaN and Infinity as Python's json has them. An item that failed is `null`, is
+    told on standard error, and makes the exit code 1; the others are run all the same.
     """
     if sys.stdout is None:
         raise click.UsageError("there is no standard output (it was closed): results have nowhere to go.")
@@ -136,10 +136,16 @@ def _function(name: str) -> Callable[..., Any] | str:
     if not colon:
         return name
     path = Path(module)
-    folder, module = (path.parent, path.stem) if path.suffix == ".py" else (Path(), module)
+    is_script = path.suffix == ".py"
+    if is_script and not path.is_file():
+        raise click.BadParameter(f"{name} cannot be had: there is no file {path}")
+    folder, module = (path.parent, path.stem) if is_script else (Path(), module)
     sys.path.insert(0, str(folder.absolute()))  # of a command, Python does not search the working folder itself
     try:
-        found: Callable[..., Any] = attrgetter(attribute)(import_module(module))
+        imported = import_module(module)
+        if is_script and Path(getattr(imported, "__file__", None) or "").resolve() != path.resolve():
+            raise ImportError(f"Python has {imported} under this name. Next: rename the file.")
+        found: Callable[..., Any] = attrgetter(attribute)(imported)
     except (Exception, SystemExit) as exc:  # it is the user's module that runs
         last = traceback.extract_tb(exc.__traceback__)[-1]
         where = f" ({last.filename}, line {last.lineno})" if Path(last.filename).stem == path.stem else ""

@@ -80,7 +80,7 @@ def test_one_that_joins_others_of_another_version_says_so(server: Server) -> Non
     joined.terminate()
     _, said = joined.communicate(timeout=20)
     assert "others Python 3.99: what clients send by value" in said
-    assert "others 0.0.7: what one of them sends, the other may refuse. Install the same" in said
+    assert "others 0.0.7: what one of them sends, the other may refuse. Install the same, from a copy" in said
 
 
 @pytest.mark.parametrize(

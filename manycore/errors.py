@@ -253,15 +253,15 @@ class ItemTimeout(ManycoreError, TimeoutError):
 
 
 class BatchCancelled(ManycoreError, CancelledError):
-    """The item did not run because its batch was cancelled."""
+    """The item has no result because its batch was cancelled."""
 
-    summary = "The batch {0} was cancelled before this item ran."
+    summary = "The batch {0} was cancelled before this item had ended."
 
 
 class BatchHalted(BatchCancelled):
-    """The item did not run because the batch's `halt` policy stopped it."""
+    """The item has no result because the batch's `halt` policy stopped it."""
 
-    summary = "The batch {0} was halted by its policy {1!r} before this item ran."
+    summary = "The batch {0} was halted by its policy {1!r} before this item had ended."
 
 
 class UnknownBatch(ManycoreError, LookupError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from manycore.errors import SettingsError
+from manycore.worker.loglevel import with_loglevel
 from workers.fleets import fleet_of
 
 
@@ -17,7 +18,7 @@ from workers.fleets import fleet_of
     show_envvar=True,
     help="Items that run at a time; 0: what the CPUs suggest.",
 )
-@click.option("--loglevel", default="WARNING", show_envvar=True, help="Least severe level to log.")
+@with_loglevel
 def main(fleet: str, slots: int, loglevel: str) -> None:
     """Run a worker of FLEET until it is stopped."""
     try:

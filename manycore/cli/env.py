@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from manycore.cli.terminal import in_words
 from manycore.protocol.python import Python, here, shown, written
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def env(directory: Path, secrets: Path | None) -> None:
     With them, as comments, the fleets that there are.
     """
     found = client_environment(directory, secrets)
-    workers = workers_at(Path(found["MANYCORE_URL_FILE"]))
+    with in_words():
+        workers = workers_at(Path(found["MANYCORE_URL_FILE"]))
     click.echo("unset MANYCORE_URL")  # it would win over the file
     for name, value in found.items():
         click.echo(f"export {name}={shlex.quote(value)}")

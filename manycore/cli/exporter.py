@@ -46,7 +46,8 @@ def exporter(address: str, port: int, url: str | None, probe: float, probe_secre
         from prometheus_client import CollectorRegistry, start_http_server
     except ImportError as exc:
         raise click.ClickException(
-            "prometheus-client is not installed here. Next: pip install 'manycore[stack]', or that alone."
+            "prometheus-client is not installed here. "
+            "Next: pip install prometheus-client, or '.[stack]' in a copy of the repository."
         ) from exc
     from manycore.metrics.collector import ClusterCollector
     from manycore.protocol.broker import BRIEF_SECONDS, connect

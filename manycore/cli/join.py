@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 
 from manycore.cli.env import docker, in_folder, project_of
+from manycore.client.progress import is_terminal
 from manycore.errors import ManycoreError
 
 SECRETS = "/secrets/worker/."
@@ -49,7 +50,7 @@ def join_token(directory: Path, host: str | None, token_only: bool) -> None:
             err=True,
         )
     click.echo(token.token() if token_only else f"manycore worker --join {token.token()}")
-    if sys.stdout.isatty():
+    if is_terminal(sys.stdout):
         click.echo("It is a password: whoever has it runs code on the workers.", err=True)
 
 

@@ -18,6 +18,7 @@ import click
 
 from manycore.cli import lines
 from manycore.cli.terminal import count, cut, example, in_words, printable
+from manycore.client.progress import is_terminal
 from manycore.protocol.priority import PRIORITIES
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ class _Input(click.File):
 )
 @click.option("--retries", type=click.IntRange(min=0), default=0, help="Further attempts at an item that fails.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="Of each item's run.")
-@click.option("--halt", metavar="WHEN", default="never", help="`now,fail=3` ends what runs; `soon,fail=10%` does not.")
+@click.option(
+    "--halt", metavar="WHEN", default="never", help="`now,fail=3` waits for nothing that runs; `soon,fail=10%` does."
+)
 @click.option("--priority", type=click.Choice(PRIORITIES), default="normal", help="`low` lets all others go first.")
 @click.option("--fleet", metavar="NAME", help="The workers that run it.  [default: the function's own]")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes of a local cluster.  [default: one per CPU]")
@@ -74,12 +77,14 @@ def run(
 
     TASK is `module:function`, `path/script.py:function`, or the name of a task that the workers know. Results are
     written as JSON, a line each, in the order of the input, each as soon as those before it are there. What JSON has
-    no form for is written as its repr. An item that failed is `null`, is told on standard error, and makes the exit
-    code 1; the others are run all the same.
+    no form for is written as its repr, NaN and Infinity as Python's json has them. An item that failed is `null`, is
+    told on standard error, and makes the exit code 1; the others are run all the same.
     """
+    if sys.stdout is None:
+        raise click.UsageError("there is no standard output (it was closed): results have nowhere to go.")
     function, given = _function(task), _keywords(kwargs)
     items: Any = lines.read(_unlocked(file), text=text, star=star)
-    with_bar = sys.stderr.isatty() and not sys.stdout.isatty()
+    with_bar = is_terminal(sys.stderr) and not is_terminal(sys.stdout)
     failures = _Failures(at_once=not with_bar)
     with in_words():
         from manycore import Cluster
@@ -131,10 +136,16 @@ def _function(name: str) -> Callable[..., Any] | str:
     if not colon:
         return name
     path = Path(module)
-    folder, module = (path.parent, path.stem) if path.suffix == ".py" else (Path(), module)
+    is_script = path.suffix == ".py"
+    if is_script and not path.is_file():
+        raise click.BadParameter(f"{name} cannot be had: there is no file {path}")
+    folder, module = (path.parent, path.stem) if is_script else (Path(), module)
     sys.path.insert(0, str(folder.absolute()))  # of a command, Python does not search the working folder itself
     try:
-        found: Callable[..., Any] = attrgetter(attribute)(import_module(module))
+        imported = import_module(module)
+        if is_script and Path(getattr(imported, "__file__", None) or "").resolve() != path.resolve():
+            raise ImportError(f"Python has {imported} under this name. Next: rename the file.")
+        found: Callable[..., Any] = attrgetter(attribute)(imported)
     except (Exception, SystemExit) as exc:  # it is the user's module that runs
         last = traceback.extract_tb(exc.__traceback__)[-1]
         where = f" ({last.filename}, line {last.lineno})" if Path(last.filename).stem == path.stem else ""

@@ -18,6 +18,7 @@ import click
 
 from manycore.errors import ManycoreError
 from manycore.fleet import check_fleet
+from manycore.worker.loglevel import with_loglevel
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -39,12 +40,7 @@ TOLD = ("URL", "URL_FILE", "KEY", "KEY_FILE", "CA_FILE")
 )
 @click.option("--url", metavar="ADDRESS", help="The server.  [default: MANYCORE_URL, MANYCORE_URL_FILE]")
 @click.option("--join", "token", metavar="TOKEN", help="What `join-token` printed; `-`: on standard input; @FILE.")
-@click.option(
-    "--loglevel",
-    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], case_sensitive=False),
-    default="WARNING",
-    help="Least severe level to log.",
-)
+@with_loglevel
 def worker(
     fleet: str,
     slots: int | None,
@@ -57,13 +53,15 @@ def worker(
     from manycore.local.cpus import granted_cpus
     from manycore.worker.launch import launch
 
-    if url and token:
+    if url and token is not None:
         raise click.UsageError("--url and --join both say where the server is. Give one of them.")
-    if token and token not in ("-",) and not token.startswith("@"):
-        _hide(token)
+    if token == "":
+        raise click.UsageError("--join is empty. Is the variable set that the token comes from?")
     pool = pool or ("threads" if fleet == "io" else "prefork")
     try:
         check_fleet(fleet)
+        if token and token != "-" and not token.startswith("@"):
+            _hide(token)
         settings = _invited(_token(token)) if token else _settings(url=url)
         slots = slots or granted_cpus() * (THREADS_PER_CPU if pool == "threads" else 1)
         click.echo(f"Joining {_place(settings)} as {slots} slots of the fleet {fleet!r}. Ctrl-C ends it.", err=True)
@@ -102,7 +100,13 @@ def _place(settings: Settings) -> str:
 
 
 def _hide(token: str) -> None:
-    """Start again with the token on standard input: arguments are there for everybody on this machine to see."""
+    """Start again with the token on standard input: arguments are there for everybody on this machine to see.
+
+    Raises `SettingsError` for what is none: it may be a part of any argument.
+    """
+    from manycore.protocol.invitation import Invitation
+
+    Invitation.parse(token)
     given, taken = os.pipe()
     os.set_inheritable(given, True)
     os.write(taken, token.encode()[:60_000])  # less than a pipe holds

@@ -75,7 +75,8 @@ class Batch:
     def progress(self) -> Progress:
         """How far the batch is, now."""
         lane = self._lane  # without its lock: each number is one that was true a moment ago
-        return Progress(lane.total, len(lane.ledger.answered), lane.ledger.failed, lane.running_seconds)
+        book = lane.ledger
+        return Progress(lane.total, len(book.answered), book.failed, lane.running_seconds, book.answered_before)
 
     def gather(self, return_exceptions: bool = False) -> list[Any]:
         """Wait for all items and give their results in the order of the input.

@@ -152,7 +152,8 @@ class Cluster(Executor):
         more, each after its `backoff` (a `Backoff`, or its first wait in seconds). `timeout` bounds each item's run,
         in seconds, without the fetching of large objects (of threads, in C code once that returns). `fleet` names its
         workers; a local cluster has but one.
-        `halt` ends it early: `"now,fail=3"` with what runs, `"soon,fail=10%"` after it. `priority="low"`: others first.
+        `halt` ends it early: `"soon,fail=10%"` after what runs, `"now,fail=3"` at once: that runs on, for nothing.
+        `priority="low"`: others first.
         `initializer` and `initargs` take the place of the cluster's. `packages` (`["polars==1.*"]`) are installed for
         it once a host, if workers allow it (MANYCORE_ALLOW_PACKAGES=1); if they cannot be, it fails with
         `PackagesFailed`. `progress` shows a bar while it is gathered.
@@ -230,7 +231,7 @@ class Cluster(Executor):
     def put(self, obj: T) -> Ref[T]:
         """Send an object once: the `Ref` may be an argument of any number of items. Waits for room.
 
-        Raises `ObjectStoreFull` or `ServerFull`, `NotPicklable`, `RuntimeError` after `shutdown`."""
+        Raises `ObjectStoreFull`, `ServerFull`, `NotPicklable`, `VersionMismatch`, `RuntimeError` after `shutdown`."""
         return self._session.put(obj)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

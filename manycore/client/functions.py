@@ -209,7 +209,7 @@ class FunctionShipper:
         world = world_of(code.digest if code else None, packages) or ""
         setup = initializer.digest(world) if initializer else None
         other = self._roster.other_python(queue)
-        blob, refs = _packed(function, self._lightened(kwargs, name), initializer, f"The function {name}", other)
+        blob, refs = _packed(function, self._lightened(kwargs, name, other), initializer, f"The function {name}", other)
         digest = self._checked(function, name, blob, queue, world, packages)
         sealed = self._keyring.seal(signing.FUNCTION, {"digest": digest, "name": name, "setup": setup}, blob)
         return Program(task, queue, name, digest, sealed, code, packages, other, refs, glimpse.keywords(kwargs))
@@ -230,12 +230,13 @@ class FunctionShipper:
             self._packages.check(name, function, digest, blob, queue, self._code.files)
         return digest
 
-    def _lightened(self, kwargs: dict[str, Any], name: str) -> dict[str, Any]:
+    def _lightened(self, kwargs: dict[str, Any], name: str, other: Python | None) -> dict[str, Any]:
         """Keyword arguments with a `Ref` in the place of each that is large and cheap to rebuild from where it lies."""
         objects, what = self._objects, f"The keyword arguments of {name}"
         if objects is None:
             return kwargs
-        found = {key: objects.shared(value, what, cheap=True) for key, value in kwargs.items() if may_be_large(value)}
+        large = {key: value for key, value in kwargs.items() if may_be_large(value)}
+        found = {key: objects.shared(value, what, other, cheap=True) for key, value in large.items()}
         return kwargs | {key: ref for key, ref in found.items() if ref is not None}
 
 

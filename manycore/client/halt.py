@@ -1,6 +1,7 @@
 """When failures end a batch early: `never`, `now,fail=N`, `soon,fail=P%`, as GNU parallel's `--halt` says it.
 
-`now` gives up the items that are running too, `soon` lets them finish. A pure policy; the batch acts on it.
+`now` gives up the items that are running too, which run on for nothing; `soon` waits for them. A pure policy; the batch
+acts on it.
 """
 
 from __future__ import annotations

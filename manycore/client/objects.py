@@ -15,7 +15,6 @@ import threading
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
-from functools import partial
 from time import monotonic
 from typing import Any
 from weakref import WeakValueDictionary, finalize
@@ -72,11 +71,11 @@ class Objects:
         self._next_refresh = 0.0
         refs.serve(self._place, self)
 
-    def put(self, value: Any) -> Ref[Any]:
-        """Keep an object until nobody refers to it. Raises `NotPicklable`, `ObjectStoreFull`, `ServerFull`, or
-        `SettingsError` where somebody has taken its place away."""
+    def put(self, value: Any, other_python: Python | None = None) -> Ref[Any]:
+        """Keep an object until nobody refers to it. Raises `NotPicklable`, `VersionMismatch`, `ObjectStoreFull`,
+        `ServerFull`, or `SettingsError` where somebody has taken its place away."""
         with refs.noted(as_objects=False) as inside:
-            flat = flatten(value, "The object", PUT_ASIDE_BYTES)
+            flat = flatten(value, "The object", PUT_ASIDE_BYTES, other_python=other_python)
         digest = flat.digest()
         known = self._by_content.get(digest)
         if known is not None and self._is_there(known.name):
@@ -97,7 +96,7 @@ class Objects:
         ref.inside = tuple(inside)
         return ref
 
-    def shared(self, value: Any, what: str, *, cheap: bool = False) -> Ref[Any] | None:
+    def shared(self, value: Any, what: str, other_python: Python | None, *, cheap: bool = False) -> Ref[Any] | None:
         """A `Ref` for a value that many items share; None if it is too small, cannot travel, or there is no room.
 
         With `cheap`, None also if to rebuild it takes more than a moment.
@@ -105,7 +104,7 @@ class Objects:
         sink = sink_for(value, self._most(), cheap=cheap)
         try:
             with refs.noted(as_objects=True) as inside:
-                dump_into(sink, value, what)
+                dump_into(sink, value, what, other_python)
             sink.check(what)
         except ManycoreError:
             return None  # who sends the value itself will say so
@@ -221,8 +220,7 @@ class Objects:
         """The object of this name. Raises `ObjectGone`, `MessageRefused`, or `ConnectionFailed`."""
         if self.home is not None:
             return restored(self.home.mapped(name, size, private=private))
-        fetch = partial(pieces.fetch, self._redis, self._keyring, name, size)
-        content = self._patience.ride_out(lambda: b"".join(fetch()))
+        content = self._patience.ride_out(lambda: b"".join(pieces.fetch(self._redis, self._keyring, name, size)))
         return restored(memoryview(content), copied=private)
 
     def taken(self, home: str, name: str, size: int) -> Any:

@@ -14,31 +14,36 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A moment of a batch. `total` is None while a lazy input is still being pulled; `seconds` is its age."""
+    """A moment of a batch. `total` is None while a lazy input is still being pulled.
+
+    `seconds` is the time since this process began the batch, or attached to it; of what is done, `before` items were
+    so already then.
+    """
 
     total: int | None
     done: int
     failed: int
     seconds: float
+    before: int = 0
 
     @property
     def rate(self) -> float:
-        """Items a second, over the whole life of the batch."""
-        return self.done / self.seconds if self.seconds > 0 else 0.0
+        """Items a second, since this process began the batch, or attached to it."""
+        return (self.done - self.before) / self.seconds if self.seconds > 0 else 0.0
 
     @property
     def eta_seconds(self) -> float | None:
         """How long it will still take at this rate, None while that cannot be said."""
-        if self.total is None or not self.rate:
-            return None
-        return (self.total - self.done) / self.rate
+        if self.done == self.total:
+            return 0.0
+        return (self.total - self.done) / self.rate if self.total is not None and self.rate else None
 
 
 class ProgressBar:
     """A bar with rate and ETA on stderr, while it is entered. Quiet when that is not a terminal."""
 
     def __init__(self, name: str, look: Callable[[], Progress], *, enabled: bool) -> None:
-        self.enabled = enabled and _is_terminal(sys.stderr)
+        self.enabled = enabled and is_terminal(sys.stderr)
         self._name = name
         self._look = look
         self._bar: Any = None
@@ -83,8 +88,9 @@ class ProgressBar:
         self._bar.start()
 
 
-def _is_terminal(stream: Any) -> bool:
-    """None where a program has no console; it may also be closed, or be anything that somebody has put there."""
+def is_terminal(stream: Any) -> bool:
+    """Whether somebody looks at what is written there. It may be None, as where a program has no console, or closed, or
+    be anything that somebody has put there."""
     try:
         return bool(stream.isatty())
     except Exception:

@@ -143,7 +143,7 @@ class Session:
     def put(self, value: T) -> Ref[T]:
         """Keep a large object."""
         self.check_open()
-        return self.objects.put(value)
+        return self.objects.put(value, self.roster.other_python())
 
     def check_owner(self) -> None:
         """Raise `ForkedCluster` in a child that this process has forked: nobody there reads outcomes."""

@@ -37,7 +37,7 @@ class Sharing:
             known = self._found.keep(lane, {}) if isinstance(lane.source, ReadySource) else {}
         for value in _repeated(cut):
             if id(value) not in known:
-                known[id(value)] = value, self._objects.shared(value, "The argument")
+                known[id(value)] = value, self._objects.shared(value, "The argument", cut.program.other_python)
         stand_ins = {place: ref for place, (_, ref) in known.items() if ref is not None}
         return replace(cut, items=_replaced(cut, stand_ins)) if stand_ins else cut
 

@@ -64,6 +64,7 @@ class OutcomeStream:
                 self.take(lane, begun, Shift())
                 self.tidy(self._redis)
             lane.last_read = entries[-1][0].decode()
+        lane.ledger.answered_before = len(lane.ledger.answered)
 
     def take(self, lane: Lane, entries: deque[Fields | Rebuilding], shift: Shift) -> None:
         """Take in these entries of a lane's stream, and blocks that others have begun to rebuild, until none is left or

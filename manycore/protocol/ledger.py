@@ -50,6 +50,8 @@ class Ledger:
         self.sent_items = 0
         self.expected_items = 0
         """How far outcomes may be ahead of what was sent: a batch that is gone on with has some already."""
+        self.answered_before = 0
+        """How many items an earlier run of the batch had answered, or its client before others attached."""
         self.open_bytes = 0
         self.failed = 0
         """How many items have failed."""

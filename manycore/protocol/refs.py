@@ -53,7 +53,7 @@ class Ref(Generic[T]):
         _known[home, name] = self
 
     def get(self) -> T:
-        """The object, read-only where it is mapped. Raises `ObjectGone`."""
+        """The object, read-only where it is mapped. Raises `ObjectGone`, `MessageRefused`, or `ConnectionFailed`."""
         value: T = _plane(self.home, self.name).value(self.home, self.name, self.size, private=self.private)
         return value
 

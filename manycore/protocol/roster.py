@@ -128,9 +128,9 @@ class Roster:
         found = self.workers()
         return not found or any(worker.functions for worker in found)
 
-    def other_python(self, queue: str) -> Python | None:
-        """Another minor version of Python than ours that a worker of this queue has."""
-        found = (worker.python for worker in self.workers() if queue in worker.queues)
+    def other_python(self, queue: str | None = None) -> Python | None:
+        """Another minor version of Python than ours that a worker of this queue, or of any, has."""
+        found = (worker.python for worker in self.workers() if queue is None or queue in worker.queues)
         return next((theirs for theirs in found if theirs != python.here()), None)
 
     def edition(self, module: str, *, other_than: Edition) -> Edition | None:

@@ -9,6 +9,7 @@ import click
 
 from manycore.local.cpus import granted_cpus
 from manycore.worker.launch import launch
+from manycore.worker.loglevel import with_loglevel
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--pool", type=click.Choice(["prefork", "threads"]), default="prefork", help="What runs items.")
 @click.option("--queue", default="cpu", help="The queue to consume.")
 @click.option("--name", default="cpu@%h", help="The worker's name, as Celery writes it.")
-@click.option("--loglevel", default="WARNING", help="Least severe level to log.")
+@with_loglevel
 @click.argument("celery_options", nargs=-1, type=click.UNPROCESSED)
 def main(
     slots: int | None,

@@ -94,11 +94,10 @@ def check_company(settings: Settings) -> None:
         )
     if versions:
         logger.warning(
-            "This worker has manycore %s, others %s: what one of them sends, the other may refuse. Install the same: "
-            "pip install manycore==%s",
+            "This worker has manycore %s, others %s: what one of them sends, the other may refuse. Install the same, "
+            "from a copy of the same repository",
             __version__,
             ", ".join(versions),
-            versions[-1],
         )
     ours = settings.keyring().ids
     strange = {key for worker in others if _apart(ours, worker.keys) for key in worker.keys}

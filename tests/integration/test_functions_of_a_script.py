@@ -13,6 +13,8 @@ DEFINITIONS = """
 import typing
 from functools import cache, cached_property, lru_cache, partial, singledispatch, singledispatchmethod, wraps
 
+import numpy as np
+
 from manycore import Cluster
 
 @cache
@@ -130,6 +132,11 @@ if __name__ == "__main__":
     with Cluster(workers=2) as cluster:
         assert [shape.k for shape in cluster.map(lambda shape: Shape(shape.k + 1), [Shape(1), Shape(2)])] == [2, 3]
         assert list(cluster.map(str, [Item()])) == ["an item"]
+        assert cluster.submit(lambda held: held[0](1), cluster.put([lambda n: n + 1])).result(timeout=30) == 2
+        large = [lambda n: n + 2, np.ones(1 << 18)]
+        assert list(cluster.map(lambda held, n: held[0](n), [large] * 40, range(40))) == list(range(2, 42))
+        large = [lambda n: n + 3, np.ones(1 << 18)]
+        assert cluster.batch(lambda n, held: held[0](n), [1, 2], kwargs={"held": large}).gather() == [4, 5]
         for number, function in enumerate([FUNCTIONS]):
             expected = list(map(function, range(5)))
             assert [cluster.submit(function, n).result(timeout=30) for n in range(5)] == expected, number
@@ -140,7 +147,7 @@ if __name__ == "__main__":
 AS_SOURCE = """
 from manycore.protocol.roster import Roster
 from manycore.protocol import byvalue
-Roster.other_python = lambda self, queue: (3, 99)
+Roster.other_python = lambda self, queue=None: (3, 99)
 byvalue.here = lambda: (3, 98)  # no worker takes what goes as byte code all the same
 """
 NAMED = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -226,3 +227,21 @@ def test_a_batch_that_its_client_has_given_up_half_sent_is_not_whole(server: Ser
     Probe(cluster).close_now()
     with pytest.raises(BatchIncomplete):
         connect().attach("half")
+
+
+@pytest.mark.parametrize("attached", [True, False])
+def test_what_was_done_before_is_no_speed_of_who_goes_on_with_it(
+    server: Server, start_worker: StartWorker, connect: Connect, tmp_path: Path, attached: bool
+) -> None:
+    start_worker()
+    (slow := tmp_path / "slow").touch()
+    call = partial(hold_while, deadly=str(tmp_path / "deadly"), slow=str(slow))
+    first = connect().batch(call, range(9), id="goes-on")
+    wait_until(lambda: first.progress.done == 1, "its first item is done, the others hold")
+    sent_whole(server, first.id)
+    second = connect().attach("goes-on") if attached else connect().batch(call, range(9), id="goes-on")
+    assert (second.progress.done, second.progress.rate, second.progress.eta_seconds) == (1, 0.0, None)
+    slow.unlink()
+    assert second.gather() == list(range(9))
+    progress = second.progress
+    assert progress.rate == 8 / progress.seconds

@@ -189,6 +189,18 @@ def test_a_full_disk_is_said(environment: dict[str, str], tmp_path: Path) -> Non
     assert (done.returncode, done.stderr) == (1, b"Error: The results cannot be written: No space left on device.\n")
 
 
+def test_closed_streams_are_no_traceback(environment: dict[str, str], tmp_path: Path) -> None:
+    def shut(stream: str) -> subprocess.CompletedProcess[str]:
+        line = ["sh", "-c", f'exec "$@" {stream}>&-', "sh", *command("mine:root")]
+        return subprocess.run(
+            line, input="4\n-1\n", capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=40
+        )
+
+    told, silent = shut("1"), shut("2")
+    assert (told.returncode, "there is no standard output" in told.stderr, told.stdout) == (2, True, ""), told.stderr
+    assert (silent.returncode, silent.stdout) == (1, "2.0\nnull\n")
+
+
 def test_ctrl_c_ends_it_in_the_middle_of_an_item_and_of_a_line(environment: dict[str, str], tmp_path: Path) -> None:
     started = tmp_path / "started"
     process = subprocess.Popen(

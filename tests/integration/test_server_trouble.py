@@ -122,6 +122,15 @@ def test_a_server_that_is_loading_is_waited_for(
         cluster.shutdown()
 
 
+def test_the_object_of_a_ref_is_waited_for_but_not_for_ever(server: Server, connect: Connect) -> None:
+    ref = connect(connection_seconds="20").put(b"kept")
+    brief = connect(connection_seconds="0.2").put(b"as brief")
+    with loading(server):
+        assert ref.get() == b"kept"
+    with pytest.raises(ConnectionFailed):
+        brief.get()
+
+
 @pytest.mark.parametrize("trouble", [without_replicas, without_disk])
 def test_a_server_that_refuses_writes_is_waited_for(
     trouble: Callable[[Server, Path], Any],

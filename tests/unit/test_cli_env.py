@@ -41,6 +41,16 @@ def test_it_warns_of_another_python_and_names_the_cure(
     assert ("For a stack with this Python: manycore up" in result.stderr) == (python != here())
 
 
+def test_a_setting_that_cannot_be_is_said_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "url").write_text("redis://127.0.0.1:1/0\n")
+    monkeypatch.setattr(env, "client_environment", lambda *_: {"MANYCORE_URL_FILE": str(tmp_path / "url")})
+    monkeypatch.setenv("MANYCORE_LEASE_SECOND", "5")
+    result = CliRunner().invoke(main, ["env"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("Error: ")
+    assert "MANYCORE_LEASE_SECOND" in result.stderr
+
+
 def test_a_server_that_does_not_answer_has_no_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MANYCORE_URL", raising=False)
     with socket.socket() as nobody:

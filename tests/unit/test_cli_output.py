@@ -1,4 +1,4 @@
-"""What the command `manycore` says where its output goes nowhere, and of options that are no numbers."""
+"""What the command `manycore` says where its output goes nowhere, a number is none, or a package is missing."""
 
 import subprocess
 import sys
@@ -22,3 +22,11 @@ def test_a_probe_is_so_many_seconds_apart(seconds: str) -> None:
     done = CliRunner().invoke(main, ["exporter", "--probe", seconds])
     assert done.exit_code == 2
     assert "--probe" in done.output
+
+
+def test_a_package_that_is_missing_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    done = CliRunner().invoke(main, ["exporter", "--url", "redis://127.0.0.1:1"])
+    assert done.exit_code == 1
+    assert "Next: pip install prometheus-client" in done.output
+    assert "'manycore[" not in done.output, "that is on no index"

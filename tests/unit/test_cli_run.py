@@ -142,6 +142,25 @@ def test_a_function_is_found_in_a_module_and_in_a_script(tmp_path: Path, monkeyp
 
 
 @pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("types.py:f", "types.py:f cannot be had: ImportError: Python has <module 'types' from"),
+        ("time.py:f", "Python has <module 'time' (built-in)> under this name. Next: rename the file."),
+        ("random.py:randint", "random.py:randint cannot be had: there is no file random.py"),
+    ],
+)
+def test_a_script_is_its_file_and_no_module_of_its_name(
+    name: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for file in ("types.py", "time.py"):
+        Path(file).write_text("def f(x): return x\n")
+    with pytest.raises(click.BadParameter) as refused:
+        cli._function(name)
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
     ("content", "arguments", "said"),
     [
         ("1 / 0", ["{script}:f"], "ZeroDivisionError: division by zero"),

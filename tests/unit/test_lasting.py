@@ -179,7 +179,7 @@ def test_the_argument_of_an_item_is_freed_once_its_chunk_is_answered_and_what_ot
     with noted(as_objects=True) as found:
         objects.pickled([objects.put("put"), argument], "The argument", None, found)
     item = found[-1]
-    refs = [*found, objects.shared(shared, "The argument")]
+    refs = [*found, objects.shared(shared, "The argument", None)]
     for batch in ("one", "its rerun"):
         objects.keep_long([ref for ref in refs if ref], batch)
     names = [ref.name for ref in refs if ref]

@@ -16,6 +16,13 @@ def test_the_rate_is_a_mean_over_the_whole_life() -> None:
     assert Progress(100, 20, 1, 4.0).rate == 5.0
 
 
+def test_what_was_done_before_is_no_speed_of_this_run() -> None:
+    begun, later = Progress(10_000, 9_000, 0, 0.5, 9_000), Progress(10_000, 9_100, 0, 10.0, 9_000)
+    assert (begun.rate, begun.eta_seconds) == (0.0, None)
+    assert (later.rate, later.eta_seconds) == (10.0, 90.0)
+    assert Progress(9_000, 9_000, 0, 0.5, 9_000).eta_seconds == 0.0
+
+
 def test_the_eta_is_the_rest_at_this_rate() -> None:
     assert Progress(100, 20, 0, 4.0).eta_seconds == 16.0
 
@@ -25,10 +32,10 @@ def test_an_eta_that_cannot_be_said_is_none(progress: Progress) -> None:
     assert progress.eta_seconds is None
 
 
-@given(st.none() | st.integers(0, 10**9), st.integers(0, 10**9), st.floats(0, 1e9))
-@example(5, 1, 0.0)
-def test_no_moment_of_a_batch_is_an_error(total: int | None, done: int, seconds: float) -> None:
-    progress = Progress(total, done, 0, seconds)
+@given(st.none() | st.integers(0, 10**9), st.integers(0, 10**9), st.floats(0, 1e9), st.integers(0, 10**9))
+@example(5, 1, 0.0, 0)
+def test_no_moment_of_a_batch_is_an_error(total: int | None, done: int, seconds: float, before: int) -> None:
+    progress = Progress(total, before + done, 0, seconds, before)
     assert progress.rate >= 0
     assert progress.eta_seconds is None or total is not None
 

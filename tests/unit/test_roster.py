@@ -32,11 +32,12 @@ def of(monkeypatch: pytest.MonkeyPatch) -> Any:
     return made
 
 
-def test_another_python_counts_on_its_own_fleet_alone(of: Any) -> None:
+def test_another_python_counts_on_its_own_fleet_or_on_any(of: Any) -> None:
     found = of(worker("cpu"), worker("gpu", python=(3, 99)), worker("gpu"))
     assert found.other_python("cpu") is None
     assert found.other_python("gpu") == (3, 99)
     assert found.other_python("nobody's") is None
+    assert found.other_python() == (3, 99)
 
 
 def test_a_task_is_known_by_all_or_by_some_of_a_fleet(of: Any) -> None:

@@ -97,20 +97,6 @@ def long_task(folder: str, seconds: float) -> str:
     return "done"
 
 
-def run_until_told(number: int, folder: str) -> int:
-    """Leave a file for each run, and go on until there is one of the name `go`."""
-    note_run(number, folder=folder)
-    while not Path(folder, "go").exists():
-        time.sleep(0.01)
-    return number
-
-
-@task
-def held_task(folder: str) -> int:
-    """The same, for plain Celery calls."""
-    return run_until_told(0, folder)
-
-
 def fail_first(number: int, *, folder: str, times: int = 1) -> int:
     """Fail so many times, then succeed; the folder remembers."""
     path = Path(folder) / str(number)

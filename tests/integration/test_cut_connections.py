@@ -16,7 +16,8 @@ from manycore import Cluster
 from manycore.plain import celery_app
 from manycore.protocol import keys
 from manycore.protocol.broker import UNACKED, UNACKED_INDEX
-from tests.functions import leave, run_until_told
+from tests.functions import leave
+from tests.held import run_until_told
 from tests.integration.conftest import Server
 from tests.waiting import wait_until
 
@@ -104,8 +105,8 @@ def test_a_plain_call_that_runs_through_cut_connections_runs_once(
 ) -> None:
     for name, value in {"URL": server.url, "KEY": server.key}.items():
         monkeypatch.setenv(f"MANYCORE_{name}", value)
-    start_worker(slots=2, lease_seconds=str(LEASE_SECONDS), tasks="tests.functions")
-    call = celery_app().send_task("tests.functions.held_task", (str(runs),))
+    start_worker(slots=2, lease_seconds=str(LEASE_SECONDS), tasks="tests.held")
+    call = celery_app().send_task("tests.held.held_task", (str(runs),))
     wait_until(lambda: (runs / "0").exists(), "it runs")
     cluster = connect()
     cut(server, lambda: [cluster.submit(pow, 2, n).result(timeout=60) for n in range(4)])

@@ -30,8 +30,8 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--check", is_flag=True, help="Exit with 1 if a bar is missed.")
 def main(only: tuple[str, ...], small: bool, json_path: Path | None, page_path: Path | None, check: bool) -> None:
     """Measure, show, write and judge."""
-    if page_path is not None and (only or small):
-        raise click.UsageError("--write writes the whole page: leave out --only and --small.")
+    if page_path is not None and page_path.exists() and (only or small):
+        raise click.UsageError(f"{page_path} is a whole page, which --write replaces: leave out --only and --small.")
     described, when = machine.describe(), store.now()
     found: page.Found = {}
     for name in only or STUDIES:

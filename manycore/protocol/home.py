@@ -26,7 +26,7 @@ from typing import NamedTuple, Protocol
 from manycore.errors import MessageRefused, ObjectGone, ObjectStoreFull, SettingsError
 from manycore.protocol.mapping import bytes_of
 from manycore.protocol.room import default_bytes
-from manycore.protocol.unlocking import unlocking
+from manycore.protocol.unlocking import is_locked_within, unlocking
 
 SHARED_MEMORY = Path("/dev/shm")
 LOCK = ".alive"
@@ -158,12 +158,14 @@ class Home:
         return sum(entry.size for entry in self._entries())
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """One process at a time; the kernel takes the lock from one that dies."""
+    def alone(self, seconds: float) -> Iterator[None]:
+        """One process at a time; the kernel takes the lock from one that dies. Raises `TimeoutError`: who has it may
+        stand still."""
         descriptor = os.open(".turn", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=self._folder)
         try:
             with unlocking(descriptor):
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                if not is_locked_within(descriptor, seconds):
+                    raise TimeoutError(f"another process brings something here for {seconds:g} s")
                 yield
         finally:
             os.close(descriptor)

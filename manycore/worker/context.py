@@ -105,6 +105,8 @@ class WorkerContext:
         """What the parent has counted since it began, for metrics: its heartbeat tells."""
         self.reruns: dict[tuple[str, str], tuple[str, Any]] = {}
         """The new batch of each request to run again what failed of one, and what comes of it."""
+        self.owed: dict[str, Callable[[], None]] = {}
+        """By the tag of its delivery, the end of one that the server has refused to be told of."""
         self.swept_at: float | None = None
         """When the parent last looked for leases that are over, by the server's clock."""
         self.sweeps_from = 0.0

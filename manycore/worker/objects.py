@@ -136,7 +136,8 @@ class WorkerObjects:
             return restored(self._held(name, size), copied=private)
         try:
             view = self._bring(name, size, private=private)
-        except FileNotFoundError:  # a cleaner has taken the home: systemd does, when its user logs out
+        except (FileNotFoundError, TimeoutError):
+            # A cleaner has taken the home (systemd does, when its user logs out); or who brings something stands still.
             return restored(self._held(name, size), copied=private)
         except ObjectStoreFull:
             if not private or size > self._settings.max_item_bytes:
@@ -160,7 +161,8 @@ class WorkerObjects:
         if self.home.has(name):
             with suppress(ObjectGone):  # another process has just made room for what it brings
                 return self._view(name, size, private=private)
-        with self.waiting(), self.home.alone():  # until it is mapped: nobody makes room meanwhile
+        # Alone until it is mapped: nobody makes room meanwhile.
+        with self.waiting(), self.home.alone(self._settings.connection_seconds):
             if not self.home.has(name):
                 if not self._patience.ride_out(lambda: pieces.are_there(self._connect(), name)):
                     raise ObjectGone(name)  # before anything makes room for it

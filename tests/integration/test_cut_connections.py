@@ -117,6 +117,23 @@ def test_a_plain_call_that_runs_through_cut_connections_runs_once(
     wait_until(lambda: not held(server.client()), "its message is acknowledged")
 
 
+def test_a_plain_call_that_ends_as_the_server_takes_no_writes_has_ended(
+    server: Server, start_worker: StartWorker, connect: Connect, monkeypatch: pytest.MonkeyPatch, runs: Path
+) -> None:
+    """After a cut: of the connection by which it came nobody speaks any more."""
+    for name, value in {"URL": server.url, "KEY": server.key}.items():
+        monkeypatch.setenv(f"MANYCORE_{name}", value)
+    start_worker(slots=2, lease_seconds=str(LEASE_SECONDS), tasks="tests.held")
+    celery_app().send_task("tests.held.held_task", (str(runs),), ignore_result=True)
+    wait_until(lambda: (runs / "0").exists(), "it runs")
+    cut(server, lambda: connect().submit(pow, 2, 3).result(timeout=60))
+    with refusing_writes(server):
+        (runs / "go").touch()
+        outlast_a_lease(server)
+    wait_until(lambda: not held(server.client()), "its message is acknowledged")
+    assert (runs / "0").read_text() == "x"
+
+
 def test_what_dies_after_a_cut_comes_again_at_once(
     server: Server, start_worker: StartWorker, connect: Connect, runs: Path
 ) -> None:

@@ -79,25 +79,41 @@ def test_one_process_of_a_host_fetches_what_all_use(
 
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_a_time_limit_does_not_count_the_fetching_of_an_argument(
-    pool: str, start_worker: Callable[..., object], connect: Callable[..., Cluster], big: Any, tmp_path: Path
+    pool: str,
+    server: Server,
+    start_worker: Callable[..., object],
+    connect: Callable[..., Cluster],
+    big: Any,
+    tmp_path: Path,
 ) -> None:
     """Which may take as long as it likes: another process of the host fetches something, too, or the server is away."""
     start_worker("--pool", pool, slots=1)
     cluster = connect()
     ref = cluster.put(big)
-    (home,) = tmp_path.glob("manycore-*-worker-*/.alive")
-    with (turn := home.with_name(".turn")).open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with turn_taken(tmp_path):
         batch = cluster.batch(sum_and_process, [(ref, 1)], star=True, timeout=0.5)
-        wait_until(lambda: f":{turn.stat().st_ino} " in waiters(), "its process waits for its turn")
+        wait_until(lambda: server.client().exists(keys.resume(batch.id)), "it begins, and waits for its turn")
         began = monotonic()
         wait_until(lambda: monotonic() - began > 0.5 + HARD_GRACE_SECONDS + 0.2, "its limit and the grace are over")
     assert [row[0] for row in batch.gather()] == [big.sum()]
 
 
-def waiters() -> str:
-    """Who waits for a lock, with the inode of its file."""
-    return "\n".join(line for line in Path("/proc/locks").read_text().splitlines() if "->" in line)
+def test_who_brings_something_and_stands_still_holds_up_nobody_for_ever(
+    start_worker: Callable[..., object], connect: Callable[..., Cluster], big: Any, tmp_path: Path
+) -> None:
+    start_worker(slots=1, connection_seconds="1")
+    cluster = connect()
+    with turn_taken(tmp_path):
+        assert cluster.batch(sum_and_process, [(cluster.put(big), 1)], star=True).gather()[0][0] == big.sum()
+
+
+@contextmanager
+def turn_taken(place: Path) -> Iterator[None]:
+    """As by another process of this host that brings an object."""
+    (home,) = place.glob("manycore-*-worker-*/.alive")
+    with home.with_name(".turn").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def test_items_that_share_a_value_have_it_sent_once(
@@ -200,8 +216,8 @@ def test_who_makes_room_takes_an_object_from_nobody(
         return found
 
     @contextmanager
-    def alone_until_then() -> Iterator[None]:
-        with alone():
+    def alone_until_then(seconds: float) -> Iterator[None]:
+        with alone(seconds):
             yield
         home.drop("a" * 32)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from hashlib import blake2b
 from ssl import CERT_REQUIRED
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from kombu import Connection
@@ -22,7 +22,7 @@ from manycore.protocol.app import create_app
 from manycore.protocol.channel import transport_settings
 from manycore.protocol.settings import load_settings
 from manycore.protocol.signing import Keyring
-from manycore.worker.context import WorkerApp
+from manycore.worker.context import WorkerApp, WorkerContext
 from manycore.worker.parent import deliveries, transport
 
 KNOWN = {
@@ -109,11 +109,30 @@ def test_a_connection_that_is_gone_does_not_end_the_worker(
 
     monkeypatch.setattr(redis.QoS, "restore_unacked", gone)
     own = object.__new__(deliveries.QoS)
-    own._delivered = OrderedDict(tag="message")
+    own._delivered, own._context = OrderedDict(tag="message"), cast(WorkerContext, SimpleNamespace(owed={}))
     own.restore_unacked()
     (record,) = caplog.records
     assert record.getMessage() == "The connection is gone. Deliveries that are restored when their leases end: 1"
     assert record.exc_info is None
+
+
+def test_a_sweep_waits_a_lease_after_a_time_in_which_nobody_could_renew_and_no_longer() -> None:
+    own = object.__new__(deliveries.QoS)
+    context = SimpleNamespace(swept_at=None, sweeps_from=0.0)
+    own._context, own.channel = cast(WorkerContext, context), SimpleNamespace(visibility_timeout=30.0)
+
+    def waits(*moments: float) -> list[bool]:
+        found = []
+        for now in moments:
+            found.append(own._must_wait(now))
+            context.swept_at = now
+        return found
+
+    assert waits(100, 105, 110, 115, 120, 125) == [True] * 6, "it has just started"
+    assert waits(130, 135) == [False] * 2
+    assert waits(150, 155, 160, 165, 170, 175) == [True] * 6, "for 15 s it could not look"
+    assert waits(180) == [False]
+    assert waits(200, -3_400) == [True, False], "the server's clock was set back"
 
 
 @pytest.mark.parametrize("transport_too", [True, False])

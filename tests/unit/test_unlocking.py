@@ -20,7 +20,7 @@ FORK = get_context("fork")
 
 
 def in_a_home(folder: Path) -> AbstractContextManager[None]:
-    return Home(folder).alone()
+    return Home(folder).alone(1.0)
 
 
 def in_a_store(folder: Path) -> AbstractContextManager[None]:

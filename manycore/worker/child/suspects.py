@@ -8,16 +8,13 @@ runs all the same, since its own death names it.
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic, sleep
 
-from manycore.protocol.unlocking import unlocking
+from manycore.protocol.unlocking import is_locked_within, unlocking
 
 WAIT_SECONDS = 5.0
-POLL_SECONDS = 0.005
 MAX_WAITS = 20
 """Each takes a lease. A suspect that has come so often while others kept the worker busy runs beside them: an item
 without an end must not hold up the others for ever."""
@@ -27,17 +24,4 @@ without an end must not hold up the others for ever."""
 def alone(folder: Path, wait_seconds: float = WAIT_SECONDS) -> Iterator[bool]:
     """Whether no other suspect of the worker with this folder runs meanwhile. The kernel lets go of it at a death."""
     with (folder / "suspect").open("a") as file, unlocking(file.fileno()):
-        yield _taken(file.fileno(), wait_seconds)
-
-
-def _taken(descriptor: int, wait_seconds: float) -> bool:
-    deadline = monotonic() + wait_seconds
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            if monotonic() > deadline:
-                return False
-            sleep(POLL_SECONDS)
-        else:
-            return True
+        yield is_locked_within(file.fileno(), wait_seconds)

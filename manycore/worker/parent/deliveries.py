@@ -17,7 +17,7 @@ from kombu.utils.json import dumps
 
 from manycore.errors import MessageRefused
 from manycore.protocol import keys
-from manycore.protocol.broker import SWEEP_SECONDS
+from manycore.protocol.broker import AWAY, FULL, SWEEP_SECONDS
 from manycore.protocol.junk import UNREADABLE
 from manycore.protocol.message import batch_of
 from manycore.protocol.script import Script
@@ -25,13 +25,16 @@ from manycore.worker.context import WorkerContext
 
 logger = logging.getLogger(__name__)
 ACKNOWLEDGE, RETURN = Script(__package__, "acknowledge"), Script(__package__, "return")
+LONG_SECONDS = 3 * SWEEP_SECONDS
+"""Between two sweeps: longer, and nobody could sweep, or renew a lease; of a short lease when most of it is over."""
 LONG_SHARE = 0.8
-"""Of a lease: who could not renew one for so long may lose it (`leases`)."""
 
 
 def running() -> set[str]:
-    """The tags of the deliveries that run, whichever connection they came by."""
-    return {request.message.delivery_tag for request in list(state.active_requests)}
+    """The tags of the deliveries that run, whichever connection they came by. Threads may ask: what Python does to
+    iterate over such a set fails where it changes meanwhile."""
+    found = [held() for held in list(state.active_requests.data)]
+    return {request.message.delivery_tag for request in found if request is not None}
 
 
 class QoS(kombu_redis.QoS):
@@ -42,7 +45,6 @@ class QoS(kombu_redis.QoS):
 
     def __init__(self, channel: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(channel, *args, **kwargs)  # type: ignore[no-untyped-call]
-        self._owed: dict[str, Callable[[], None]] = {}
         self._done: set[str] = set()
         self._kept: dict[str, Any] = {}
         """What still ran as the connection was lost that it came by, by its tag."""
@@ -67,11 +69,11 @@ class QoS(kombu_redis.QoS):
         """Take a step that ends a delivery, later if the server refuses it now; until then its lease goes on."""
         try:
             step()
-            self._owed.pop(tag, None)
+            self._context.owed.pop(tag, None)
         except redis.ResponseError as exc:
-            if tag not in self._owed:
+            if tag not in self._context.owed:
                 logger.warning("That a message is done with cannot be written now: %s", exc)
-            self._owed[tag] = step
+            self._context.owed[tag] = step
 
     def _ack(self, delivery_tag: str) -> None:
         if delivery_tag in self._done:
@@ -114,7 +116,7 @@ class QoS(kombu_redis.QoS):
         self._remove_from_indices(delivery_tag).execute()  # type: ignore[no-untyped-call]
 
     def restore_visible(self, start: int = 0, num: int = 10, interval: int = 10) -> None:
-        for tag, step in list(self._owed.items()):
+        for tag, step in list(self._context.owed.items()):
             self._or_owe(tag, step)
         now = self._context.clock.now()
         try:
@@ -124,17 +126,20 @@ class QoS(kombu_redis.QoS):
                 self._sweep(start, num, interval)
             self._context.swept_at = now
         except redis.ResponseError as exc:
-            self._context.sweeps_from = now + self.channel.visibility_timeout
+            if isinstance(exc, (*AWAY, FULL)):
+                self._context.sweeps_from = now + self.channel.visibility_timeout
             logger.warning("Lost deliveries cannot be restored now: %s", exc)  # a later sweep tries again
 
     def _must_wait(self, now: float) -> bool:
         """Whether leases may be over that others are about to renew: for as long as a lease after a time in which
-        nobody could, since the server was away, or took no writes, or stood still as this machine did."""
+        nobody could, since the server was away, or took no writes, or stood still as this machine did. One that has
+        just started does not know."""
         context: WorkerContext = self._context
         lease = float(self.channel.visibility_timeout)
-        if context.swept_at is not None and now - context.swept_at > max(LONG_SHARE * lease, 2 * SWEEP_SECONDS):
+        long = max(2 * SWEEP_SECONDS, min(LONG_SECONDS, LONG_SHARE * lease))
+        if context.swept_at is None or now - context.swept_at > long:
             context.sweeps_from = now + lease
-        return now < context.sweeps_from
+        return now < context.sweeps_from <= now + lease  # else the server's clock was set back
 
     def _sweep(self, start: int, num: int, interval: int) -> None:
         self._sweeping = True
@@ -144,10 +149,10 @@ class QoS(kombu_redis.QoS):
             self._sweeping = False
 
     def restore_unacked(self, client: Any = None) -> None:
-        """Leave to others what does not run, as the connection is lost. What runs goes on here: the next connection
-        renews its lease (`leases`). Where the server is gone, too, leases end."""
+        """Leave to others what does not run, as the connection is lost. What runs goes on here, and what has ended is
+        told later: the next connection renews the leases (`leases`). Where the server is gone, too, they end."""
         if state.should_terminate is None:
-            for tag in running() & self._delivered.keys():
+            for tag in (running() | self._context.owed.keys()) & self._delivered.keys():
                 self._kept[tag] = self._delivered.pop(tag)
         try:
             super().restore_unacked(client)  # type: ignore[no-untyped-call]

@@ -32,13 +32,14 @@ class Leases:
         self._qos = consumer.task_consumer.channel.qos
 
     def held(self) -> list[str]:
-        """The tags of the deliveries that this worker holds, and of what runs since before a connection was lost.
+        """The tags of the deliveries that this worker holds, and of what it kept as a connection was lost.
 
         `QoS._delivered` is kombu's own record of them, which those that are done with (`_dirty`) leave at the next
         delivery. Neither has a public name; a test holds their shape.
         """
         delivered = list(self._qos._delivered)
-        return [tag for tag in delivered if tag not in self._qos._dirty] + list(running().difference(delivered))
+        kept = (running() | set(self._context.owed)).difference(delivered)
+        return [*(tag for tag in delivered if tag not in self._qos._dirty), *kept]
 
     def renew(self) -> None:
         """Move the leases to now. One that was restored meanwhile is left alone (`XX`)."""

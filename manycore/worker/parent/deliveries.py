@@ -28,6 +28,9 @@ ACKNOWLEDGE, RETURN = Script(__package__, "acknowledge"), Script(__package__, "r
 LONG_SECONDS = 3 * SWEEP_SECONDS
 """Between two sweeps: longer, and nobody could sweep, or renew a lease; of a short lease when most of it is over."""
 LONG_SHARE = 0.8
+FIRST_SECONDS = 10.0
+"""How long one that has just started lets others come back first: as long as those wait, between two attempts, for a
+server that has been away for half a minute."""
 
 
 def running() -> set[str]:
@@ -133,11 +136,13 @@ class QoS(kombu_redis.QoS):
     def _must_wait(self, now: float) -> bool:
         """Whether leases may be over that others are about to renew: for as long as a lease after a time in which
         nobody could, since the server was away, or took no writes, or stood still as this machine did. One that has
-        just started does not know."""
+        just started does not know whether there was such a time."""
         context: WorkerContext = self._context
         lease = float(self.channel.visibility_timeout)
         long = max(2 * SWEEP_SECONDS, min(LONG_SECONDS, LONG_SHARE * lease))
-        if context.swept_at is None or now - context.swept_at > long:
+        if context.swept_at is None:
+            context.sweeps_from = now + min(FIRST_SECONDS, lease)
+        elif now - context.swept_at > long:
             context.sweeps_from = now + lease
         return now < context.sweeps_from <= now + lease  # else the server's clock was set back
 

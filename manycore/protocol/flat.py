@@ -81,7 +81,10 @@ class Flat:
         taken for one that varies; so is a short one that holds such a byte by chance."""
         if type(value) in _TEXTS:
             return True
-        return self._pickled <= GLANCE_BYTES and not any(mark in b"".join(self._pickle) for mark in _VARYING)
+        if self._pickled > GLANCE_BYTES:
+            return False
+        pickled = b"".join(self._pickle)
+        return not any(mark in pickled for mark in _VARYING)
 
     def digest(self) -> str:
         """What tells this content from any other."""

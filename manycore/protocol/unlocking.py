@@ -27,13 +27,13 @@ def unlocking(descriptor: int) -> Iterator[None]:
 
 
 def is_locked_within(descriptor: int, seconds: float) -> bool:
-    """Take the lock of this open file, waiting for it no longer than this; say whether it is ours."""
+    """Take the lock of this open file, waiting for it no longer than this, or not at all; say whether it is ours."""
     deadline = monotonic() + seconds
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            if monotonic() > deadline:
+            if monotonic() >= deadline:
                 return False
             sleep(POLL_SECONDS)
         else:

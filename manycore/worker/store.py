@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from manycore.protocol.unlocking import unlocking
+from manycore.protocol.unlocking import is_locked_within, unlocking
 
 DRAFT = "draft-"
 
@@ -140,9 +140,6 @@ def _unused(place: Path) -> bool:
         return False
     try:
         with unlocking(descriptor):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
+            return is_locked_within(descriptor, 0.0)
     finally:
         os.close(descriptor)
-    return True

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -19,6 +18,7 @@ from manycore.protocol.broker import UNACKED, UNACKED_INDEX
 from tests.functions import leave
 from tests.held import run_until_told
 from tests.integration.conftest import Server
+from tests.integration.troubles import stopped, without_replicas
 from tests.waiting import wait_until
 
 StartWorker = Callable[..., Any]
@@ -60,25 +60,8 @@ def test_an_item_that_runs_through_cut_connections_runs_once(
     wait_until(lambda: not held(server.client()), "its message is acknowledged")
 
 
-@contextmanager
-def paused(server: Server) -> Iterator[None]:
-    server.process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        server.process.send_signal(signal.SIGCONT)
-
-
-@contextmanager
-def refusing_writes(server: Server) -> Iterator[None]:
-    with server.client() as client:
-        client.config_set("min-replicas-to-write", 1)
-        yield
-        client.config_set("min-replicas-to-write", 0)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("trouble", [paused, refusing_writes])
+@pytest.mark.parametrize("trouble", [stopped, without_replicas])
 def test_where_nobody_can_renew_a_lease_none_is_over(
     server: Server,
     start_worker: StartWorker,
@@ -127,7 +110,7 @@ def test_a_plain_call_that_ends_as_the_server_takes_no_writes_has_ended(
     celery_app().send_task("tests.held.held_task", (str(runs),), ignore_result=True)
     wait_until(lambda: (runs / "0").exists(), "it runs")
     cut(server, lambda: connect().submit(pow, 2, 3).result(timeout=60))
-    with refusing_writes(server):
+    with without_replicas(server):
         (runs / "go").touch()
         outlast_a_lease(server)
     wait_until(lambda: not held(server.client()), "its message is acknowledged")

@@ -16,7 +16,7 @@ from manycore.protocol.broker import UNACKED_INDEX
 from manycore.protocol.roster import live_workers
 from tests.functions import sleeps
 from tests.integration.conftest import Server
-from tests.integration.test_server_trouble import full
+from tests.integration.troubles import full
 from tests.waiting import wait_until
 
 StartWorker = Callable[..., Any]

@@ -19,50 +19,12 @@ from manycore.errors import ConnectionFailed, ServerFull
 from manycore.plain import celery_app
 from tests.functions import busy, sleeps, square
 from tests.integration.conftest import Server
+from tests.integration.troubles import demoted, full, stopped, without_replicas
 from tests.probe import Probe
 from tests.waiting import wait_until
 
 StartWorker = Callable[..., Any]
 Connect = Callable[..., Cluster]
-
-
-@contextmanager
-def full(server: Server) -> Iterator[None]:
-    """The server has no byte left."""
-    server.client().config_set("maxmemory", "1")
-    try:
-        yield
-    finally:
-        server.client().config_set("maxmemory", "0")
-
-
-@contextmanager
-def demoted(server: Server) -> Iterator[None]:
-    """The server is a replica, as during a failover: it takes no writes, and blocked reads end with an error."""
-    server.client().replicaof("127.0.0.1", "1")
-    try:
-        yield
-    finally:
-        server.client().replicaof("NO", "ONE")
-
-
-@contextmanager
-def stopped(server: Server) -> Iterator[None]:
-    server.process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        server.process.send_signal(signal.SIGCONT)
-
-
-@contextmanager
-def without_replicas(server: Server, folder: Path) -> Iterator[None]:
-    """NOREPLICAS: the server takes writes only with a replica, and has none."""
-    server.client().config_set("min-replicas-to-write", "1")
-    try:
-        yield
-    finally:
-        server.client().config_set("min-replicas-to-write", "0")
 
 
 @contextmanager

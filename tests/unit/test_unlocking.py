@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from multiprocessing import get_context
@@ -15,6 +13,7 @@ import pytest
 from manycore.protocol.home import Home
 from manycore.worker.child import suspects
 from manycore.worker.code import CodeStore
+from tests.locked import is_locked
 
 FORK = get_context("fork")
 
@@ -49,8 +48,8 @@ def test_it_ends_though_a_forked_process_lives_on(
     with that_outlives() as fork:
         with enter(folder):
             fork()
-            assert not is_free(folder / lock)
-        assert is_free(folder / lock)
+            assert is_locked(folder / lock)
+        assert not is_locked(folder / lock)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -61,17 +60,6 @@ def test_a_forked_process_that_leaves_the_block_ends_nothing(tmp_path: Path) -> 
     copied = FORK.Process(target=block.__exit__, args=(None, None, None))
     copied.start()
     copied.join()
-    assert not is_free(tmp_path / "suspect")
+    assert is_locked(tmp_path / "suspect")
     block.__exit__(None, None, None)
-    assert is_free(tmp_path / "suspect")
-
-
-def is_free(lock: Path) -> bool:
-    descriptor = os.open(lock, os.O_RDWR)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
+    assert not is_locked(tmp_path / "suspect")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib
-import os
 import shutil
 import sys
 import threading
@@ -17,6 +15,7 @@ import pytest
 from manycore.worker import code
 from manycore.worker.code import CodeStore, Imports
 from manycore.worker.packages import PackageStore
+from tests.locked import is_locked
 
 NAME = "travelling_module"
 
@@ -243,18 +242,6 @@ def test_compiled_files_come_and_go(tmp_path: Path) -> None:
     store.path("a", none)
     shutil.rmtree(place / "__pycache__")
     store.path("a", none)
-
-
-def is_locked(folder: Path) -> bool:
-    """As systemd's cleaner asks before it looks into one."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def test_what_could_not_be_fetched_leaves_nothing(tmp_path: Path) -> None:

@@ -33,11 +33,14 @@ FIRST_SECONDS = 10.0
 server that has been away for half a minute."""
 
 
+def active() -> list[Any]:
+    """Celery's requests that run. Any thread may ask: to iterate over a weak set fails where it changes."""
+    return [request for held in list(state.active_requests.data) if (request := held()) is not None]
+
+
 def running() -> set[str]:
-    """The tags of the deliveries that run, whichever connection they came by. Threads may ask: what Python does to
-    iterate over such a set fails where it changes meanwhile."""
-    found = [held() for held in list(state.active_requests.data)]
-    return {request.message.delivery_tag for request in found if request is not None}
+    """The tags of the deliveries that run, whichever connection they came by."""
+    return {request.message.delivery_tag for request in active()}
 
 
 class QoS(kombu_redis.QoS):

@@ -28,6 +28,7 @@ from redis import RedisError
 from manycore.worker import executions
 from manycore.worker.context import WorkerContext, worker_context
 from manycore.worker.parent import deaths
+from manycore.worker.parent.deliveries import active
 from manycore.worker.parent.leases import RENEWALS_PER_LEASE, Leases
 from manycore.worker.parent.request import ChunkRequest
 
@@ -129,6 +130,6 @@ def _on_thread(name: str, call: Callable[..., object], *args: Any) -> threading.
 
 def _blame_nobody() -> None:
     """Plain calls that run here come again, and for no fault of theirs: this execution does not count."""
-    for request in list(state.active_requests):
+    for request in active():
         if isinstance(request, ChunkRequest):
             request.note_end(executions.HARMLESS)
